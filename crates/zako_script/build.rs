@@ -1,0 +1,94 @@
+//! Makes what every realm starts from: the builtins, written in TypeScript under `builtins/`, are
+//! lowered to JavaScript and evaluated into a V8 snapshot; their declarations are written out for
+//! `zako types`.
+
+#[path = "src/transpile/lower.rs"]
+#[expect(unreachable_pub, reason = "shared with the crate, where these are public")]
+mod lower;
+#[path = "src/realm/ops.rs"]
+#[expect(unreachable_pub, reason = "shared with the crate, where these are public")]
+mod ops;
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deno_core::ExtensionFileSource;
+use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
+
+fn main() {
+    println!("cargo:rerun-if-changed=builtins");
+    println!("cargo:rerun-if-changed=src/transpile/lower.rs");
+    println!("cargo:rerun-if-changed=src/realm/ops.rs");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+
+    let mut modules = Vec::new();
+    let mut entry = String::new();
+    let mut declarations = String::from("&[\n");
+    let mut sources: Vec<PathBuf> = list("builtins");
+    sources.extend(list("builtins/internal"));
+    for path in sources.iter().filter(|p| p.extension().is_some_and(|e| e == "ts")) {
+        let stem = path.file_stem().and_then(|s| s.to_str()).expect("builtins have plain names");
+        let internal = path.parent().is_some_and(|p| p.ends_with("internal"));
+        let specifier = if internal { format!("zako:internal/{stem}") } else { format!("zako:{stem}") };
+        let source = fs::read_to_string(path).expect("a builtin is readable");
+        let lowered = lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
+        writeln!(entry, "import \"{specifier}\";").expect("strings take all");
+        modules.push((specifier.clone(), lowered.js));
+        if !internal {
+            let text = lower::declarations(&source).unwrap_or_else(|faults| fail(path, &source, &faults));
+            let file = out.join(format!("{stem}.d.ts"));
+            fs::write(&file, text).expect("OUT_DIR is writable");
+            writeln!(declarations, "    ({specifier:?}, include_str!({:?})),", file.display().to_string())
+                .expect("strings take all");
+        }
+    }
+    declarations.push_str("]\n");
+    fs::write(out.join("declarations.rs"), declarations).expect("OUT_DIR is writable");
+
+    let mut extension = ops::zako::init();
+    modules.push(("ext:zako/entry.js".to_owned(), entry));
+    extension.esm_files = Cow::Owned(
+        modules
+            .into_iter()
+            .map(|(specifier, js)| {
+                let specifier: &'static str = Box::leak(specifier.into_boxed_str());
+                ExtensionFileSource::new_computed(specifier, Arc::from(js))
+            })
+            .collect(),
+    );
+    extension.esm_entry_point = Some("ext:zako/entry.js");
+    let harden = fs::read_to_string("builtins/internal/harden.js").expect("harden.js is readable");
+    let snapshot = create_snapshot(
+        CreateSnapshotOptions {
+            cargo_manifest_dir: env!("CARGO_MANIFEST_DIR"),
+            startup_snapshot: None,
+            skip_op_registration: false,
+            extensions: vec![extension],
+            extension_transpiler: None,
+            with_runtime_cb: Some(Box::new(move |runtime| {
+                runtime.execute_script("zako:internal/harden", harden.clone()).expect("the realm hardens");
+            })),
+        },
+        None,
+    )
+    .expect("the snapshot is made");
+    fs::write(out.join("realm.snapshot"), snapshot.output).expect("OUT_DIR is writable");
+}
+
+fn list(directory: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .expect("builtins are there")
+        .map(|entry| entry.expect("builtins are readable").path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn fail(path: &Path, source: &str, faults: &[lower::Fault]) -> ! {
+    let first = faults.first().expect("a failure has a fault");
+    let line = first.span.map_or(0, |s| source[..s.start as usize].lines().count());
+    panic!("{}:{line}: {}", path.display(), first.message)
+}

@@ -1,0 +1,242 @@
+import type { Artifact, File, Target } from "zako:rule";
+import { encode } from "zako:internal/encode";
+import { call, callAt } from "zako:internal/host";
+import { logAt } from "zako:internal/console";
+import { isArtifact, isTarget, newArtifact, newJoined, newTarget } from "zako:internal/target";
+
+export type { Artifact, File, Target } from "zako:rule";
+
+/** The handle that importing a `*.script.ts` file gives. */
+export interface ScriptModule {
+  /** @ignore */
+  readonly "~script": true;
+}
+
+/** Text joined of strings and files, made by {@link arg}. */
+export interface JoinedArg {
+  /** @ignore */
+  readonly "~joined": true;
+}
+
+/** An item of a task's command. A target stands for all that it builds by default. */
+export type CommandItem = File | JoinedArg;
+
+/** What a task's `command` function is given. */
+export interface CommandArgs<O extends string> {
+  /** The inputs, in order. */
+  readonly inputs: readonly CommandItem[];
+  /** The outputs by name; for a list of outputs, by their paths. */
+  readonly out: Readonly<Record<O, Artifact>>;
+}
+
+/** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
+export interface TaskSpec<O extends string> {
+  /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
+  inputs?: readonly File[] | File;
+  /** What it needs besides, which is there when it runs but not in `$in`. */
+  deps?: readonly File[] | File;
+  /** Tools that it runs, built for the machine that runs the action. */
+  tools?: readonly File[] | File;
+  /**
+   * What it writes, below `zako-out/PACKAGE/`: a list of paths, or an object that names them. A trailing `/`
+   * means a directory. With none the task is a check: its success is cached.
+   */
+  outputs?: readonly string[] | Readonly<Record<O, string>>;
+  /**
+   * The command: the program and its arguments. The whole items `$in`, `$out` and `$out.NAME` stand for the inputs and
+   * outputs, `$$` for a dollar sign. The function form gets them typed.
+   */
+  command?: readonly CommandItem[] | ((a: CommandArgs<O>) => readonly CommandItem[]);
+  /** A script for `sh -eu -c`, with `in`, `out` and `out_NAME` in its environment. */
+  shell?: string;
+  /** A `*.script.ts` module, run inside zako. */
+  script?: ScriptModule;
+  /** The environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
+  env?: Readonly<Record<string, string>>;
+  /** What it reads from standard input: a file, or `{ text }`. */
+  stdin?: File | { readonly text: string };
+  /** The Makefile-style dependency file that it writes, a path like an output; narrows `deps`. */
+  depfile?: string;
+  /** Processors that it uses; fractions count. Default 1. */
+  cpu?: number;
+  /** Memory that it uses: bytes, or as `"512MiB"`, `"2GiB"`. */
+  memory?: number | string;
+  /** Whether it may use the network; `{ slots }` also takes that many network slots. Default false. */
+  network?: boolean | { readonly slots: number };
+  /** Named resources that it holds while it runs, as `{ gpu: 1 }`; `zako.toml` says how many there are. */
+  resources?: Readonly<Record<string, number>>;
+  /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
+  timeout?: number | string;
+  /** How many times it is tried again when it fails. Default 0. */
+  retries?: number;
+  /** How far it is kept apart: `none` or `basic`. */
+  isolation?: "none" | "basic" | "enhanced" | "maximum";
+  /** Whether its result is kept. Default true. */
+  cache?: boolean;
+  /** Where its outputs go: `out` (default) below `zako-out/`, `source` into the package's own folder. */
+  place?: "out" | "source";
+  /** The line that people see while it runs. */
+  message?: string;
+  /** Words to select it by; `manual` keeps it out of patterns. */
+  tags?: readonly string[];
+}
+
+/** Calls that stand for the whole list of one kind of item. */
+type Names<T> = T extends Readonly<Record<infer K, string>> ? K : never;
+
+/**
+ * Declares an action as a target.
+ *
+ * ```ts
+ * export const version = task({
+ *   inputs: ["version.txt"],
+ *   outputs: { header: "version.h" },
+ *   shell: 'printf "#define VERSION \"%s\"\n" "$(cat $in)" > "$out_header"',
+ * });
+ * ```
+ *
+ * The outputs are at `zako-out/PACKAGE/version.h`, and `version.out.header` stands for the file.
+ */
+export function task<const O extends string = never>(spec: TaskSpec<O>): Target<{}, O> {
+  if (typeof spec !== "object" || spec === null) throw new TypeError("task takes an object");
+  const { command, outputs } = spec;
+  let names: string[] = [];
+  if (Array.isArray(outputs)) names = [...outputs];
+  else if (typeof outputs === "object" && outputs !== null) names = Object.keys(outputs);
+  const fields: Record<string, unknown> = { ...spec };
+  if (typeof command === "function") {
+    const out: Record<string, unknown> = Object.create(null);
+    // Stand-ins: the engine knows the outputs' paths.
+    for (const name of names) out[name] = newArtifact({ target: "", name });
+    fields.command = command({ inputs: asList(spec.inputs) as any, out: Object.freeze(out) as any });
+    fields.commandIsFunction = true;
+  }
+  const named = Array.isArray(outputs) ? [] : names;
+  const shape = { rule: "zako:build#task", provides: [], outputs: named };
+  const rule = { module: "zako:build", export: "task" };
+  return newTarget(callAt("declare", { rule, attrs: encode(fields, "the task"), shape }), shape) as any;
+}
+
+function asList(value: unknown): readonly unknown[] {
+  if (value === undefined) return [];
+  return Object.freeze(Array.isArray(value) ? value.flat(Infinity) : [value]);
+}
+
+/**
+ * Joins text and files into one argument of a command: `` arg`--out=${a.out.header}` ``.
+ */
+export function arg(strings: TemplateStringsArray, ...values: readonly (string | number | Artifact)[]): JoinedArg {
+  const parts: unknown[] = [];
+  strings.forEach((text, i) => {
+    if (text !== "") parts.push(text);
+    if (i >= values.length) return;
+    const value = values[i];
+    if (typeof value === "string" || typeof value === "number") parts.push(`${value}`);
+    else if (isArtifact(value) || isTarget(value)) parts.push(value);
+    else throw new TypeError("arg`…` joins strings, numbers and files only");
+  });
+  return newJoined(parts) as any;
+}
+
+/** Options of {@link glob}. */
+export interface GlobOptions {
+  /** Patterns of what to leave out. */
+  readonly exclude?: string | readonly string[];
+  /** Whether it is fine that nothing matches. */
+  readonly allowEmpty?: boolean;
+}
+
+/**
+ * This package's files that match, as sorted paths below the package. `*` stays within a folder, `**` crosses
+ * folders, `{a,b}` and `[a-z]` work as in shells. Folders that are packages of their own, ignored folders, and hidden files
+ * (unless the pattern names the dot) are left out. Nothing that matches is an error unless `allowEmpty`.
+ *
+ * ```ts
+ * const sources = glob("src/**\/*.c", { exclude: "src/**\/*_test.c" });
+ * ```
+ */
+export function glob(include: string | readonly string[], options: GlobOptions = {}): readonly string[] {
+  const list = (v: unknown) => (v === undefined ? [] : Array.isArray(v) ? v : [v]);
+  const known = ["exclude", "allowEmpty"];
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw new TypeError(`glob has no option "${key}"; it has ${known.join(" and ")}`);
+  }
+  return Object.freeze(
+    callAt("glob", { include: list(include), exclude: list(options.exclude), allowEmpty: options.allowEmpty === true }),
+  );
+}
+
+/**
+ * Files of this package as values that mean the same in every package: a path string means a file of the
+ * package that uses it, an artifact means this one. Each must exist.
+ */
+export function files(...paths: readonly (string | readonly string[])[]): readonly Artifact[] {
+  return Object.freeze(
+    paths.flat(Infinity as 1).map((path) => newArtifact({ path: callAt("file", { path }), directory: false }) as Artifact),
+  );
+}
+
+/** A target by its label, `//pkg:name` or `:name`, looked up when it is used: for what cannot be imported. */
+export function label(text: string): Target<any, any> {
+  const { label, outputs } = callAt("label", { label: text });
+  return newTarget(label, { rule: "", provides: [], outputs }) as any;
+}
+
+/** The text of a file of this package (UTF-8). */
+export function readText(path: string): string {
+  return callAt("readText", { path });
+}
+
+/** The JSON in a file of this package. */
+export function readJson(path: string): any {
+  const text: string = readText(path);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new TypeError(`${path} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/** What was set with `-D name=value` or in `[config]` of `zako.toml`. */
+export interface Config {
+  /** The value of the option `name`, or `fallback` when it is not set; without a fallback an unset option is an error. */
+  get(name: string, fallback?: string): string;
+  /** Whether the option `name` is set to something other than `false`, `0`, `no`, `off` or nothing. */
+  flag(name: string): boolean;
+}
+
+/** The build's options. */
+export const config: Config = Object.freeze({
+  get(name: string, fallback?: string): string {
+    const value: string | null = call("config", { name });
+    if (value !== null) return value;
+    if (fallback === undefined) {
+      throw new TypeError(`the option "${name}" is not set; pass -D ${name}=VALUE or set it in [config] of zako.toml`);
+    }
+    return fallback;
+  },
+  flag(name: string): boolean {
+    const value: string | null = call("config", { name });
+    return value !== null && !["", "false", "0", "no", "off"].includes(value);
+  },
+});
+
+/** Messages of a script, which become part of the build's output with the line that wrote them. */
+export interface Log {
+  /** Shown with `-v`. */
+  debug(...values: unknown[]): void;
+  /** Shown. */
+  info(...values: unknown[]): void;
+  /** Shown as a warning. */
+  warn(...values: unknown[]): void;
+  /** Shown as an error; the build goes on. */
+  error(...values: unknown[]): void;
+}
+
+/** Writes messages. */
+export const log: Log = Object.freeze({
+  debug: (...values: unknown[]) => logAt("debug", values),
+  info: (...values: unknown[]) => logAt("info", values),
+  warn: (...values: unknown[]) => logAt("warn", values),
+  error: (...values: unknown[]) => logAt("error", values),
+});

@@ -1,0 +1,1 @@
+export const todo_replaced: number = 0;

@@ -1,0 +1,172 @@
+// Runs the `analyze` of rules: attributes and dependencies in, actions and providers out.
+
+import { decode, encode } from "zako:internal/encode";
+import { call } from "zako:internal/host";
+import { find } from "zako:internal/identity";
+import { isArtifact, isTarget, newArtifact, targetState } from "zako:internal/target";
+
+interface Result {
+  files: unknown[];
+  providers: Record<string, unknown>;
+  outputs: Record<string, unknown>;
+}
+
+interface Request {
+  label: string;
+  package: string;
+  name: string;
+  outputRoot: string;
+  rule: { module: string; export: string };
+  attrs: Record<string, unknown>;
+}
+
+const { freeze } = Object;
+
+/** Everything that is known about targets analysed already, in the engine's encoding until it is looked at. */
+const known = new Map<string, Result>();
+
+/** What a rule sees of a target that it depends on. */
+class DepObject {
+  readonly label: string;
+  readonly files: readonly unknown[];
+  #providers: Record<string, unknown>;
+  constructor(label: string, result: Result) {
+    this.label = label;
+    this.files = result.files;
+    this.#providers = result.providers;
+    freeze(this);
+  }
+  get(provider: { id: string }): unknown {
+    const value = this.find(provider);
+    if (value === undefined) {
+      const has = Object.keys(this.#providers);
+      throw new TypeError(
+        `${this.label} does not provide ${provider.id}; it provides ${has.length === 0 ? "nothing" : has.join(", ")}`,
+      );
+    }
+    return value;
+  }
+  find(provider: { id: string }): unknown {
+    return Object.hasOwn(this.#providers, provider.id) ? this.#providers[provider.id] : undefined;
+  }
+}
+freeze(DepObject.prototype);
+
+const deps = new Map<string, DepObject>();
+
+function dep(label: string): DepObject {
+  let found = deps.get(label);
+  if (found === undefined) {
+    const result = known.get(label);
+    if (result === undefined) throw new TypeError(`${label} has not been analysed`);
+    found = new DepObject(label, result);
+    deps.set(label, found);
+  }
+  return found;
+}
+
+const labelOf = (target: any): string => `${targetState(target).ref}`;
+
+/** The attribute's value as `analyze` sees it. */
+function attribute(schema: any, value: unknown): unknown {
+  if (value === undefined || value === null) return undefined;
+  switch (schema.kind) {
+    case "files":
+      return freeze((value as unknown[]).flatMap(expand));
+    case "file":
+      return expand(value)[0];
+    case "target":
+    case "exec":
+      return dep(labelOf(value));
+    case "list":
+      return freeze((value as unknown[]).map((v) => attribute(schema.of, v)));
+    case "dict":
+      return freeze(Object.fromEntries(Object.entries(value as object).map(([k, v]) => [k, attribute(schema.of, v)])));
+    default:
+      return value;
+  }
+}
+
+function expand(file: unknown): readonly unknown[] {
+  if (isTarget(file)) return dep(labelOf(file)).files;
+  return [file];
+}
+
+function analyzeOne(request: Request): void {
+  const { label, rule } = request;
+  const record = find(rule.module, rule.export);
+  if (record === undefined) throw new TypeError(`${rule.module} exports no rule "${rule.export}"`);
+  const { definition } = record;
+  const given = decode(request.attrs) as Record<string, unknown>;
+  const attrs: Record<string, unknown> = {};
+  for (const name of Object.keys(definition.attrs)) attrs[name] = attribute(definition.attrs[name], given[name]);
+
+  const actions: unknown[] = [];
+  const outputs: Record<string, unknown> = {};
+  let files: unknown[] | undefined;
+  const declared = new Set<string>();
+  const out = (name: string, directory: boolean) => {
+    if (typeof name !== "string" || !/^[^/\0\\][^\0\\]*$/.test(name) || name.split("/").some((c) => c === "" || c === "." || c === "..")) {
+      throw new TypeError(`"${name}" is not an output's name: it is a path below the package, as "gen/${"x"}.h"`);
+    }
+    const path = `${request.outputRoot}/${name}`;
+    if (declared.has(path)) throw new TypeError(`the output "${name}" is declared twice`);
+    declared.add(path);
+    return newArtifact({ path, directory });
+  };
+  const ctx = freeze({
+    label,
+    name: request.name,
+    package: request.package,
+    attrs: freeze(attrs),
+    file: (name: string) => out(name, false),
+    dir: (name: string) => out(name, true),
+    run(action: Record<string, unknown>) {
+      actions.push(encode(action, "the action"));
+    },
+    write(artifact: unknown, text: string) {
+      if (!isArtifact(artifact)) throw new TypeError("ctx.write takes a file made by ctx.file");
+      actions.push({ write: text, outputs: [encode(artifact)] });
+    },
+    expose(name: string, artifact: unknown) {
+      if (name === "default") files = Array.isArray(artifact) ? artifact : [artifact];
+      else if (definition.outputs?.includes(name)) outputs[name] = artifact;
+      else throw new TypeError(`the rule ${rule.export} declares no output "${name}"`);
+    },
+  });
+  const returned = definition.analyze(ctx);
+  const providers: Record<string, unknown> = {};
+  for (const key of Object.keys(definition.provides)) {
+    const value = returned?.[key];
+    if (value === undefined) {
+      throw new TypeError(`analyze of ${rule.export} must return "${key}" (${definition.provides[key].id})`);
+    }
+    providers[definition.provides[key].id] = value;
+  }
+  for (const name of definition.outputs ?? []) {
+    if (!(name in outputs)) throw new TypeError(`analyze of ${rule.export} must expose its output "${name}"`);
+  }
+  const encoded = { files: encode(files ?? [], "the default output"), providers: {} as Record<string, unknown>, outputs: encode(outputs) };
+  for (const id of Object.keys(providers)) encoded.providers[id] = encode(providers[id], id);
+  // Dependents see exactly what a dependent in another realm would see.
+  known.set(label, decodeResult(encoded));
+  call("analyzed", { label, ...encoded, actions });
+}
+
+function decodeResult(encoded: any): Result {
+  return {
+    files: decode(encoded.files) as unknown[],
+    providers: Object.fromEntries(Object.keys(encoded.providers).map((id) => [id, decode(encoded.providers[id])])),
+    outputs: decode(encoded.outputs) as Record<string, unknown>,
+  };
+}
+
+/** Analyses what the engine asks for, in its order. */
+export function analyze(): void {
+  const { requests, dependencies } = call("analysis", {});
+  for (const label of Object.keys(dependencies)) known.set(label, decodeResult(dependencies[label]));
+  for (const request of requests as Request[]) {
+    call("analyzing", { label: request.label });
+    analyzeOne(request);
+  }
+}

@@ -1,0 +1,117 @@
+// The canonical encoding of what leaves and enters a realm; the engine's side is value.rs.
+
+import { call } from "zako:internal/host";
+import {
+  artifactState, isArtifact, isJoined, isScript, isTarget, newArtifact, newJoined, newScript, newTarget, targetState,
+} from "zako:internal/target";
+
+const MAX_DEPTH = 64;
+const MARK = "$zako";
+const { freeze, getPrototypeOf, keys } = Object;
+const { isArray } = Array;
+
+/** A value that cannot leave a realm, and where in what was given it stands. */
+class Refused extends TypeError {}
+
+const special = (...parts: unknown[]) => ({ [MARK]: parts });
+
+/** `value` as JSON data; throws a TypeError that names the place inside it. */
+export function encode(value: unknown, path: string = "the value"): unknown {
+  return enc(value, path, 0, []);
+}
+
+function enc(value: unknown, path: string, depth: number, above: object[]): unknown {
+  switch (typeof value) {
+    case "undefined":
+      return special("undefined");
+    case "boolean":
+    case "string":
+      return value;
+    case "number":
+      if (Number.isFinite(value) && !Object.is(value, -0)) return value;
+      return special("number", Object.is(value, -0) ? "-0" : `${value}`);
+    case "bigint":
+      return special("bigint", `${value}`);
+    case "symbol":
+      throw new Refused(`${path} is a symbol, which cannot leave its module`);
+    case "function":
+      throw new Refused(`${path} is a ${/^class\b/.test(Function.prototype.toString.call(value)) ? "class" : "function"}, which cannot leave its package`);
+  }
+  if (value === null) return null;
+  const object = value as object;
+  if (isTarget(object)) {
+    const { ref, shape } = targetState(object);
+    return special("target", ref, shape);
+  }
+  if (isArtifact(object)) {
+    const state = artifactState(object);
+    return "path" in state ? special("file", state.path, state.directory) : special("output", state.target, state.name);
+  }
+  if (isScript(object)) return special("script", object.specifier);
+  if (above.includes(object)) throw new Refused(`${path} contains itself`);
+  if (depth >= MAX_DEPTH) throw new Refused(`${path} nests more than ${MAX_DEPTH} levels deep`);
+  const inner = [...above, object];
+  if (isJoined(object)) return special("joined", object.parts.map((v, i) => enc(v, `${path}[${i}]`, depth + 1, inner)));
+  if (isArray(object)) return Array.from(object, (v, i) => enc(v, `${path}[${i}]`, depth + 1, inner));
+  const proto = getPrototypeOf(object);
+  if (proto !== Object.prototype && proto !== null) {
+    if (typeof (object as any).then === "function") throw new Refused(`${path} is a promise; await it first`);
+    throw new Refused(`${path} is an instance of ${(object as any).constructor?.name ?? "a class"}; only plain data can leave a module`);
+  }
+  const out: Record<string, unknown> = {};
+  for (const key of keys(object)) {
+    const field = enc((object as any)[key], /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`, depth + 1, inner);
+    Object.defineProperty(out, key, { value: field, enumerable: true, configurable: true, writable: true });
+  }
+  return keys(out).length === 1 && MARK in out ? special("object", out) : out;
+}
+
+/** What `encode` made of JSON text, back as frozen data. */
+export function revive(text: string): unknown {
+  return decode(JSON.parse(text));
+}
+
+/** The same for JSON that is parsed already. */
+export function decode(json: any): unknown {
+  if (typeof json !== "object" || json === null) return json;
+  if (isArray(json)) return freeze(json.map(decode));
+  const names = keys(json);
+  if (names.length === 1 && names[0] === MARK) {
+    const [kind, a, b] = json[MARK];
+    switch (kind) {
+      case "undefined": return undefined;
+      case "number": return a === "-0" ? -0 : Number(a);
+      case "bigint": return BigInt(a);
+      case "target": return newTarget(a, b);
+      case "output": return newArtifact({ target: a, name: b });
+      case "file": return newArtifact({ path: a, directory: b });
+      case "script": return newScript(a);
+      case "joined": return newJoined(a.map(decode));
+      case "object": return plain(a);
+    }
+  }
+  return plain(json);
+}
+
+function plain(json: Record<string, unknown>): unknown {
+  const out: Record<string, unknown> = {};
+  for (const key of keys(json)) {
+    Object.defineProperty(out, key, { value: decode(json[key]), enumerable: true });
+  }
+  return freeze(out);
+}
+
+/** Hands a module's exports to the engine: what can leave, and what cannot with the reason. */
+export function finish(exports: Record<string, unknown>): void {
+  const good: [string, unknown][] = [];
+  const bad: [string, string][] = [];
+  for (const name of keys(exports)) {
+    try {
+      good.push([name, encode(exports[name], name === "default" ? "the default export" : name)]);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      bad.push([name, error.message]);
+    }
+  }
+  call("finish", { exports: good, refused: bad });
+}

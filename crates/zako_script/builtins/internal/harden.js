@@ -1,0 +1,206 @@
+// Turns V8's default realm into zako's hermetic one. Runs once, when the snapshot is made; `seal`
+// in realm/sealed.rs finishes the work after a snapshot is restored.
+//
+// What goes: everything that tells a script of time, place, chance, locale or garbage collection.
+// What stays is frozen, so that no module can change what another one sees.
+"use strict";
+(() => {
+  const { defineProperty, freeze, getOwnPropertyDescriptor, getPrototypeOf } = Object;
+  const ownKeys = Reflect.ownKeys;
+
+  // Fails closed: a global that a newer V8 brings is not there until it is listed here.
+  const keep = new Set([
+    "AggregateError", "Array", "ArrayBuffer", "AsyncDisposableStack", "BigInt", "BigInt64Array", "BigUint64Array",
+    "Boolean", "DataView", "Date", "DisposableStack", "Error", "EvalError", "Float16Array", "Float32Array",
+    "Float64Array", "Function", "Infinity", "Int16Array", "Int32Array", "Int8Array", "Iterator", "JSON", "Map",
+    "Math", "NaN", "Number", "Object", "Promise", "Proxy", "RangeError", "ReferenceError", "Reflect", "RegExp",
+    "Set", "String", "SuppressedError", "Symbol", "SyntaxError", "TypeError", "URIError", "Uint16Array",
+    "Uint32Array", "Uint8Array", "Uint8ClampedArray", "WeakMap", "WeakSet", "console", "decodeURI",
+    "decodeURIComponent", "encodeURI", "encodeURIComponent", "escape", "eval", "globalThis", "isFinite", "isNaN",
+    "parseFloat", "parseInt", "queueMicrotask", "undefined", "unescape",
+  ]);
+  // deno_core needs these until the realm is sealed.
+  const later = new Set(["Deno", "__bootstrap", "__infra"]);
+  for (const key of ownKeys(globalThis)) {
+    if (!keep.has(key) && !later.has(key)) delete globalThis[key];
+  }
+
+  const refuse = (what, instead) => {
+    throw new TypeError(`${what} is not available in build scripts: ${instead}`);
+  };
+  const replace = (object, key, value) =>
+    defineProperty(object, key, { value, writable: true, enumerable: false, configurable: true });
+  const named = (name, length, fn) => {
+    defineProperty(fn, "name", { value: name, configurable: true });
+    defineProperty(fn, "length", { value: length, configurable: true });
+    return fn;
+  };
+  const method = (object, key, fn) =>
+    replace(object, key, named(typeof key === "symbol" ? `[${key.description}]` : key, fn.length, fn));
+
+  // Chance.
+  method(Math, "random", { random() { refuse("Math.random", "a build must give the same result every time"); } }.random);
+
+  // Time and place. A Date is a value in UTC; what reads the clock or the time zone is refused or made UTC.
+  const clock = "a build must not depend on when it runs; pass a time in with -D or an action's env";
+  const NativeDate = Date;
+  const iso = /^(?:\d{4}|[+-]\d{6})(?:-\d\d(?:-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
+  const parse = (text) => {
+    text = `${text}`;
+    const match = iso.exec(text);
+    if (match === null) {
+      throw new TypeError(`Date takes ISO 8601 text only, so that it means the same everywhere; got ${JSON.stringify(text)}`);
+    }
+    return NativeDate.parse(text.includes("T") && match[1] === undefined ? `${text}Z` : text);
+  };
+  const UTC = NativeDate.UTC;
+  function ZakoDate(...args) {
+    if (new.target === undefined) refuse("Date()", clock);
+    if (args.length === 0) refuse("new Date() without a time", clock);
+    let time;
+    if (args.length > 1) {
+      time = UTC(...args);
+    } else {
+      let value = args[0];
+      if (typeof value === "object" && value !== null) {
+        value = value instanceof NativeDate ? NativeDate.prototype.getTime.call(value) : value[Symbol.toPrimitive]?.("default") ?? value.valueOf();
+      }
+      time = typeof value === "string" ? parse(value) : Number(value);
+    }
+    return Reflect.construct(NativeDate, [time], new.target);
+  }
+  named("Date", 7, ZakoDate);
+  replace(ZakoDate, "UTC", UTC);
+  method(ZakoDate, "parse", { parse(text) { return parse(text); } }.parse);
+  method(ZakoDate, "now", { now() { refuse("Date.now", clock); } }.now);
+  defineProperty(ZakoDate, "prototype", { value: NativeDate.prototype, writable: false, enumerable: false, configurable: false });
+  const dateProto = NativeDate.prototype;
+  replace(dateProto, "constructor", ZakoDate);
+  for (const part of ["Date", "Day", "FullYear", "Hours", "Milliseconds", "Minutes", "Month", "Seconds"]) {
+    const get = dateProto[`getUTC${part}`];
+    replace(dateProto, `get${part}`, named(`get${part}`, 0, { f() { return Reflect.apply(get, this, []); } }.f));
+    const set = dateProto[`setUTC${part}`];
+    if (set) {
+      replace(dateProto, `set${part}`, named(`set${part}`, set.length, { f(...a) { return Reflect.apply(set, this, a); } }.f));
+    }
+  }
+  delete dateProto.getYear;
+  delete dateProto.setYear;
+  const toISO = dateProto.toISOString;
+  const toUTC = dateProto.toUTCString;
+  method(dateProto, "getTimezoneOffset", { getTimezoneOffset() { return Number.isNaN(dateProto.getTime.call(this)) ? NaN : 0; } }.getTimezoneOffset);
+  for (const key of ["toString", "toDateString", "toTimeString"]) {
+    replace(dateProto, key, named(key, 0, { f() { return Reflect.apply(toUTC, this, []); } }.f));
+  }
+  for (const key of ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]) {
+    replace(dateProto, key, named(key, 0, { f() { return Reflect.apply(toISO, this, []); } }.f));
+  }
+  replace(globalThis, "Date", ZakoDate);
+
+  // Locale.
+  const numberToString = Number.prototype.toString;
+  method(Number.prototype, "toLocaleString", { toLocaleString() { return Reflect.apply(numberToString, this, []); } }.toLocaleString);
+  const bigToString = BigInt.prototype.toString;
+  method(BigInt.prototype, "toLocaleString", { toLocaleString() { return Reflect.apply(bigToString, this, []); } }.toLocaleString);
+  const arrayToString = Array.prototype.toString;
+  method(Array.prototype, "toLocaleString", { toLocaleString() { return Reflect.apply(arrayToString, this, []); } }.toLocaleString);
+  const TypedArray = getPrototypeOf(Uint8Array);
+  const typedToString = TypedArray.prototype.toString;
+  method(TypedArray.prototype, "toLocaleString", { toLocaleString() { return Reflect.apply(typedToString, this, []); } }.toLocaleString);
+  for (const [key, plain] of [["toLocaleUpperCase", "toUpperCase"], ["toLocaleLowerCase", "toLowerCase"]]) {
+    const convert = String.prototype[plain];
+    replace(String.prototype, key, named(key, 0, { f() { return Reflect.apply(convert, this, []); } }.f));
+  }
+  method(String.prototype, "localeCompare", {
+    localeCompare(that) {
+      const [a, b] = [`${this}`, `${that}`];
+      return a < b ? -1 : a > b ? 1 : 0;
+    },
+  }.localeCompare);
+
+  // State shared behind everybody's back, and what shows the garbage collector at work.
+  for (const key of ownKeys(RegExp)) {
+    const { get } = getOwnPropertyDescriptor(RegExp, key);
+    if (get && key !== Symbol.species) delete RegExp[key];
+  }
+  delete RegExp.prototype.compile;
+  delete Error.captureStackTrace;
+  replace(Error, "stackTraceLimit", 30);
+
+  // A frozen prototype would make `object.toString = f` fail on objects that inherit from it (the
+  // "override mistake"); these become accessors whose setter defines the property on the object.
+  const overridable = new Map([
+    [Object.prototype, ["constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf"]],
+    [Function.prototype, ["constructor", "bind", "toString"]],
+    [Array.prototype, ["constructor", "concat", "join", "push", "toString"]],
+    [Date.prototype, ["constructor", "toString"]],
+    [Promise.prototype, ["constructor", "then", "catch", "finally"]],
+    [TypedArray.prototype, ["constructor", "toString"]],
+    ...[Error, AggregateError, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map(
+      (E) => [E.prototype, ["constructor", "message", "name", ...(E === Error ? ["toString"] : [])]],
+    ),
+    [getPrototypeOf(getPrototypeOf([][Symbol.iterator]())), ["constructor", Symbol.toStringTag]],
+  ]);
+  for (const [object, keys] of overridable) {
+    for (const key of keys) {
+      const descriptor = getOwnPropertyDescriptor(object, key);
+      if (!descriptor || !("value" in descriptor) || !descriptor.configurable) continue;
+      const { value } = descriptor;
+      defineProperty(object, key, {
+        get: named(`get ${String(key)}`, 0, { f() { return value; } }.f),
+        set: named(`set ${String(key)}`, 1, {
+          f(to) {
+            if (this === object) throw new TypeError(`Cannot assign to '${String(key)}' of a shared prototype`);
+            if (Object.prototype.hasOwnProperty.call(this, key)) this[key] = to;
+            else defineProperty(this, key, { value: to, writable: true, enumerable: true, configurable: true });
+          },
+        }.f),
+        enumerable: descriptor.enumerable,
+        configurable: true,
+      });
+    }
+  }
+
+  // Freeze everything that is reachable, by property or by syntax only.
+  const seen = new Set();
+  const queue = [];
+  const reach = (value) => {
+    if ((typeof value === "object" || typeof value === "function") && value !== null && !seen.has(value)) {
+      seen.add(value);
+      queue.push(value);
+    }
+  };
+  for (const key of ownKeys(globalThis)) {
+    if (later.has(key) || key === "globalThis") continue;
+    const descriptor = getOwnPropertyDescriptor(globalThis, key);
+    reach(descriptor.value);
+    reach(descriptor.get);
+    if (descriptor.configurable) {
+      defineProperty(globalThis, key, "value" in descriptor ? { writable: false, configurable: false } : { configurable: false });
+    }
+  }
+  seen.add(globalThis);
+  const byText = [
+    async function () {}, function* () {}, async function* () {}, (function* () {})(), (async function* () {})(),
+    [][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ""[Symbol.iterator](),
+    "".matchAll(/x/g), new WeakMap(), (() => {}), class {}, Promise.resolve(),
+    Iterator.from({ next() {} }), [].values().map((x) => x),
+  ];
+  for (const value of byText) {
+    for (let p = getPrototypeOf(value); p !== null; p = getPrototypeOf(p)) reach(p);
+  }
+  const thrower = getOwnPropertyDescriptor(function () { "use strict"; return arguments; }(), "callee").get;
+  reach(thrower);
+  while (queue.length > 0) {
+    const object = queue.pop();
+    if (ArrayBuffer.isView(object)) continue;
+    freeze(object);
+    reach(getPrototypeOf(object));
+    for (const key of ownKeys(object)) {
+      const descriptor = getOwnPropertyDescriptor(object, key);
+      reach(descriptor.value);
+      reach(descriptor.get);
+      reach(descriptor.set);
+    }
+  }
+})();

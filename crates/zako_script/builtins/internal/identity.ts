@@ -1,0 +1,43 @@
+// Which rule is which: a rule is known by the module and the export that it is found under.
+
+/** A rule's definition, as `rule` was given it. */
+export interface Definition {
+  attrs: Record<string, any>;
+  provides: Record<string, { id: string }>;
+  outputs?: readonly string[];
+  analyze(ctx: any): Record<string, unknown>;
+}
+
+/** A rule: its definition, and its identity once its module has run. */
+export interface RuleRecord {
+  definition: Definition;
+  identity?: { module: string; export: string };
+}
+
+const records = new WeakMap<object, RuleRecord>();
+const rules = new Map<string, RuleRecord>();
+
+/** Remembers that `fn` is a rule. */
+export function remember(fn: object, definition: Definition): RuleRecord {
+  const record: RuleRecord = { definition };
+  records.set(fn, record);
+  return record;
+}
+
+/** Names the rules among a module's exports. */
+export function identify(module: string, namespace: Record<string, unknown>): void {
+  for (const name of Object.keys(namespace)) {
+    const value = namespace[name];
+    if ((typeof value !== "function" && typeof value !== "object") || value === null) continue;
+    const record = records.get(value);
+    if (record === undefined) continue;
+    // A re-export keeps the identity that the rule's own module gave it.
+    record.identity ??= { module, export: name };
+    rules.set(`${module}#${name}`, record);
+  }
+}
+
+/** The rule of that identity. */
+export function find(module: string, name: string): RuleRecord | undefined {
+  return rules.get(`${module}#${name}`);
+}

@@ -1,0 +1,77 @@
+//! The process's one V8, and the thread that all of its threads descend from.
+//!
+//! With memory-protection keys (x86-64 Linux) a thread that uses V8 must descend from the thread that
+//! initialised it, or the process crashes. So one root thread initialises V8 and starts every worker.
+//!
+//! **Invariant:** V8's flags are set once; asking for others later is an error.
+
+use std::io;
+use std::sync::{OnceLock, mpsc};
+
+use deno_core::JsRuntime;
+
+use crate::pool::Spawn;
+
+/// V8's flags for every isolate: the same hashes and chances in each, and a stack that fits
+/// [`WORKER_STACK_BYTES`] (the flag counts KiB).
+const FLAGS: [&str; 4] = ["zako", "--random-seed=1", "--hash-seed=1", "--stack-size=4000"];
+
+/// Stack of a thread that runs scripts.
+pub(crate) const WORKER_STACK_BYTES: usize = 8 << 20;
+
+type Body = Box<dyn FnOnce() + Send>;
+
+struct Order {
+    name: &'static str,
+    stack_bytes: usize,
+    body: Body,
+    reply: mpsc::SyncSender<io::Result<()>>,
+}
+
+static ROOT: OnceLock<Result<mpsc::Sender<Order>, String>> = OnceLock::new();
+
+/// V8, ready; cheap to get again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Platform;
+
+impl Platform {
+    /// Starts V8 the first time.
+    pub(crate) fn get() -> Result<Platform, String> {
+        match ROOT.get_or_init(start) {
+            Ok(_) => Ok(Platform),
+            Err(error) => Err(error.clone()),
+        }
+    }
+}
+
+fn start() -> Result<mpsc::Sender<Order>, String> {
+    let (orders, receive) = mpsc::channel::<Order>();
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    std::thread::Builder::new()
+        .name("zako-v8-root".to_owned())
+        .spawn(move || {
+            let unknown = deno_core::v8_set_flags(FLAGS.map(str::to_owned).to_vec());
+            JsRuntime::init_platform(None);
+            let _ = ready.send(unknown.into_iter().skip(1).collect::<Vec<_>>());
+            while let Ok(order) = receive.recv() {
+                let thread = std::thread::Builder::new().name(order.name.to_owned()).stack_size(order.stack_bytes);
+                let _ = order.reply.send(thread.spawn(order.body).map(drop));
+            }
+        })
+        .map_err(|e| format!("V8's root thread could not be started: {e}"))?;
+    match is_ready.recv() {
+        Ok(unknown) if unknown.is_empty() => Ok(orders),
+        Ok(unknown) => Err(format!("V8 does not know its flags {}", unknown.join(" "))),
+        Err(_) => Err("V8 could not be initialised".to_owned()),
+    }
+}
+
+impl Spawn for Platform {
+    fn spawn(&self, name: &'static str, stack_bytes: usize, body: Body) -> io::Result<()> {
+        let gone = || io::Error::other("V8's root thread is gone");
+        let Some(Ok(root)) = ROOT.get() else { return Err(gone()) };
+        let (reply, result) = mpsc::sync_channel(1);
+        root.send(Order { name, stack_bytes, body, reply }).map_err(|_| gone())?;
+        result.recv().map_err(|_| gone())?
+    }
+}

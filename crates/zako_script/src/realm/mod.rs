@@ -1,0 +1,129 @@
+//! One sealed context: a fresh isolate from the snapshot, one evaluation, and gone.
+//!
+//! **Invariant:** an isolate never leaves its thread, and nothing of one evaluation is there in the next.
+
+mod buffers;
+mod control;
+mod failure;
+mod loader;
+pub(crate) mod ops;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deno_core::error::CoreError;
+use deno_core::{JsRuntime, ModuleSpecifier, PollEventLoopOptions, RuntimeOptions, v8};
+
+use crate::error::{ScriptError, ScriptErrorKind};
+use crate::module::ModuleSet;
+pub(crate) use control::{Control, StopReason};
+pub(crate) use failure::Places;
+use ops::{HostCalls, HostSlot};
+
+/// The realm that every evaluation starts from, made by `build.rs`.
+static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/realm.snapshot"));
+
+/// What seals a restored realm: what deno_core needed until now goes, and the global object is frozen.
+const SEAL: &str = "delete globalThis.Deno; delete globalThis.__bootstrap; delete globalThis.__infra; \
+                    Object.freeze(globalThis);";
+
+/// A bound on what one evaluation may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The JavaScript heap, in bytes; typed arrays may use as much again.
+    pub heap_bytes: usize,
+    /// Wall-clock time from the moment that it starts to run.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    /// 512 MiB and 30 s.
+    fn default() -> Self {
+        Limits { heap_bytes: 512 << 20, time: Duration::from_secs(30) }
+    }
+}
+
+/// What an evaluation used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of the heap in use at the end.
+    pub heap_used: usize,
+    /// Bytes of the heap committed at the end.
+    pub heap_committed: usize,
+    /// Garbage collections that ran.
+    pub collections: u32,
+    /// From the start of the isolate to its last result.
+    pub wall: Duration,
+}
+
+/// What to run.
+pub(crate) struct RealmJob {
+    /// The modules, and the URL of the one to start with.
+    pub(crate) modules: Arc<ModuleSet>,
+    pub(crate) entry: String,
+    pub(crate) host: Box<dyn HostCalls>,
+    pub(crate) limits: Limits,
+}
+
+/// Runs `job` to its end on this thread, which must be one of the platform's.
+pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptError>, Usage) {
+    let started = Instant::now();
+    let tokio = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(tokio) => tokio,
+        Err(e) => {
+            let error = ScriptError::new(ScriptErrorKind::Internal, format!("no event loop could be made: {e}"));
+            return (Err(error), Usage::default());
+        }
+    };
+    tokio.block_on(async {
+        let places = Places::new(job.modules.clone());
+        let mut runtime = match create(&job) {
+            Ok(runtime) => runtime,
+            Err(error) => return (Err(places.failure(control, error)), Usage::default()),
+        };
+        control.attach(&mut runtime);
+        runtime.op_state().borrow_mut().put(HostSlot(Some(job.host)));
+        let result = evaluate(&mut runtime, &job.entry).await;
+        let result = match control.reason() {
+            // A script that catches what it should not have still does not go on.
+            Some(_) => Err(places.stopped(control)),
+            None => result.map_err(|error| places.failure(control, error)),
+        };
+        let heap = runtime.v8_isolate().get_heap_statistics();
+        let usage = Usage {
+            heap_used: heap.used_heap_size(),
+            heap_committed: heap.total_physical_size(),
+            collections: control.collections(),
+            wall: started.elapsed(),
+        };
+        control.detach();
+        (result, usage)
+    })
+}
+
+fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
+    let params = v8::CreateParams::default()
+        .heap_limits(0, job.limits.heap_bytes)
+        .array_buffer_allocator(buffers::allocator(job.limits.heap_bytes));
+    let mut runtime = JsRuntime::try_new(RuntimeOptions {
+        module_loader: Some(Rc::new(loader::SetLoader::new(job.modules.clone()))),
+        extensions: vec![ops::zako::init()],
+        startup_snapshot: Some(SNAPSHOT),
+        create_params: Some(params),
+        ..RuntimeOptions::default()
+    })?;
+    runtime.execute_script("zako:internal/seal", SEAL).map_err(CoreError::from)?;
+    let context = runtime.main_context();
+    deno_core::scope!(scope, &mut runtime);
+    v8::Local::new(scope, context).set_allow_generation_from_strings(false);
+    Ok(runtime)
+}
+
+async fn evaluate(runtime: &mut JsRuntime, entry: &str) -> Result<(), CoreError> {
+    let url = ModuleSpecifier::parse(entry)?;
+    let id = runtime.load_main_es_module(&url).await?;
+    let evaluated = runtime.mod_evaluate(id);
+    runtime.run_event_loop(PollEventLoopOptions::default()).await?;
+    evaluated.await
+}

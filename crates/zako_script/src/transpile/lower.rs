@@ -1,0 +1,214 @@
+//! TypeScript to JavaScript by oxc, as plain functions of text.
+//!
+//! This file is compiled twice: into the crate and into `build.rs` (for the builtins), so it knows
+//! oxc and nothing of zako. It never reads a file, and it recurses as deep as the source nests: its
+//! callers bound the nesting and give it a large stack.
+
+use std::path::Path;
+
+use oxc::allocator::Allocator;
+use oxc::codegen::{Codegen, CodegenOptions, CommentOptions};
+use oxc::diagnostics::OxcDiagnostic;
+use oxc::isolated_declarations::{IsolatedDeclarations, IsolatedDeclarationsOptions};
+use oxc::parser::Parser;
+use oxc::semantic::SemanticBuilder;
+use oxc::span::SourceType;
+use oxc::syntax::module_record::{ExportExportName, ImportImportName, ModuleRecord};
+use oxc::transformer::{TransformOptions, Transformer, TypeScriptOptions};
+
+/// A place in the source: byte offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSpan {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl From<oxc::span::Span> for ByteSpan {
+    fn from(span: oxc::span::Span) -> Self {
+        ByteSpan { start: span.start, end: span.end }
+    }
+}
+
+/// One specifier that a module asks for when it runs (type-only imports are no such thing).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportRecord {
+    /// The specifier as written.
+    pub specifier: String,
+    /// Where it is written.
+    pub span: ByteSpan,
+    /// The names taken from it, with their places; empty for side-effect and namespace imports.
+    pub names: Vec<(String, ByteSpan)>,
+}
+
+/// One name that a module offers when it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRecord {
+    /// The exported name (`default` for the default export).
+    pub name: String,
+    /// Where it is exported.
+    pub span: ByteSpan,
+}
+
+/// What lowering a module gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lowered {
+    /// The JavaScript.
+    pub js: String,
+    /// The source map, JSON, from `js` to the source.
+    pub map: String,
+    /// Run-time imports, in the order of their first appearance.
+    pub imports: Vec<ImportRecord>,
+    /// Run-time exports in source order; `export *` is not among them.
+    pub exports: Vec<ExportRecord>,
+    /// Whether there is an `export *`, so that `exports` is not all.
+    pub exports_star: bool,
+}
+
+/// A fault of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong, one line.
+    pub message: String,
+    /// What to do, where oxc knows.
+    pub help: Option<String>,
+    /// Where; `None` when oxc gives no place.
+    pub span: Option<ByteSpan>,
+}
+
+impl From<&OxcDiagnostic> for Fault {
+    fn from(error: &OxcDiagnostic) -> Self {
+        let span = error.labels.first().map(|label| {
+            let start = u32::try_from(label.offset()).unwrap_or(u32::MAX);
+            let len = u32::try_from(label.len()).unwrap_or(0);
+            ByteSpan { start, end: start.saturating_add(len) }
+        });
+        Fault {
+            message: error.message.to_string(),
+            help: error.help.as_ref().map(ToString::to_string),
+            span,
+        }
+    }
+}
+
+/// Lowers `source` (TypeScript, a module) to JavaScript; `name` is what the source map calls it.
+pub fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
+    if !parsed.diagnostics.is_empty() {
+        return Err(parsed.diagnostics.iter().map(Fault::from).collect());
+    }
+    let (imports, exports, exports_star) = records(&parsed.module_record, source)?;
+    let mut program = parsed.program;
+    let checked = SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
+    if !checked.diagnostics.is_empty() {
+        return Err(checked.diagnostics.iter().map(Fault::from).collect());
+    }
+    let options = TransformOptions {
+        typescript: TypeScriptOptions { only_remove_type_imports: true, ..TypeScriptOptions::default() },
+        ..TransformOptions::default()
+    };
+    let path = Path::new(name);
+    let transformed =
+        Transformer::new(&allocator, path, &options).build_with_scoping(checked.semantic.into_scoping(), &mut program);
+    if !transformed.diagnostics.is_empty() {
+        return Err(transformed.diagnostics.iter().map(Fault::from).collect());
+    }
+    let printed = Codegen::new()
+        .with_options(CodegenOptions {
+            source_map_path: Some(path.to_path_buf()),
+            comments: CommentOptions::disabled(),
+            ..CodegenOptions::default()
+        })
+        .build(&program);
+    let map = printed.map.map(|map| map.to_json_string()).unwrap_or_default();
+    Ok(Lowered { js: printed.code, map, imports, exports, exports_star })
+}
+
+/// The declarations (`.d.ts`) of `source`, with its doc comments.
+pub fn declarations(source: &str) -> Result<String, Vec<Fault>> {
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
+    if !parsed.diagnostics.is_empty() {
+        return Err(parsed.diagnostics.iter().map(Fault::from).collect());
+    }
+    let declared = IsolatedDeclarations::new(&allocator, IsolatedDeclarationsOptions { strip_internal: true })
+        .build(&parsed.program);
+    if !declared.diagnostics.is_empty() {
+        return Err(declared.diagnostics.iter().map(Fault::from).collect());
+    }
+    Ok(Codegen::new()
+        .with_options(CodegenOptions {
+            comments: CommentOptions { jsdoc: true, ..CommentOptions::disabled() },
+            ..CodegenOptions::default()
+        })
+        .build(&declared.program)
+        .code)
+}
+
+type Records = (Vec<ImportRecord>, Vec<ExportRecord>, bool);
+
+fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault>> {
+    let mut imports: Vec<ImportRecord> = Vec::new();
+    for (specifier, requests) in &record.requested_modules {
+        let typed = |statement: oxc::span::Span| {
+            let mut entries = record.import_entries.iter().filter(|e| e.statement_span == statement).peekable();
+            // `import { type A } from "x"` is erased with its statement when every name is a type.
+            entries.peek().is_some() && entries.all(|e| e.is_type)
+        };
+        let Some(request) = requests.iter().find(|r| !r.is_type && !typed(r.statement_span)) else {
+            continue;
+        };
+        let names = record
+            .import_entries
+            .iter()
+            .filter(|e| !e.is_type && e.module_request.name == *specifier)
+            .filter_map(|e| match &e.import_name {
+                ImportImportName::Name(name) => Some((name.name.to_string(), name.span.into())),
+                ImportImportName::Default(span) => Some(("default".to_owned(), (*span).into())),
+                ImportImportName::NamespaceObject => None,
+            })
+            .collect();
+        imports.push(ImportRecord { specifier: specifier.to_string(), span: request.span.into(), names });
+    }
+    for dynamic in &record.dynamic_imports {
+        let span = ByteSpan::from(dynamic.module_request);
+        let text = source.get(span.start as usize..span.end as usize).unwrap_or_default();
+        let quoted = text.len() >= 2
+            && (text.starts_with('"') || text.starts_with('\''))
+            && text.ends_with(&text[..1])
+            && !text.contains('\\');
+        if !quoted {
+            return Err(vec![Fault {
+                message: "import() takes a literal specifier only".to_owned(),
+                help: Some("write the specifier as a string, so that zako knows it before the file runs".to_owned()),
+                span: Some(span),
+            }]);
+        }
+        let specifier = text[1..text.len() - 1].to_owned();
+        if !imports.iter().any(|i| i.specifier == specifier) {
+            imports.push(ImportRecord { specifier, span, names: Vec::new() });
+        }
+    }
+    imports.sort_by_key(|i| i.span.start);
+
+    let mut exports: Vec<ExportRecord> = Vec::new();
+    for entry in record.local_export_entries.iter().chain(&record.indirect_export_entries) {
+        if entry.is_type {
+            continue;
+        }
+        match &entry.export_name {
+            ExportExportName::Name(name) => {
+                exports.push(ExportRecord { name: name.name.to_string(), span: name.span.into() });
+            }
+            ExportExportName::Default(span) => {
+                exports.push(ExportRecord { name: "default".to_owned(), span: (*span).into() });
+            }
+            ExportExportName::Null => {}
+        }
+    }
+    exports.sort_by_key(|e| e.span.start);
+    let star = record.star_export_entries.iter().any(|e| !e.is_type);
+    Ok((imports, exports, star))
+}
