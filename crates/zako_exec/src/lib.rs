@@ -9,10 +9,15 @@
 //! nothing, handles no signals and reads no environment variable. Retries belong to the caller.
 
 mod plan;
+mod process;
 mod resource_pool;
 mod scheduler;
 
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
+pub use process::{
+    DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
+    find_program,
+};
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
 };
