@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Digest;
 
-/// An error of the store. All but [`Missing`](Self::Missing) and
-/// [`Changed`](Self::Changed) are the environment's fault.
+/// An error of the store. [`is_environment`](Self::is_environment) tells whose fault it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -56,6 +55,24 @@ pub enum StoreError {
         /// The store's function.
         function: crate::DigestFunction,
     },
+    /// The range asked for does not lie within the blob.
+    #[error("range {start}..{end} is not within blob {digest}")]
+    OutOfRange {
+        /// The blob.
+        digest: Digest,
+        /// First byte asked for.
+        start: u64,
+        /// One past the last byte asked for.
+        end: u64,
+    },
+    /// An open blob could not be read on.
+    #[error("cannot read blob {digest}: {source}")]
+    Unreadable {
+        /// The blob.
+        digest: Digest,
+        /// The system's own error.
+        source: io::Error,
+    },
     /// A file changed while it was read.
     #[error("{} changed while it was read", path.display())]
     Changed {
@@ -65,6 +82,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the machine is at fault (disk, permissions, a foreign folder), not the caller.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Io { .. }
+            | Self::Foreign { .. }
+            | Self::OtherLayout { .. }
+            | Self::Unreadable { .. } => true,
+            Self::Source(_)
+            | Self::Missing(_)
+            | Self::OtherFunction { .. }
+            | Self::OutOfRange { .. } => false,
+            Self::Changed { .. } => false,
+        }
+    }
+
     /// For `map_err`: `verb` says what was tried on `path`.
     pub(crate) fn io<'a>(
         verb: &'static str,
