@@ -31,7 +31,16 @@ mod pidfd {
         /// `child` must be an uncollected child of this process.
         pub(in super::super) fn new(child: Pid) -> io::Result<Self> {
             match pidfd_open(child, PidfdFlags::empty()) {
-                Ok(fd) => Ok(Self::Pidfd(AsyncFd::register_with_interest(fd, Interest::READABLE)?)),
+                Ok(fd) => {
+                    #[expect(
+                        unsafe_code,
+                        reason = "tokio has no safe way to watch an owned descriptor"
+                    )]
+                    // SAFETY: an `OwnedFd` stays open, and the same, until it is dropped with the `AsyncFd` around it.
+                    let watched =
+                        unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+                    Ok(Self::Pidfd(watched?))
+                }
                 Err(Errno::NOSYS) => Ok(Self::Thread(thread::ExitWatch::new(child)?)),
                 Err(errno) => Err(errno.into()),
             }

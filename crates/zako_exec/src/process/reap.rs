@@ -1,6 +1,4 @@
 //! Waiting for a child with what it used: the one system call that no safe library of ours gives whole.
-//!
-//! One of the two places of zako that hold `unsafe`.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -138,3 +138,6 @@ impl<'a> Progress<'a> {
         self.states.into_iter().map(end).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
