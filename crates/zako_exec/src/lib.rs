@@ -8,11 +8,17 @@
 //! **Absences:** this crate knows no script, no graph of keys, no cache and no workspace configuration. It prints
 //! nothing, handles no signals and reads no environment variable. Retries belong to the caller.
 
+mod input_root;
+mod local;
+mod outputs;
 mod plan;
 mod process;
 mod resource_pool;
 mod scheduler;
+mod spool;
 
+pub use local::{FIXED_HOME, LocalExecutor, base_environment};
+pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use process::{
     DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
