@@ -4,15 +4,25 @@
 //! synchronous code.
 
 mod artifact;
+mod cache;
+pub mod depfile;
 mod executor;
+mod key;
 mod prepared;
+pub mod reapi;
+mod recording;
+mod result;
 mod spec;
 
 pub use artifact::{ArtifactValue, OutputFile};
+pub use cache::{ActionCache, CACHE_FORMAT, CacheError, MAX_NARROW_RECORDS, MAX_RECORD_BYTES};
 pub use executor::{
     ExecuteError, Executed, Executor, Exit, Job, NoSink, OutputSink, Produced, Stream, Usage,
 };
+pub use key::{KEY_VERSION, NarrowKey, StrongKey};
 pub use prepared::{Prepared, ResolvedTool};
+pub use recording::{MAX_RECORDINGS, Outcome, Recording, RecordingExecutor};
+pub use result::{ActionResult, Discovered, DiscoveredPath};
 pub use spec::{
     ActionBody, ActionSpec, DEFAULT_CPU_MILLIS, Isolation, MAX_IN_BYTES, OutputKind, OutputSpec,
     Resources, Stdin, ToolRef,

@@ -61,7 +61,6 @@ impl Layout {
         Ok(layout)
     }
 
-
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -8,7 +8,10 @@ mod digest;
 mod error;
 mod layout;
 mod materialise;
+pub mod reapi;
 mod store;
+mod tree;
+mod tree_store;
 mod verify;
 mod writer;
 
@@ -19,6 +22,9 @@ pub use layout::{ABANDONED_AFTER, LAYOUT, STALE_AFTER};
 pub use materialise::MaterialiseMode;
 pub use store::{
     Durability, MAX_CACHED_BLOB, MAX_VERIFIED, Store, StoreOptions, StoreStats, hash_file,
+};
+pub use tree::{
+    MAX_TREE_DEPTH, MAX_TREE_ENTRIES, SubtreeCache, Tree, TreeBuilder, TreeEntry, TreeError,
 };
 pub use verify::{VerifyProgress, VerifyReport};
 pub use writer::BlobWriter;
