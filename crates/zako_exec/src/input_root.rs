@@ -45,7 +45,11 @@ impl InputRoot {
             ToolRef::Artifact(path) => Some(path),
             ToolRef::Host(_) => None,
         });
-        let outputs = spec.outputs.iter().map(|output| &output.path).chain(&spec.depfile);
+        let outputs = spec
+            .outputs
+            .iter()
+            .map(|output| &output.path)
+            .chain(&spec.depfile);
         for path in outputs {
             root.add(path, Leaf::Output)?;
         }
@@ -95,7 +99,10 @@ fn fill(node: &Node, there: &Path, here: &Path) -> Result<(), ExecuteError> {
     if node.leaf == Some(Leaf::Input) {
         for entry in fs::read_dir(there).map_err(io_error("list", there))? {
             let name = entry.map_err(io_error("list", there))?.file_name();
-            if name.to_str().is_none_or(|name| !node.children.contains_key(name)) {
+            if name
+                .to_str()
+                .is_none_or(|name| !node.children.contains_key(name))
+            {
                 link(&there.join(&name), &here.join(&name))?;
             }
         }
@@ -109,7 +116,12 @@ fn link(target: &Path, place: &Path) -> Result<(), ExecuteError> {
 
 /// Makes room for the outputs of an action that runs in the workspace itself: removes old ones, creates their folders.
 pub(crate) fn clear_outputs(spec: &ActionSpec, workspace: &Path) -> Result<(), ExecuteError> {
-    for path in spec.outputs.iter().map(|output| &output.path).chain(&spec.depfile) {
+    for path in spec
+        .outputs
+        .iter()
+        .map(|output| &output.path)
+        .chain(&spec.depfile)
+    {
         let place = path.to_os_path(workspace);
         remove_all(&place)?;
         if let Some(parent) = place.parent() {
@@ -133,7 +145,9 @@ pub(crate) fn remove_all(path: &Path) -> Result<(), ExecuteError> {
         }),
     };
     match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -155,6 +169,13 @@ fn open_up(top: &Path) -> io::Result<()> {
 }
 
 /// For `map_err`: what was tried on what.
-pub(crate) fn io_error<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ExecuteError + 'a {
-    move |source| ExecuteError::Io { verb, path: path.to_owned(), source }
+pub(crate) fn io_error<'a>(
+    verb: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> ExecuteError + 'a {
+    move |source| ExecuteError::Io {
+        verb,
+        path: path.to_owned(),
+        source,
+    }
 }

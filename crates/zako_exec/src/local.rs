@@ -15,7 +15,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionSpec, ExecuteError, Executed, Executor, Exit, Isolation, Job, OutputSink, Prepared, Stdin, Stream,
+    ActionSpec, ExecuteError, Executed, Executor, Exit, Isolation, Job, OutputSink, Prepared,
+    Stdin, Stream,
 };
 use zako_cas::Store;
 use zako_path::NeutralPath;
@@ -32,8 +33,16 @@ pub const FIXED_HOME: &str = "/nonexistent";
 /// (a change of these must change the keys). TMPDIR, a folder of the action alone, is the executor's to add.
 #[must_use]
 pub fn base_environment() -> BTreeMap<String, String> {
-    let constants = [("PATH", FIXED_PATH), ("HOME", FIXED_HOME), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
-    constants.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let constants = [
+        ("PATH", FIXED_PATH),
+        ("HOME", FIXED_HOME),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "UTC"),
+    ];
+    constants
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Runs actions as processes of this machine.
@@ -69,8 +78,17 @@ impl Place {
             Isolation::Enhanced => return Err(level_missing("enhanced")),
             Isolation::Maximum => return Err(level_missing("maximum")),
         };
-        let root = if in_workspace { job.workspace.to_path_buf() } else { job.scratch.join("root") };
-        Ok(Self { root, tmp: job.scratch.join("tmp"), in_file: job.scratch.join("inputs"), in_workspace })
+        let root = if in_workspace {
+            job.workspace.to_path_buf()
+        } else {
+            job.scratch.join("root")
+        };
+        Ok(Self {
+            root,
+            tmp: job.scratch.join("tmp"),
+            in_file: job.scratch.join("inputs"),
+            in_workspace,
+        })
     }
 
     /// Makes everything ready. Blocks.
@@ -81,11 +99,17 @@ impl Place {
         if self.in_workspace {
             clear_outputs(spec, &self.root)?;
         } else {
-            let both = |path: NeutralPath| unsupported(format!("`{path}` is an input and an output of it at once"));
-            InputRoot::of(spec).map_err(both)?.build(&job.workspace, &self.root)?;
+            let both = |path: NeutralPath| {
+                unsupported(format!("`{path}` is an input and an output of it at once"))
+            };
+            InputRoot::of(spec)
+                .map_err(both)?
+                .build(&job.workspace, &self.root)?;
         }
         match spec.in_list() {
-            Some(list) => std::fs::write(&self.in_file, list).map_err(io_error("write", &self.in_file)),
+            Some(list) => {
+                std::fs::write(&self.in_file, list).map_err(io_error("write", &self.in_file))
+            }
             None => Ok(()),
         }
     }
@@ -94,14 +118,19 @@ impl Place {
     fn process(&self, action: &Prepared, grace: Duration) -> Result<Process, ExecuteError> {
         let spec = &action.spec;
         let Some(argv) = spec.argv() else {
-            return Err(unsupported("it is a script, which runs in V8 and not as a process".to_owned()));
+            return Err(unsupported(
+                "it is a script, which runs in V8 and not as a process".to_owned(),
+            ));
         };
         let Some((name, args)) = argv.split_first() else {
             return Err(unsupported("its command is empty".to_owned()));
         };
         // The tool that was hashed is the one that runs; it still sees the name that the action gave it.
         let tool = action.tools.iter().find(|tool| tool.name == *name);
-        let mut process = Process::new(tool.map_or_else(|| PathBuf::from(name), |t| self.root.join(&t.path)), &self.root);
+        let mut process = Process::new(
+            tool.map_or_else(|| PathBuf::from(name), |t| self.root.join(&t.path)),
+            &self.root,
+        );
         process.arg0 = Some(name.into());
         process.args = args.iter().map(Into::into).collect();
         process.env = self.environment(spec);
@@ -130,7 +159,10 @@ impl LocalExecutor {
     /// An executor that stores outputs in `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, grace: DEFAULT_GRACE }
+        Self {
+            store,
+            grace: DEFAULT_GRACE,
+        }
     }
 
     /// With another time between SIGTERM and SIGKILL.
@@ -154,7 +186,9 @@ impl LocalExecutor {
     #[must_use]
     pub fn written_instead(&self, job: &Job, missing: &NeutralPath) -> Vec<NeutralPath> {
         match Place::of(job) {
-            Ok(place) if !place.in_workspace => outputs::similar(missing, &place.root),
+            Ok(place) if !place.in_workspace => {
+                outputs::similar(&job.action.spec, missing, &place.root)
+            }
             _ => Vec::new(),
         }
     }
@@ -191,19 +225,30 @@ impl LocalExecutor {
                     let (stdout, stderr) = spool.finish()?;
                     let spec = &job.action.spec;
                     let (outputs, depfile) = match finished.exit {
-                        Exit::Code(0) => {
-                            (outputs::collect(spec, &place.root, &store)?, outputs::depfile(spec, &place.root)?)
-                        }
+                        Exit::Code(0) => (
+                            outputs::collect(spec, &place.root, &store)?,
+                            outputs::depfile(spec, &place.root)?,
+                        ),
                         _ => (Vec::new(), None),
                     };
-                    Ok(Executed { exit: finished.exit, stdout, stderr, outputs, usage: finished.usage, depfile })
+                    Ok(Executed {
+                        exit: finished.exit,
+                        stdout,
+                        stderr,
+                        outputs,
+                        usage: finished.usage,
+                        depfile,
+                    })
                 })
                 .await
             }
         };
         let good = executed.as_ref().is_ok_and(Executed::succeeded);
         if place.in_workspace && !good {
-            blocking(job, &place, |job, place| clear_outputs(&job.action.spec, &place.root)).await?;
+            blocking(job, &place, |job, place| {
+                clear_outputs(&job.action.spec, &place.root)
+            })
+            .await?;
         }
         executed
     }
@@ -235,22 +280,33 @@ async fn blocking<T: Send + 'static>(
 
 fn process_error(error: ProcessError, root: &Path) -> ExecuteError {
     match error {
-        ProcessError::NotFound { program, looked_in } => ExecuteError::MissingTool { program, looked_in },
+        ProcessError::NotFound { program, looked_in } => {
+            ExecuteError::MissingTool { program, looked_in }
+        }
         ProcessError::Spawn { program, source } | ProcessError::Watch { program, source } => {
             ExecuteError::Spawn { program, source }
         }
         ProcessError::Stdin { path, source } => {
             let path = path.unwrap_or_else(|| root.to_owned());
-            ExecuteError::Io { verb: "open standard input from", path, source }
+            ExecuteError::Io {
+                verb: "open standard input from",
+                path,
+                source,
+            }
         }
         ProcessError::Cancelled | ProcessError::Stopped => ExecuteError::Cancelled,
     }
 }
 
 fn unsupported(reason: String) -> ExecuteError {
-    ExecuteError::Unsupported { executor: "local", reason }
+    ExecuteError::Unsupported {
+        executor: "local",
+        reason,
+    }
 }
 
 fn level_missing(level: &str) -> ExecuteError {
-    unsupported(format!("it needs isolation `{level}`; this build of zako offers `none` and `basic`"))
+    unsupported(format!(
+        "it needs isolation `{level}`; this build of zako offers `none` and `basic`"
+    ))
 }

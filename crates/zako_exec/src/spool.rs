@@ -26,7 +26,11 @@ enum Captured {
 
 impl Spool {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, stdout: Captured::Memory(Vec::new()), stderr: Captured::Memory(Vec::new()) }
+        Self {
+            store,
+            stdout: Captured::Memory(Vec::new()),
+            stderr: Captured::Memory(Vec::new()),
+        }
     }
 
     pub(crate) fn write(&mut self, stream: Stream, chunk: &[u8]) -> Result<(), ExecuteError> {
@@ -40,11 +44,15 @@ impl Spool {
                 return Ok(());
             }
             let mut writer = self.store.writer()?;
-            writer.write_all(bytes).map_err(io_error("write", self.store.root()))?;
+            writer
+                .write_all(bytes)
+                .map_err(io_error("write", self.store.root()))?;
             *captured = Captured::File(writer);
         }
         match captured {
-            Captured::File(writer) => writer.write_all(chunk).map_err(io_error("write", self.store.root())),
+            Captured::File(writer) => writer
+                .write_all(chunk)
+                .map_err(io_error("write", self.store.root())),
             Captured::Memory(_) => Ok(()),
         }
     }
