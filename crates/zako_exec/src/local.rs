@@ -1,0 +1,312 @@
+//! The executor for this machine, at the isolation levels `none` and `basic`.
+//!
+//! It must never know caches, keys, retries or admission: it is handed a job that may start now, and runs it once.
+//!
+//! **Invariants:** an action sees no environment but its own and the constants of [`base_environment`]. At `basic` the
+//! workspace is not written to: what was produced lies in the job's scratch folder until the caller moves it. A level
+//! that can't be had is an error, never a weaker level.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use zako_action::{
+    ActionSpec, ExecuteError, Executed, Executor, Exit, Isolation, Job, OutputSink, Prepared,
+    Stdin, Stream,
+};
+use zako_cas::Store;
+use zako_path::NeutralPath;
+
+use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
+use crate::outputs;
+use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
+use crate::spool::Spool;
+
+/// The home folder of every action: one that does not exist, so that no setting of a person slips in.
+pub const FIXED_HOME: &str = "/nonexistent";
+
+/// What every action has in its environment unless it declares another value: PATH, HOME, LANG and TZ, always the same
+/// (a change of these must change the keys). TMPDIR, a folder of the action alone, is the executor's to add.
+#[must_use]
+pub fn base_environment() -> BTreeMap<String, String> {
+    let constants = [
+        ("PATH", FIXED_PATH),
+        ("HOME", FIXED_HOME),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "UTC"),
+    ];
+    constants
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Runs actions as processes of this machine.
+///
+/// - `none`: in the workspace itself. Declared outputs are removed first, written in place, and removed again unless the
+///   action succeeds.
+/// - `basic`: in an input root of links below the job's scratch folder (see [`zako_action::Job`]), where all that is
+///   written stays; [`zako_action::Produced::produced_at`] says where.
+///
+/// Script actions are not for it: [`ExecuteError::Unsupported`].
+#[derive(Clone, Debug)]
+pub struct LocalExecutor {
+    store: Store,
+    grace: Duration,
+}
+
+/// Where one job runs.
+#[derive(Clone)]
+struct Place {
+    /// The working directory: the workspace, or the root of links.
+    root: PathBuf,
+    tmp: PathBuf,
+    /// Where the list of inputs is when it is too long for the environment.
+    in_file: PathBuf,
+    in_workspace: bool,
+}
+
+impl Place {
+    fn of(job: &Job) -> Result<Self, ExecuteError> {
+        let in_workspace = match job.action.isolation {
+            Isolation::None => true,
+            Isolation::Basic => false,
+            Isolation::Enhanced => return Err(level_missing("enhanced")),
+            Isolation::Maximum => return Err(level_missing("maximum")),
+        };
+        let root = if in_workspace {
+            job.workspace.to_path_buf()
+        } else {
+            job.scratch.join("root")
+        };
+        Ok(Self {
+            root,
+            tmp: job.scratch.join("tmp"),
+            in_file: job.scratch.join("inputs"),
+            in_workspace,
+        })
+    }
+
+    /// Makes everything ready. Blocks.
+    fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
+        let spec = &job.action.spec;
+        remove_all(&job.scratch)?;
+        std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
+        if self.in_workspace {
+            clear_outputs(spec, &self.root)?;
+        } else {
+            let both = |path: NeutralPath| {
+                unsupported(format!("`{path}` is an input and an output of it at once"))
+            };
+            InputRoot::of(spec)
+                .map_err(both)?
+                .build(&job.workspace, &self.root)?;
+        }
+        match spec.in_list() {
+            Some(list) => {
+                std::fs::write(&self.in_file, list).map_err(io_error("write", &self.in_file))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that the process is told.
+    fn process(&self, action: &Prepared, grace: Duration) -> Result<Process, ExecuteError> {
+        let spec = &action.spec;
+        let Some(argv) = spec.argv() else {
+            return Err(unsupported(
+                "it is a script, which runs in V8 and not as a process".to_owned(),
+            ));
+        };
+        let Some((name, args)) = argv.split_first() else {
+            return Err(unsupported("its command is empty".to_owned()));
+        };
+        // The tool that was hashed is the one that runs; it still sees the name that the action gave it.
+        let tool = action.tools.iter().find(|tool| tool.name == *name);
+        let mut process = Process::new(
+            tool.map_or_else(|| PathBuf::from(name), |t| self.root.join(&t.path)),
+            &self.root,
+        );
+        process.arg0 = Some(name.into());
+        process.args = args.iter().map(Into::into).collect();
+        process.env = self.environment(spec);
+        process.stdin = match &spec.stdin {
+            None => ProcessStdin::Nothing,
+            Some(Stdin::File(path)) => ProcessStdin::File(path.to_os_path(&self.root)),
+            Some(Stdin::Text(text)) => ProcessStdin::Bytes(text.clone().into()),
+        };
+        process.timeout = spec.timeout;
+        process.grace = grace;
+        Ok(process)
+    }
+
+    fn environment(&self, spec: &ActionSpec) -> BTreeMap<String, String> {
+        let mut env = base_environment();
+        env.insert("TMPDIR".to_owned(), self.tmp.display().to_string());
+        if spec.in_list().is_some() {
+            env.insert("in_file".to_owned(), self.in_file.display().to_string());
+        }
+        env.extend(spec.environment());
+        env
+    }
+}
+
+impl LocalExecutor {
+    /// An executor that stores outputs in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            grace: DEFAULT_GRACE,
+        }
+    }
+
+    /// With another time between SIGTERM and SIGKILL.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Removes the job's scratch folder, after its outputs were moved or are not wanted. Blocks.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Io`] when it can't be removed; that it is not there is fine.
+    pub fn clean(&self, job: &Job) -> Result<(), ExecuteError> {
+        remove_all(&job.scratch)
+    }
+
+    /// For the message after [`ExecuteError::MissingOutput`]: up to three files that the action wrote under its
+    /// input root and that are called like the missing one, before [`clean`](Self::clean). Only at `basic`, where what it
+    /// wrote can be told from the rest. Blocks.
+    #[must_use]
+    pub fn written_instead(&self, job: &Job, missing: &NeutralPath) -> Vec<NeutralPath> {
+        match Place::of(job) {
+            Ok(place) if !place.in_workspace => {
+                outputs::similar(&job.action.spec, missing, &place.root)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    async fn run(
+        &self,
+        job: &Job,
+        sink: &dyn OutputSink,
+        cancel: &CancellationToken,
+    ) -> Result<Executed, ExecuteError> {
+        let place = Place::of(job)?;
+        let process = place.process(&job.action, self.grace)?;
+        blocking(job, &place, |job, place| place.prepare(job)).await?;
+
+        let mut spool = Spool::new(self.store.clone());
+        let mut broken = None;
+        let mut receive = |stream: Stream, chunk: &[u8]| {
+            sink.write(stream, chunk);
+            match spool.write(stream, chunk) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    broken = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        let ended = process.run(&mut receive, cancel).await;
+        let store = self.store.clone();
+        let executed = match (broken, ended) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(process_error(error, &place.root)),
+            (None, Ok(finished)) => {
+                blocking(job, &place, move |job, place| {
+                    let (stdout, stderr) = spool.finish()?;
+                    let spec = &job.action.spec;
+                    let (outputs, depfile) = match finished.exit {
+                        Exit::Code(0) => (
+                            outputs::collect(spec, &place.root, &store)?,
+                            outputs::depfile(spec, &place.root)?,
+                        ),
+                        _ => (Vec::new(), None),
+                    };
+                    Ok(Executed {
+                        exit: finished.exit,
+                        stdout,
+                        stderr,
+                        outputs,
+                        usage: finished.usage,
+                        depfile,
+                    })
+                })
+                .await
+            }
+        };
+        let good = executed.as_ref().is_ok_and(Executed::succeeded);
+        if place.in_workspace && !good {
+            blocking(job, &place, |job, place| {
+                clear_outputs(&job.action.spec, &place.root)
+            })
+            .await?;
+        }
+        executed
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn execute<'a>(
+        &'a self,
+        job: &'a Job,
+        sink: &'a dyn OutputSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
+        self.run(job, sink, cancel).boxed()
+    }
+}
+
+/// Runs file work on tokio's threads for it.
+async fn blocking<T: Send + 'static>(
+    job: &Job,
+    place: &Place,
+    work: impl FnOnce(&Job, &Place) -> Result<T, ExecuteError> + Send + 'static,
+) -> Result<T, ExecuteError> {
+    let (job, place) = (job.clone(), place.clone());
+    match tokio::task::spawn_blocking(move || work(&job, &place)).await {
+        Ok(result) => result,
+        Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
+    }
+}
+
+fn process_error(error: ProcessError, root: &Path) -> ExecuteError {
+    match error {
+        ProcessError::NotFound { program, looked_in } => {
+            ExecuteError::MissingTool { program, looked_in }
+        }
+        ProcessError::Spawn { program, source } | ProcessError::Watch { program, source } => {
+            ExecuteError::Spawn { program, source }
+        }
+        ProcessError::Stdin { path, source } => {
+            let path = path.unwrap_or_else(|| root.to_owned());
+            ExecuteError::Io {
+                verb: "open standard input from",
+                path,
+                source,
+            }
+        }
+        ProcessError::Cancelled | ProcessError::Stopped => ExecuteError::Cancelled,
+    }
+}
+
+fn unsupported(reason: String) -> ExecuteError {
+    ExecuteError::Unsupported {
+        executor: "local",
+        reason,
+    }
+}
+
+fn level_missing(level: &str) -> ExecuteError {
+    unsupported(format!(
+        "it needs isolation `{level}`; this build of zako offers `none` and `basic`"
+    ))
+}

@@ -1,0 +1,223 @@
+//! The pool with real waiting: cancellation, names, clamping, and many threads at once.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use zako_exec::{AcquireError, Capacity, Priority, Request, ResourcePool};
+
+fn pool() -> ResourcePool {
+    ResourcePool::new(Capacity {
+        cpu_millis: 4000,
+        memory_bytes: 1000,
+        network_slots: 2,
+        named: [("gpu".to_owned(), 1), ("licence".to_owned(), 3)].into(),
+    })
+}
+
+fn cpu(cpu_millis: u64) -> Request {
+    Request {
+        cpu_millis,
+        ..Request::default()
+    }
+}
+
+fn named(name: &str, count: u32) -> Request {
+    Request {
+        named: [(name.to_owned(), count)].into(),
+        ..Request::default()
+    }
+}
+
+fn assert_free(pool: &ResourcePool) {
+    let state = pool.state();
+    assert_eq!(
+        (
+            state.in_use.cpu_millis,
+            state.in_use.memory_bytes,
+            state.in_use.network_slots
+        ),
+        (0, 0, 0)
+    );
+    assert!(state.in_use.named.values().all(|n| *n == 0));
+    assert_eq!(state.waiting, 0);
+}
+
+#[tokio::test]
+async fn names_are_checked() {
+    let (pool, cancel) = (pool(), CancellationToken::new());
+    let error = pool
+        .acquire(&named("gpus", 1), Priority(0), &cancel)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no resource named `gpus`, did you mean `gpu`?"
+    );
+    let error = pool
+        .acquire(&named("quux", 1), Priority(0), &cancel)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        AcquireError::Unknown {
+            name: "quux".to_owned(),
+            nearest: None
+        }
+    );
+    let error = pool
+        .acquire(&named("licence", 4), Priority(0), &cancel)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("4 of the resource `licence` were asked for, but there are only 3")
+    );
+    let network = Request {
+        network_slots: 3,
+        ..Request::default()
+    };
+    assert!(
+        matches!(pool.try_acquire(&network), Err(AcquireError::TooLarge { name, .. }) if name == "network")
+    );
+    assert_free(&pool);
+}
+
+#[tokio::test]
+async fn more_than_the_machine_is_the_whole_machine() {
+    let pool = pool();
+    let huge = Request {
+        cpu_millis: 99_000,
+        memory_bytes: u64::MAX,
+        ..Request::default()
+    };
+    let grant = pool
+        .acquire(&huge, Priority(0), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!((grant.cpu_millis(), grant.memory_bytes()), (4000, 1000));
+    assert!(
+        pool.try_acquire(&cpu(1)).unwrap().is_none(),
+        "it runs alone"
+    );
+    drop(grant);
+    assert_free(&pool);
+}
+
+#[tokio::test]
+async fn cancelling_or_dropping_a_waiter_leaves_nothing() {
+    let (pool, cancel) = (pool(), CancellationToken::new());
+    let whole = pool
+        .acquire(&cpu(4000), Priority(0), &cancel)
+        .await
+        .unwrap();
+    let token = CancellationToken::new();
+    let request = cpu(1000);
+    let mut cancelled = Box::pin(pool.acquire(&request, Priority(0), &token));
+    let mut dropped = Box::pin(pool.acquire(&request, Priority(0), &cancel));
+    assert!((&mut cancelled).now_or_never().is_none());
+    assert!((&mut dropped).now_or_never().is_none());
+    assert_eq!(pool.state().waiting, 2);
+    token.cancel();
+    assert_eq!(cancelled.await.unwrap_err(), AcquireError::Cancelled);
+    drop(dropped);
+    assert_eq!(pool.state().waiting, 0);
+    drop(whole);
+    assert_free(&pool);
+    assert_eq!(
+        pool.acquire(&request, Priority(0), &token)
+            .await
+            .unwrap_err(),
+        AcquireError::Cancelled
+    );
+}
+
+/// Granted by a release, but dropped before it could take notice.
+#[tokio::test]
+async fn a_grant_that_nobody_takes_goes_back() {
+    let (pool, cancel) = (pool(), CancellationToken::new());
+    let whole = pool
+        .acquire(&cpu(4000), Priority(0), &cancel)
+        .await
+        .unwrap();
+    let request = cpu(3000);
+    let mut first = Box::pin(pool.acquire(&request, Priority(1), &cancel));
+    let mut second = Box::pin(pool.acquire(&request, Priority(0), &cancel));
+    assert!((&mut first).now_or_never().is_none());
+    assert!((&mut second).now_or_never().is_none());
+    drop(whole);
+    assert_eq!(pool.state().in_use.cpu_millis, 3000);
+    drop(first);
+    let grant = second.now_or_never().expect("granted by the drop").unwrap();
+    assert_eq!(pool.state().in_use.cpu_millis, 3000);
+    drop(grant);
+    assert_free(&pool);
+}
+
+#[test]
+fn many_threads_never_exceed_the_capacity() {
+    const THREADS: u64 = 8;
+    const ROUNDS: u64 = 400;
+    let pool = pool();
+    let in_use = Arc::new([const { AtomicU64::new(0) }; 3]);
+    let start = Arc::new(Barrier::new(THREADS as usize));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (pool, in_use, start) = (pool.clone(), Arc::clone(&in_use), Arc::clone(&start));
+            std::thread::spawn(move || {
+                start.wait();
+                let mut random = thread.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+                let mut granted = 0;
+                for _ in 0..ROUNDS {
+                    // xorshift: only has to mix.
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let request = Request {
+                        cpu_millis: random % 4001,
+                        memory_bytes: (random >> 16) % 1001,
+                        network_slots: ((random >> 32) % 3) as u32,
+                        named: [("licence".to_owned(), ((random >> 40) % 4) as u32)].into(),
+                    };
+                    let token = CancellationToken::new();
+                    let wait = pool.acquire(&request, Priority((random % 3) as i64), &token);
+                    let grant = match (random >> 48) % 4 {
+                        0 => wait.now_or_never(),
+                        _ => Some(futures::executor::block_on(wait)),
+                    };
+                    let Some(grant) = grant else { continue };
+                    let grant = grant.unwrap();
+                    granted += 1;
+                    let amounts = [
+                        request.cpu_millis,
+                        request.memory_bytes,
+                        u64::from(request.network_slots),
+                    ];
+                    for (at, whole) in [4000, 1000, 2].into_iter().enumerate() {
+                        let used =
+                            in_use[at].fetch_add(amounts[at], Ordering::SeqCst) + amounts[at];
+                        assert!(used <= whole, "over capacity");
+                    }
+                    std::thread::yield_now();
+                    for (at, amount) in amounts.into_iter().enumerate() {
+                        in_use[at].fetch_sub(amount, Ordering::SeqCst);
+                    }
+                    drop(grant);
+                }
+                granted
+            })
+        })
+        .collect();
+    let granted: u64 = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .sum();
+    assert!(
+        granted >= THREADS * ROUNDS / 2,
+        "those that wait are all granted"
+    );
+    assert_free(&pool);
+}
