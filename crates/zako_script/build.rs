@@ -3,10 +3,9 @@
 //! `zako types`.
 
 #[path = "src/transpile/lower.rs"]
-#[expect(unreachable_pub, reason = "shared with the crate, where these are public")]
 mod lower;
 #[path = "src/realm/ops.rs"]
-#[expect(unreachable_pub, reason = "shared with the crate, where these are public")]
+#[expect(unreachable_pub, reason = "part of the crate's interface")]
 mod ops;
 
 use std::borrow::Cow;
@@ -36,7 +35,7 @@ fn main() {
         let source = fs::read_to_string(path).expect("a builtin is readable");
         let lowered = lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
         writeln!(entry, "import \"{specifier}\";").expect("strings take all");
-        modules.push((specifier.clone(), lowered.js));
+        modules.push((specifier.clone(), ascii(&lowered.js)));
         if !internal {
             let text = lower::declarations(&source).unwrap_or_else(|faults| fail(path, &source, &faults));
             let file = out.join(format!("{stem}.d.ts"));
@@ -85,6 +84,18 @@ fn list(directory: &str) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+/// deno_core takes ASCII only; what is beyond it stands in strings, where an escape means the same.
+fn ascii(js: &str) -> String {
+    js.chars().fold(String::with_capacity(js.len()), |mut out, c| {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            write!(out, "\\u{{{:x}}}", u32::from(c)).expect("strings take all");
+        }
+        out
+    })
 }
 
 fn fail(path: &Path, source: &str, faults: &[lower::Fault]) -> ! {

@@ -1,1 +1,257 @@
-export const todo_replaced: number = 0;
+import { config } from "zako:build";
+import { attr, provider, rule, type } from "zako:rule";
+import { identify } from "zako:internal/identity";
+import { basename, extname, join } from "zako:path";
+import type { Artifact, Dep, File, Has, Provider, Target } from "zako:rule";
+
+/** What a C or C++ library gives to what depends on it. */
+export interface CcData {
+  /** Public headers, its own and those of its dependencies. */
+  readonly headers: readonly Artifact[];
+  /** Folders for `-I`, relative to the input root. */
+  readonly includes: readonly string[];
+  /** Definitions for `-D`. */
+  readonly defines: readonly string[];
+  /** Static libraries to link, dependents before dependencies. */
+  readonly archives: readonly Artifact[];
+  /** Options for the linker. */
+  readonly linkopts: readonly string[];
+  /** Whether there is C++ in it, so that the C++ driver must link. */
+  readonly cxx: boolean;
+}
+
+/** The provider of C and C++ libraries. */
+export const CcInfo: Provider<"CcInfo", CcData> = provider("CcInfo", type<CcData>());
+
+/** A target that gives {@link CcInfo}. */
+export type CcTarget = Target<Has<typeof CcInfo>, any>;
+
+/** What all C and C++ rules take. */
+export interface CcProps {
+  /** Sources (`.c`, `.cc`, `.cpp`, `.cxx`, `.S`) and private headers. */
+  srcs?: readonly File[];
+  /** Libraries that it uses. */
+  deps?: readonly CcTarget[];
+  /** Folders below the package to search for headers; for a library, its dependents search them too. */
+  includes?: readonly string[];
+  /** Definitions, as `"NAME"` or `"NAME=value"`; for a library, its dependents get them too. */
+  defines?: readonly string[];
+  /** Definitions for this target alone. */
+  localDefines?: readonly string[];
+  /** Options for the compiler, for this target alone. */
+  copts?: readonly string[];
+  /** Options for the linker; for a library, whatever links it gets them too. */
+  linkopts?: readonly string[];
+}
+
+/** What {@link ccLibrary} takes. */
+export interface CcLibraryProps extends CcProps {
+  /** Public headers: dependents may include them, by their path from the workspace's root or from a folder of `includes`. */
+  hdrs?: readonly File[];
+}
+
+/** What {@link ccTest} takes. */
+export interface CcTestProps extends CcProps {
+  /** Arguments of the test program. */
+  args?: readonly string[];
+  /** Files that it reads when it runs. */
+  data?: readonly File[];
+  /** Its environment. */
+  env?: Readonly<Record<string, string>>;
+}
+
+const common = {
+  srcs: attr.files().default([]),
+  deps: attr.list(attr.target(CcInfo)).default([]),
+  includes: attr.list(attr.string()).default([]),
+  defines: attr.list(attr.string()).default([]),
+  localDefines: attr.list(attr.string()).default([]),
+  copts: attr.list(attr.string()).default([]),
+  linkopts: attr.list(attr.string()).default([]),
+  // What the invocation chose; see `tools`.
+  cc: attr.string(),
+  cxx: attr.string(),
+  ar: attr.string(),
+};
+
+const CXX: ReadonlySet<string> = new Set([".cc", ".cpp", ".cxx", ".C", ".c++"]);
+const C: ReadonlySet<string> = new Set([".c", ".S", ".s"]);
+
+const unique = <T>(items: readonly T[]): readonly T[] => [...new Set(items)];
+
+function uniqueFiles(files: readonly Artifact[]): readonly Artifact[] {
+  const seen = new Set<string>();
+  return files.filter((file) => !seen.has(file.path) && seen.add(file.path));
+}
+
+/** Keeps the last of equal archives: a linker that reads once needs dependents before dependencies. */
+function linkOrder(files: readonly Artifact[]): readonly Artifact[] {
+  return uniqueFiles([...files].reverse()).slice().reverse();
+}
+
+interface Compiled {
+  objects: Artifact[];
+  info: CcData;
+}
+
+function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
+  const { attrs } = ctx;
+  const deps: CcData[] = attrs.deps.map((dep: Dep<Has<typeof CcInfo>>) => dep.get(CcInfo));
+  const sources: Artifact[] = [];
+  const privateHeaders: Artifact[] = [];
+  for (const file of attrs.srcs as readonly Artifact[]) {
+    const extension = extname(file.path);
+    (C.has(extension) || CXX.has(extension) ? sources : privateHeaders).push(file);
+  }
+  const own: string[] = attrs.includes.flatMap((folder: string) => {
+    const path = join(ctx.package, folder);
+    return [path, join("zako-out", path)];
+  });
+  const includes = unique([...own, ...deps.flatMap((d) => d.includes)]);
+  const defines = unique([...attrs.defines, ...deps.flatMap((d) => d.defines)]);
+  const headers = uniqueFiles([...hdrs, ...deps.flatMap((d) => d.headers)]);
+  const staged = uniqueFiles([...privateHeaders, ...headers]);
+  const flags: string[] = [
+    "-I.",
+    "-Izako-out",
+    ...includes.map((folder) => `-I${folder}`),
+    ...[...defines, ...attrs.localDefines].map((definition) => `-D${definition}`),
+    ...attrs.copts,
+  ];
+  let cxx = deps.some((d) => d.cxx);
+  const objects = sources.map((source) => {
+    const isCxx = CXX.has(extname(source.path));
+    cxx ||= isCxx;
+    const inPackage = ctx.package !== "" && source.path.startsWith(`${ctx.package}/`) ? source.path.slice(ctx.package.length + 1) : source.path;
+    const stem = `_objs/${ctx.name}/${inPackage}`;
+    const object = ctx.file(`${stem}.o`);
+    const depfile = ctx.file(`${stem}.d`);
+    ctx.run({
+      args: [isCxx ? attrs.cxx : attrs.cc, "-c", source, "-o", object, "-MD", "-MF", depfile, ...flags],
+      inputs: [source],
+      staged,
+      outputs: [object],
+      depfile,
+      mnemonic: "compile",
+      message: `compile ${source.path}`,
+    });
+    return object;
+  });
+  const info: CcData = {
+    headers,
+    includes,
+    defines,
+    archives: deps.flatMap((d) => d.archives),
+    linkopts: [...attrs.linkopts, ...deps.flatMap((d) => d.linkopts)],
+    cxx,
+  };
+  return { objects, info };
+}
+
+function link(ctx: any, { objects, info }: Compiled): Artifact {
+  const program = ctx.file(ctx.name);
+  const archives = linkOrder(info.archives);
+  ctx.run({
+    args: [info.cxx ? ctx.attrs.cxx : ctx.attrs.cc, "-o", program, ...objects, ...archives, ...info.linkopts],
+    outputs: [program],
+    mnemonic: "link",
+    message: `link ${program.path}`,
+  });
+  ctx.expose("default", program);
+  return program;
+}
+
+const library = rule({
+  attrs: { ...common, hdrs: attr.files().default([]) },
+  provides: { cc: CcInfo },
+  analyze(ctx) {
+    const compiled = compileAll(ctx, ctx.attrs.hdrs);
+    const { objects } = compiled;
+    if (objects.length === 0) {
+      ctx.expose("default", ctx.attrs.hdrs);
+      return { cc: compiled.info };
+    }
+    const archive = ctx.file(`lib${basename(ctx.name)}.a`);
+    ctx.run({
+      args: [ctx.attrs.ar, "rcsD", archive, ...objects],
+      outputs: [archive],
+      mnemonic: "archive",
+      message: `archive ${archive.path}`,
+    });
+    ctx.expose("default", archive);
+    return { cc: { ...compiled.info, archives: linkOrder([archive, ...compiled.info.archives]) } };
+  },
+});
+
+const binary = rule({
+  attrs: common,
+  provides: {},
+  analyze(ctx) {
+    link(ctx, compileAll(ctx, []));
+    return {};
+  },
+});
+
+const test = rule({
+  attrs: {
+    ...common,
+    args: attr.list(attr.string()).default([]),
+    data: attr.files().default([]),
+    env: attr.dict(attr.string()).default({}),
+  },
+  provides: {},
+  analyze(ctx) {
+    const program = link(ctx, compileAll(ctx, []));
+    ctx.run({
+      args: [program, ...ctx.attrs.args],
+      inputs: ctx.attrs.data,
+      outputs: [],
+      env: ctx.attrs.env,
+      mnemonic: "test",
+      message: `test ${ctx.label}`,
+      test: true,
+    });
+    return {};
+  },
+});
+
+/** The tools that the invocation chose with `-D cc=…`, `-D cxx=…` and `-D ar=…`. */
+const tools = (): { cc: string; cxx: string; ar: string } => ({
+  cc: config.get("cc", "cc"),
+  cxx: config.get("cxx", "c++"),
+  ar: config.get("ar", "ar"),
+});
+
+/**
+ * A static library of C and C++ sources, `zako-out/PACKAGE/libNAME.a`; with headers only, just those.
+ * Headers are found by the compiler's own dependency files, so a changed header compiles exactly what includes it.
+ *
+ * ```ts
+ * export const greet = ccLibrary({ srcs: ["greet.c"], hdrs: ["greet.h"] });
+ * ```
+ */
+export function ccLibrary(props: CcLibraryProps): CcTarget {
+  return library({ ...props, ...tools() } as any);
+}
+
+/**
+ * A program, `zako-out/PACKAGE/NAME`.
+ *
+ * ```ts
+ * import { greet } from "//greet/BUILD.ts";
+ * export const hello = ccBinary({ srcs: ["main.c"], deps: [greet] });
+ * ```
+ */
+export function ccBinary(props: CcProps): Target {
+  return binary({ ...props, ...tools() } as any);
+}
+
+/**
+ * A program that is a test: it passes when it exits with 0. `zako test` runs it and keeps its result until something that
+ * it is made of changes; `zako run` runs it directly.
+ */
+export function ccTest(props: CcTestProps): Target {
+  return test({ ...props, ...tools() } as any);
+}
+
+identify("zako:cc", { ccLibrary: library, ccBinary: binary, ccTest: test });

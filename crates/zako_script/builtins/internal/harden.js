@@ -1,5 +1,5 @@
-// Turns V8's default realm into zako's hermetic one. Runs once, when the snapshot is made; `seal`
-// in realm/sealed.rs finishes the work after a snapshot is restored.
+// Turns V8's default realm into zako's hermetic one. Runs once, when the snapshot is made; `__zako_seal`,
+// which it leaves behind, finishes the work in each realm that is restored from it.
 //
 // What goes: everything that tells a script of time, place, chance, locale or garbage collection.
 // What stays is frozen, so that no module can change what another one sees.
@@ -19,11 +19,10 @@
     "decodeURIComponent", "encodeURI", "encodeURIComponent", "escape", "eval", "globalThis", "isFinite", "isNaN",
     "parseFloat", "parseInt", "queueMicrotask", "undefined", "unescape",
   ]);
-  // deno_core needs these until the realm is sealed.
-  const later = new Set(["Deno", "__bootstrap", "__infra"]);
-  for (const key of ownKeys(globalThis)) {
-    if (!keep.has(key) && !later.has(key)) delete globalThis[key];
-  }
+  // V8 installs its newest features (and `Error.stackTraceLimit`) into every new context, on top of the snapshot, and
+  // crashes where it cannot. So globals are deleted, and what may get new properties is frozen, by `__zako_seal`.
+  const late = [];
+  const isLeaf = (object) => typeof object === "function" && !("prototype" in object);
 
   const refuse = (what, instead) => {
     throw new TypeError(`${what} is not available in build scripts: ${instead}`);
@@ -125,7 +124,7 @@
   }
   delete RegExp.prototype.compile;
   delete Error.captureStackTrace;
-  replace(Error, "stackTraceLimit", 30);
+  delete Error.stackTraceLimit;
 
   // A frozen prototype would make `object.toString = f` fail on objects that inherit from it (the
   // "override mistake"); these become accessors whose setter defines the property on the object.
@@ -170,16 +169,16 @@
       queue.push(value);
     }
   };
-  for (const key of ownKeys(globalThis)) {
-    if (later.has(key) || key === "globalThis") continue;
-    const descriptor = getOwnPropertyDescriptor(globalThis, key);
-    reach(descriptor.value);
-    reach(descriptor.get);
-    if (descriptor.configurable) {
-      defineProperty(globalThis, key, "value" in descriptor ? { writable: false, configurable: false } : { configurable: false });
-    }
-  }
   seen.add(globalThis);
+  const reachGlobals = () => {
+    for (const key of ownKeys(globalThis)) {
+      if (!keep.has(key)) continue;
+      const descriptor = getOwnPropertyDescriptor(globalThis, key);
+      reach(descriptor.value);
+      reach(descriptor.get);
+    }
+  };
+  reachGlobals();
   const byText = [
     async function () {}, function* () {}, async function* () {}, (function* () {})(), (async function* () {})(),
     [][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ""[Symbol.iterator](),
@@ -191,10 +190,7 @@
   }
   const thrower = getOwnPropertyDescriptor(function () { "use strict"; return arguments; }(), "callee").get;
   reach(thrower);
-  while (queue.length > 0) {
-    const object = queue.pop();
-    if (ArrayBuffer.isView(object)) continue;
-    freeze(object);
+  const reachProperties = (object) => {
     reach(getPrototypeOf(object));
     for (const key of ownKeys(object)) {
       const descriptor = getOwnPropertyDescriptor(object, key);
@@ -202,5 +198,30 @@
       reach(descriptor.get);
       reach(descriptor.set);
     }
+  };
+  while (queue.length > 0) {
+    const object = queue.pop();
+    if (ArrayBuffer.isView(object)) continue;
+    reachProperties(object);
+    if (isLeaf(object)) freeze(object);
+    else late.push([object, ownKeys(object).length]);
   }
+
+  globalThis.__zako_seal = () => {
+    for (const key of ownKeys(globalThis)) {
+      if (!keep.has(key)) delete globalThis[key];
+    }
+    defineProperty(Error, "stackTraceLimit", { value: 30, writable: false, enumerable: false, configurable: false });
+    for (const [object, properties] of late) {
+      if (ownKeys(object).length !== properties) reachProperties(object);
+      freeze(object);
+    }
+    reachGlobals();
+    while (queue.length > 0) {
+      const object = queue.pop();
+      reachProperties(object);
+      freeze(object);
+    }
+    freeze(globalThis);
+  };
 })();

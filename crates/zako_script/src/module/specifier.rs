@@ -104,6 +104,9 @@ impl Specifier {
                 "copy what you need into a library file of the workspace",
             )),
             Some(("file", _)) => Err(outside(text)),
+            Some(("ext" | "workspace" | "memory" | "data" | "blob", _)) => {
+                Err(ResolveFault::new(format!("there is no module \"{text}\""), "builtins are listed by `zako types`"))
+            }
             Some((scheme, name)) if scheme.bytes().all(|b| b.is_ascii_lowercase()) && !name.starts_with("internal/") => {
                 Ok(Specifier::Builtin(text.to_owned()))
             }
@@ -180,6 +183,7 @@ mod tests {
             ("./x", "no .ts extension"),
             ("lodash", "is not a specifier"),
             ("zako:internal/host", "there is no module"),
+            ("ext:core/ops", "there is no module"),
             ("ext:core/ops", "there is no module"),
         ] {
             match from.resolve(text) {

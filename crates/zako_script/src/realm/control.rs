@@ -87,8 +87,8 @@ impl Control {
         isolate.set_slot(StackContext(context));
         let data: *mut c_void = Arc::as_ptr(self).cast_mut().cast();
         isolate.add_near_heap_limit_callback(near_heap_limit, data);
-        isolate.add_gc_prologue_callback(gc_begins, data, v8::GCType::ALL);
-        isolate.add_gc_epilogue_callback(gc_ended, data, v8::GCType::ALL);
+        isolate.add_gc_prologue_callback(gc_begins, data, v8::GCType::kGCTypeAll);
+        isolate.add_gc_epilogue_callback(gc_ended, data, v8::GCType::kGCTypeAll);
         *self.isolate.lock() = Some(isolate.thread_safe_handle());
         if let Some(reason) = self.reason() {
             self.stop(reason);
@@ -169,7 +169,7 @@ unsafe extern "C" fn gc_ended(
         let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
         let heap = isolate.get_heap_statistics();
         hook(&GcEvent {
-            full: kind == v8::GCType::MARK_SWEEP_COMPACT,
+            full: kind == v8::GCType::kGCTypeMarkSweepCompact,
             used_before: *control.used_before_gc.lock(),
             used_after: heap.used_heap_size(),
             committed: heap.total_physical_size(),

@@ -90,7 +90,7 @@ impl Places {
         }
         match error.into_kind() {
             CoreErrorKind::Js(thrown) => self.thrown(&thrown, 0),
-            CoreErrorKind::CouldNotExecute { error, .. } => self.failure(control, *error),
+            CoreErrorKind::CouldNotExecute { error, .. } => self.failure(control, (*error).into()),
             CoreErrorKind::PendingPromiseResolution | CoreErrorKind::ModuleEvaluationDeadlock => {
                 ScriptError::new(ScriptErrorKind::Deadlock, "a top-level await waits for something that never happens")
             }

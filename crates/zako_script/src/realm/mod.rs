@@ -24,9 +24,8 @@ use ops::{HostCalls, HostSlot};
 /// The realm that every evaluation starts from, made by `build.rs`.
 static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/realm.snapshot"));
 
-/// What seals a restored realm: what deno_core needed until now goes, and the global object is frozen.
-const SEAL: &str = "delete globalThis.Deno; delete globalThis.__bootstrap; delete globalThis.__infra; \
-                    Object.freeze(globalThis);";
+/// What seals a restored realm (see `harden.js`): what deno_core needed until now goes, the global object is frozen.
+const SEAL: &str = "__zako_seal()";
 
 /// A bound on what one evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +114,10 @@ fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
     })?;
     runtime.execute_script("zako:internal/seal", SEAL).map_err(CoreError::from)?;
     let context = runtime.main_context();
-    deno_core::scope!(scope, &mut runtime);
-    v8::Local::new(scope, context).set_allow_generation_from_strings(false);
+    {
+        deno_core::scope!(scope, &mut runtime);
+        v8::Local::new(scope, context).set_allow_generation_from_strings(false);
+    }
     Ok(runtime)
 }
 

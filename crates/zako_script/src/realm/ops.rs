@@ -17,7 +17,7 @@ const MAX_CALLER_FRAMES: usize = 64;
 
 /// A place in a module's JavaScript, as V8 sees it: URL, line and column from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsPlace {
+pub(crate) struct JsPlace {
     /// The module's URL.
     pub url: String,
     /// Line, from 1.
@@ -27,7 +27,7 @@ pub struct JsPlace {
 }
 
 /// What a script's call of a builtin reaches, on the thread that runs the script.
-pub trait HostCalls {
+pub(crate) trait HostCalls: Send {
     /// Answers the call `name` with JSON text; `args` is JSON text too. `caller` is the innermost place in the
     /// user's own code, for calls that ask for it.
     fn call(&mut self, name: &str, args: &str, caller: Option<JsPlace>) -> Result<String, HostFailure>;
@@ -46,7 +46,7 @@ pub struct HostFailure {
 
 /// The realm's slot for its host; empty while the snapshot is made.
 #[derive(Default)]
-pub struct HostSlot(pub Option<Box<dyn HostCalls>>);
+pub(crate) struct HostSlot(pub Option<Box<dyn HostCalls>>);
 
 fn with_host<T>(
     state: &mut OpState,
@@ -102,7 +102,7 @@ fn user_place(scope: &mut v8::PinScope<'_, '_>) -> Option<JsPlace> {
 }
 
 /// Whether the module at `url` was written by a user rather than being a builtin.
-pub fn is_user_url(url: &str) -> bool {
+pub(crate) fn is_user_url(url: &str) -> bool {
     url.starts_with("workspace:") || url.starts_with("memory:")
 }
 

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use oxc::allocator::Allocator;
+use oxc::ast::ast::{ImportDeclarationSpecifier, Statement};
 use oxc::codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc::diagnostics::OxcDiagnostic;
 use oxc::isolated_declarations::{IsolatedDeclarations, IsolatedDeclarationsOptions};
@@ -18,7 +19,7 @@ use oxc::transformer::{TransformOptions, Transformer, TypeScriptOptions};
 
 /// A place in the source: byte offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteSpan {
+pub(crate) struct ByteSpan {
     /// First byte.
     pub start: u32,
     /// One past the last byte.
@@ -33,7 +34,7 @@ impl From<oxc::span::Span> for ByteSpan {
 
 /// One specifier that a module asks for when it runs (type-only imports are no such thing).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportRecord {
+pub(crate) struct ImportRecord {
     /// The specifier as written.
     pub specifier: String,
     /// Where it is written.
@@ -44,7 +45,7 @@ pub struct ImportRecord {
 
 /// One name that a module offers when it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportRecord {
+pub(crate) struct ExportRecord {
     /// The exported name (`default` for the default export).
     pub name: String,
     /// Where it is exported.
@@ -53,7 +54,7 @@ pub struct ExportRecord {
 
 /// What lowering a module gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lowered {
+pub(crate) struct Lowered {
     /// The JavaScript.
     pub js: String,
     /// The source map, JSON, from `js` to the source.
@@ -68,7 +69,7 @@ pub struct Lowered {
 
 /// A fault of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// What is wrong, one line.
     pub message: String,
     /// What to do, where oxc knows.
@@ -93,7 +94,7 @@ impl From<&OxcDiagnostic> for Fault {
 }
 
 /// Lowers `source` (TypeScript, a module) to JavaScript; `name` is what the source map calls it.
-pub fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
+pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
     if !parsed.diagnostics.is_empty() {
@@ -101,6 +102,7 @@ pub fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
     }
     let (imports, exports, exports_star) = records(&parsed.module_record, source)?;
     let mut program = parsed.program;
+    program.body.retain(|statement| !is_type_only(statement));
     let checked = SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
     if !checked.diagnostics.is_empty() {
         return Err(checked.diagnostics.iter().map(Fault::from).collect());
@@ -127,7 +129,7 @@ pub fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
 }
 
 /// The declarations (`.d.ts`) of `source`, with its doc comments.
-pub fn declarations(source: &str) -> Result<String, Vec<Fault>> {
+pub(crate) fn declarations(source: &str) -> Result<String, Vec<Fault>> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
     if !parsed.diagnostics.is_empty() {
@@ -147,15 +149,36 @@ pub fn declarations(source: &str) -> Result<String, Vec<Fault>> {
         .code)
 }
 
+/// Whether the statement imports or re-exports types and nothing else, each marked on its own: TypeScript's
+/// `verbatimModuleSyntax` would leave an import for its side effects, but types cost nothing here.
+fn is_type_only(statement: &Statement<'_>) -> bool {
+    match statement {
+        Statement::ImportDeclaration(import) => import.specifiers.as_ref().is_some_and(|specifiers| {
+            !specifiers.is_empty()
+                && specifiers.iter().all(|specifier| match specifier {
+                    ImportDeclarationSpecifier::ImportSpecifier(s) => s.import_kind.is_type(),
+                    _ => false,
+                })
+        }),
+        Statement::ExportFromDeclaration(export) => {
+            !export.specifiers.is_empty() && export.specifiers.iter().all(|s| s.export_kind.is_type())
+        }
+        _ => false,
+    }
+}
+
 type Records = (Vec<ImportRecord>, Vec<ExportRecord>, bool);
 
 fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault>> {
     let mut imports: Vec<ImportRecord> = Vec::new();
     for (specifier, requests) in &record.requested_modules {
+        // As in `is_type_only`: a statement goes when every name in it is a type.
         let typed = |statement: oxc::span::Span| {
-            let mut entries = record.import_entries.iter().filter(|e| e.statement_span == statement).peekable();
-            // `import { type A } from "x"` is erased with its statement when every name is a type.
-            entries.peek().is_some() && entries.all(|e| e.is_type)
+            let imported = record.import_entries.iter().filter(|e| e.statement_span == statement).map(|e| e.is_type);
+            let exported =
+                record.indirect_export_entries.iter().filter(|e| e.statement_span == statement).map(|e| e.is_type);
+            let mut names = imported.chain(exported).peekable();
+            names.peek().is_some() && names.all(|is_type| is_type)
         };
         let Some(request) = requests.iter().find(|r| !r.is_type && !typed(r.statement_span)) else {
             continue;
