@@ -110,7 +110,7 @@ impl ActionCache {
     /// # Errors
     /// When a file that is there can't be read.
     pub fn lookup(&self, key: &StrongKey) -> Result<Option<ActionResult>, CacheError> {
-        let Some(body) = self.read("strong", &key.digest)? else {
+        let Some(body) = self.read("strong", &key.0)? else {
             return Ok(None);
         };
         let result = ActionResult::decode(&body, self.shared.function);
@@ -123,7 +123,7 @@ impl ActionCache {
     /// [`CacheError::Failed`] unless its exit code is 0; others when it can't be written.
     pub fn record(&self, key: &StrongKey, result: &ActionResult) -> Result<(), CacheError> {
         self.check(result)?;
-        self.write("strong", &key.digest, &result.encode())
+        self.write("strong", &key.0, &result.encode())
     }
 
     /// The newest result recorded under the narrow key all of whose discovered files are as they

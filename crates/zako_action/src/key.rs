@@ -28,11 +28,15 @@ pub const KEY_VERSION: u32 = 1;
 /// What `arguments[0]` is for a script action, which runs no program.
 const SCRIPT_WORD: &str = "zako:script";
 
+/// The strong key of an action: digest of its Remote Execution API `Action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StrongKey(pub Digest);
+
 /// The strong key, and the blobs that a remote server needs beside the inputs' contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrongKey {
+pub struct RemoteAction {
     /// The key: digest of `action`.
-    pub digest: Digest,
+    pub key: StrongKey,
     /// The encoded `Action`.
     pub action: Bytes,
     /// The encoded `Command` and its digest.
@@ -119,7 +123,7 @@ struct StagedName {
 }
 
 impl Prepared {
-    /// The strong key. `subtrees` saves building again what other actions' input roots share.
+    /// The strong key. `subtrees` saves hashing again what other actions' input roots share.
     ///
     /// # Errors
     /// When two inputs can't be in one tree, as a file `a` and a file `a/b`.
@@ -128,6 +132,18 @@ impl Prepared {
         function: DigestFunction,
         subtrees: Option<&SubtreeCache>,
     ) -> Result<StrongKey, TreeError> {
+        Ok(self.remote_action(function, subtrees)?.key)
+    }
+
+    /// The strong key with all messages that lead to it, as a remote server wants them.
+    ///
+    /// # Errors
+    /// When two inputs can't be in one tree, as a file `a` and a file `a/b`.
+    pub fn remote_action(
+        &self,
+        function: DigestFunction,
+        subtrees: Option<&SubtreeCache>,
+    ) -> Result<RemoteAction, TreeError> {
         let command = Bytes::from(self.command().encode_to_vec());
         let command_digest = function.hash(&command);
         let input_root = tree(function, subtrees, self.inputs.iter().chain(&self.staged))?;
@@ -140,8 +156,8 @@ impl Prepared {
             platform: None,
         };
         let action = Bytes::from(action.encode_to_vec());
-        Ok(StrongKey {
-            digest: function.hash(&action),
+        Ok(RemoteAction {
+            key: StrongKey(function.hash(&action)),
             action,
             command: (command_digest, command),
             input_root,

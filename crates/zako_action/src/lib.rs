@@ -19,7 +19,7 @@ pub use cache::{ActionCache, CACHE_FORMAT, CacheError, MAX_NARROW_RECORDS, MAX_R
 pub use executor::{
     ExecuteError, Executed, Executor, Exit, Job, NoSink, OutputSink, Produced, Stream, Usage,
 };
-pub use key::{KEY_VERSION, NarrowKey, StrongKey};
+pub use key::{KEY_VERSION, NarrowKey, RemoteAction, StrongKey};
 pub use prepared::{Prepared, ResolvedTool};
 pub use recording::{MAX_RECORDINGS, Outcome, Recording, RecordingExecutor};
 pub use result::{ActionResult, Discovered, DiscoveredPath};

@@ -334,7 +334,11 @@ impl Store {
         let Some((mut file, path, known)) = self.open_file(digest, Form::Plain)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::with_capacity(usize::try_from(digest.size).unwrap_or(0));
+        let size = file
+            .metadata()
+            .map_err(StoreError::io("read", &path))?
+            .len();
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         file.read_to_end(&mut bytes)
             .map_err(StoreError::io("read", &path))?;
         if !known {

@@ -42,9 +42,14 @@ pub enum TreeError {
     /// Deeper than [`MAX_TREE_DEPTH`].
     #[error("`{0}` is more than {MAX_TREE_DEPTH} levels deep")]
     TooDeep(String),
-    /// More than [`MAX_TREE_ENTRIES`] entries.
-    #[error("the tree {0} has more than {MAX_TREE_ENTRIES} entries")]
-    TooLarge(Digest),
+    /// More entries than asked for.
+    #[error("the tree {root} has more than {limit} entries")]
+    TooLarge {
+        /// The tree.
+        root: Digest,
+        /// How many are too many.
+        limit: usize,
+    },
     /// A `Directory` message is not in the tree or in the store.
     #[error("directory {0} of a tree is not in the store")]
     Missing(Digest),
@@ -104,15 +109,15 @@ impl TreeEntry {
 /// Remembers directories built before, so that what many trees share is hashed and kept once.
 /// Bounded by the bytes of the messages; one may serve many threads.
 pub struct SubtreeCache {
-    known: Cache<Bytes, Digest, MessageWeight>,
+    known: Cache<Bytes, (Digest, Bytes), MessageWeight>,
     function: DigestFunction,
 }
 
 #[derive(Clone)]
 struct MessageWeight;
 
-impl quick_cache::Weighter<Bytes, Digest> for MessageWeight {
-    fn weight(&self, message: &Bytes, _: &Digest) -> u64 {
+impl quick_cache::Weighter<Bytes, (Digest, Bytes)> for MessageWeight {
+    fn weight(&self, message: &Bytes, _: &(Digest, Bytes)) -> u64 {
         message.len() as u64 + 64
     }
 }
@@ -328,14 +333,16 @@ impl Frame {
             return Err(conflict(&(path + &pair[0].0), &pair[0].1, &pair[1].1));
         }
         let message = Bytes::from(encode(self.entries).encode_to_vec());
-        let digest = match out.cache.and_then(|c| c.known.get(&message)) {
-            Some(digest) => digest,
+        let (digest, message) = match out.cache.and_then(|c| c.known.get(&message)) {
+            Some(known) => known,
             None => {
                 let digest = out.function.hash(&message);
                 if let Some(cache) = out.cache {
-                    cache.known.insert(message.clone(), digest);
+                    cache
+                        .known
+                        .insert(message.clone(), (digest, message.clone()));
                 }
-                digest
+                (digest, message)
             }
         };
         if out.seen.insert(digest) {
@@ -398,6 +405,14 @@ impl Tree {
     /// [`TreeError::Missing`] when a message is not in `directories`; others when one is not
     /// canonical, or the tree is too deep or too large.
     pub fn walk(&self) -> Result<Vec<(NeutralPath, TreeEntry)>, TreeError> {
+        self.walk_at_most(MAX_TREE_ENTRIES)
+    }
+
+    /// As [`walk`](Self::walk), with another bound than [`MAX_TREE_ENTRIES`].
+    ///
+    /// # Errors
+    /// As [`walk`](Self::walk).
+    pub fn walk_at_most(&self, limit: usize) -> Result<Vec<(NeutralPath, TreeEntry)>, TreeError> {
         let messages: HashMap<&Digest, &Bytes> =
             self.directories.iter().map(|(d, m)| (d, m)).collect();
         let mut decoded: HashMap<Digest, Vec<(String, TreeEntry)>> = HashMap::new();
@@ -424,8 +439,11 @@ impl Tree {
                     pending.push((path.clone(), *digest, depth + 1));
                 }
                 found.push((path, entry.clone()));
-                if found.len() > MAX_TREE_ENTRIES {
-                    return Err(TreeError::TooLarge(self.root));
+                if found.len() > limit {
+                    return Err(TreeError::TooLarge {
+                        root: self.root,
+                        limit,
+                    });
                 }
             }
         }

@@ -10,6 +10,7 @@
 
 mod input_root;
 mod local;
+mod machine;
 mod outputs;
 mod plan;
 mod process;
@@ -18,6 +19,7 @@ mod scheduler;
 mod spool;
 
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
+pub use machine::DEFAULT_NETWORK_SLOTS;
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use process::{

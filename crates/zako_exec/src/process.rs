@@ -180,8 +180,9 @@ impl Process {
             return Err(ProcessError::Cancelled);
         }
         let started = Instant::now();
-        let own_peak = reap::own_peak_bytes();
         let spawned = spawn::spawn(self, cancel).await?;
+        // Read after the program was started: peaks only grow, so this is no less than what the child inherited.
+        let own_peak = reap::own_peak_bytes();
         let group = spawned.group;
         let watch = |source| ProcessError::Watch {
             program: self.program.display().to_string(),

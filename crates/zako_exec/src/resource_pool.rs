@@ -44,6 +44,19 @@ pub struct Request {
     pub named: BTreeMap<String, u32>,
 }
 
+impl Request {
+    /// What an action declares; `learnt_memory` stands for memory that it does not declare, in bytes.
+    #[must_use]
+    pub fn of(resources: &zako_action::Resources, learnt_memory: u64) -> Self {
+        Self {
+            cpu_millis: u64::from(resources.cpu_millis),
+            memory_bytes: resources.memory.unwrap_or(learnt_memory),
+            network_slots: resources.network_slots,
+            named: resources.named.clone(),
+        }
+    }
+}
+
 /// Who goes first: the higher number. Equal ones go by age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub i64);

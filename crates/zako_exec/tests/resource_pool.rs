@@ -158,6 +158,28 @@ async fn a_grant_that_nobody_takes_goes_back() {
 }
 
 #[test]
+fn a_request_is_what_an_action_declares() {
+    let mut resources = zako_action::Resources::default();
+    assert_eq!(
+        Request::of(&resources, 7),
+        Request {
+            memory_bytes: 7,
+            ..cpu(1000)
+        }
+    );
+    resources.memory = Some(9);
+    resources.network_slots = 1;
+    resources.named = [("gpu".to_owned(), 1)].into();
+    let expected = Request {
+        cpu_millis: 1000,
+        memory_bytes: 9,
+        network_slots: 1,
+        ..named("gpu", 1)
+    };
+    assert_eq!(Request::of(&resources, 7), expected);
+}
+
+#[test]
 fn many_threads_never_exceed_the_capacity() {
     const THREADS: u64 = 8;
     const ROUNDS: u64 = 400;
