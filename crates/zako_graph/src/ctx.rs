@@ -17,12 +17,39 @@ use crate::request::RequestState;
 use crate::revision::Revision;
 use crate::store::{Group, NodeId};
 
+/// Up to so many single dependencies are looked through to find repeats; more get a set.
+const FEW: usize = 8;
+
 /// What one computation has asked for so far.
 #[derive(Default)]
 struct Record {
     groups: Vec<Group>,
+    /// All of `groups`, once those are more than a few single ones; empty until then.
     seen: HashSet<NodeId, IdHash>,
     fleeting: bool,
+}
+
+impl Record {
+    /// Whether `id` is new; remembers it where it is to be remembered.
+    fn see(&mut self, id: NodeId) -> bool {
+        if !self.seen.is_empty() {
+            return self.seen.insert(id);
+        }
+        let known = self.groups.iter().any(|group| group.ids().contains(&id));
+        if !known && self.groups.len() >= FEW {
+            self.see_all();
+            self.seen.insert(id);
+        }
+        !known
+    }
+
+    /// From here on repeats are found by the set.
+    fn see_all(&mut self) {
+        if self.seen.is_empty() {
+            self.seen
+                .extend(self.groups.iter().flat_map(|group| group.ids()));
+        }
+    }
 }
 
 /// Given to [`Key::compute`](crate::Key::compute), to ask for what it needs.
@@ -59,7 +86,7 @@ impl Ctx {
         let node = self.shared.store.node(key);
         {
             let mut record = self.record.lock();
-            if record.seen.insert(node.id) {
+            if record.see(node.id) {
                 record.groups.push(Group::One(node.id));
             }
         }
@@ -85,6 +112,7 @@ impl Ctx {
             .collect();
         {
             let mut record = self.record.lock();
+            record.see_all();
             let new: Box<[NodeId]> = nodes
                 .iter()
                 .map(|node| node.id)

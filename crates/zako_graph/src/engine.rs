@@ -445,11 +445,13 @@ impl Shared {
 
     fn tell(&self, kind: EventKind, revision: Revision, node: &Node) {
         if let Some(observer) = &self.observer {
-            observer.event(EngineEvent {
+            let event = EngineEvent {
                 kind,
                 revision,
                 key: &*node.key,
-            });
+            };
+            // An observer that panics must not leave askers waiting.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer.event(event)));
         }
     }
 

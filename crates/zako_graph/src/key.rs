@@ -113,3 +113,46 @@ impl Hash for dyn AnyKey {
         self.hash_into(state);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub(crate) struct Name(pub(crate) &'static str);
+
+    impl Key for Name {
+        type Value = ();
+
+        async fn compute(&self, _: &Ctx) {}
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    struct Other(&'static str);
+
+    impl Key for Other {
+        type Value = u8;
+
+        async fn compute(&self, _: &Ctx) -> u8 {
+            0
+        }
+    }
+
+    #[test]
+    fn keys_of_two_types_are_two_nodes() {
+        let store = Store::default();
+        let a = store.node(&Name("a")).id;
+        assert_eq!(store.node(&Name("a")).id, a);
+        assert_ne!(store.node(&Name("b")).id, a);
+        assert_ne!(store.node(&Other("a")).id, a);
+        assert!(store.find(&Other("b")).is_none());
+        assert_eq!(store.len(), 3);
+    }
+
+    #[test]
+    fn values_are_unequal_unless_a_key_says_otherwise() {
+        assert!(!<Name as Key>::same(&(), &()));
+        assert_eq!(Key::describe(&Name("a")), r#"Name("a")"#);
+    }
+}

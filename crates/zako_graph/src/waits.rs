@@ -14,12 +14,62 @@ use crate::flight::{Flight, FlightId, IdHash};
 
 type IdMap<V> = HashMap<FlightId, V, IdHash>;
 
+/// How often each flight is in here. Most hold one, which takes no allocation.
+#[derive(Default)]
+struct Bag {
+    one: Option<(FlightId, u32)>,
+    more: IdMap<u32>,
+}
+
+impl Bag {
+    fn contains(&self, id: FlightId) -> bool {
+        self.one.is_some_and(|(one, _)| one == id) || self.more.contains_key(&id)
+    }
+
+    fn add(&mut self, id: FlightId) {
+        match &mut self.one {
+            Some((one, times)) if *one == id => *times += 1,
+            None if !self.more.contains_key(&id) => self.one = Some((id, 1)),
+            _ => *self.more.entry(id).or_insert(0) += 1,
+        }
+    }
+
+    fn take(&mut self, id: FlightId) {
+        let times = match &mut self.one {
+            Some((one, times)) if *one == id => times,
+            _ => match self.more.get_mut(&id) {
+                Some(times) => times,
+                None => return,
+            },
+        };
+        *times -= 1;
+        if *times == 0 {
+            self.forget(id);
+        }
+    }
+
+    /// Takes all of `id`.
+    fn forget(&mut self, id: FlightId) {
+        if self.one.take_if(|(one, _)| *one == id).is_none() {
+            self.more.remove(&id);
+        }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = FlightId> {
+        self.one
+            .iter()
+            .map(|(one, _)| *one)
+            .chain(self.more.keys().copied())
+    }
+}
+
 struct Vertex {
     flight: Arc<Flight>,
     order: u64,
-    /// What it waits for, and how often it asked.
-    waits_for: IdMap<u32>,
-    waited_by: IdMap<()>,
+    /// What it waits for, as often as it asked; some may have ended.
+    waits_for: Bag,
+    /// Who waits for it, as often as they asked; all under way.
+    waited_by: Bag,
 }
 
 /// The flights under way and their waits.
@@ -39,22 +89,20 @@ impl Waits {
         self.last += 1;
         let id = FlightId(self.last);
         let flight = Arc::new(make(id));
-        let mut waited_by = IdMap::default();
+        let mut waited_by = Bag::default();
         if let Some(asker) = asker
             && let Some(vertex) = self.vertices.get_mut(&asker)
         {
-            vertex.waits_for.insert(id, 1);
-            waited_by.insert(asker, ());
+            vertex.waits_for.add(id);
+            waited_by.add(asker);
         }
-        self.vertices.insert(
-            id,
-            Vertex {
-                flight: flight.clone(),
-                order: self.last,
-                waits_for: IdMap::default(),
-                waited_by,
-            },
-        );
+        let vertex = Vertex {
+            flight: flight.clone(),
+            order: self.last,
+            waits_for: Bag::default(),
+            waited_by,
+        };
+        self.vertices.insert(id, vertex);
         flight
     }
 
@@ -73,17 +121,17 @@ impl Waits {
         if asker == target {
             return Err(vec![from.flight.clone()]);
         }
-        if from.order > to.order && !from.waits_for.contains_key(&target) {
+        if from.order > to.order && !from.waits_for.contains(target) {
             let (floor, ceiling) = (to.order, from.order);
             let ahead = self.ahead(target, asker, ceiling)?;
             let behind = self.behind(asker, floor);
             self.reorder(behind, ahead);
         }
         if let Some(from) = self.vertices.get_mut(&asker) {
-            *from.waits_for.entry(target).or_insert(0) += 1;
+            from.waits_for.add(target);
         }
         if let Some(to) = self.vertices.get_mut(&target) {
-            to.waited_by.insert(asker, ());
+            to.waited_by.add(asker);
         }
         Ok(())
     }
@@ -115,7 +163,7 @@ impl Waits {
                     .map(|id| self.vertices[id].flight.clone())
                     .collect());
             }
-            for &next in self.vertices[&id].waits_for.keys() {
+            for next in self.vertices[&id].waits_for.ids() {
                 let within = self.vertices.get(&next).is_some_and(|v| v.order <= ceiling);
                 if within && !came_from.contains_key(&next) {
                     came_from.insert(next, id);
@@ -132,7 +180,7 @@ impl Waits {
         seen.insert(start, ());
         let mut stack = vec![start];
         while let Some(id) = stack.pop() {
-            for &next in self.vertices[&id].waited_by.keys() {
+            for next in self.vertices[&id].waited_by.ids() {
                 let within = self.vertices.get(&next).is_some_and(|v| v.order >= floor);
                 if within && seen.insert(next, ()).is_none() {
                     stack.push(next);
@@ -159,28 +207,25 @@ impl Waits {
 
     /// Takes back one wait of `asker` for `target`; either may have ended.
     pub(crate) fn leave(&mut self, asker: FlightId, target: FlightId) {
-        if let Some(from) = self.vertices.get_mut(&asker)
-            && let Some(times) = from.waits_for.get_mut(&target)
-        {
-            *times -= 1;
-            if *times > 0 {
-                return;
-            }
-            from.waits_for.remove(&target);
-        }
+        // An asker that ended has taken all of its waits back already.
+        let Some(from) = self.vertices.get_mut(&asker) else {
+            return;
+        };
+        from.waits_for.take(target);
         if let Some(to) = self.vertices.get_mut(&target) {
-            to.waited_by.remove(&asker);
+            to.waited_by.take(asker);
         }
     }
 
     /// Takes out a flight that ended, with all its waits. Those who waited for it keep a wait that leads
     /// nowhere until they [`leave`](Self::leave).
     pub(crate) fn end(&mut self, flight: FlightId) {
-        if let Some(vertex) = self.vertices.remove(&flight) {
-            for target in vertex.waits_for.keys() {
-                if let Some(to) = self.vertices.get_mut(target) {
-                    to.waited_by.remove(&flight);
-                }
+        let Some(vertex) = self.vertices.remove(&flight) else {
+            return;
+        };
+        for target in vertex.waits_for.ids() {
+            if let Some(to) = self.vertices.get_mut(&target) {
+                to.waited_by.forget(flight);
             }
         }
     }
@@ -188,5 +233,128 @@ impl Waits {
     /// How many flights are under way.
     pub(crate) fn len(&self) -> usize {
         self.vertices.len()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::revision::Revision;
+    use crate::store::Store;
+
+    /// The reference: edges with their counts, searched from one end to the other each time.
+    #[derive(Default)]
+    struct Plain(HashMap<(u64, u64), u32>);
+
+    impl Plain {
+        fn leads(&self, from: u64, to: u64) -> bool {
+            let mut seen = vec![from];
+            let mut at = 0;
+            while let Some(&id) = seen.get(at) {
+                let next: Vec<u64> = self
+                    .0
+                    .keys()
+                    .filter(|(a, _)| *a == id)
+                    .map(|&(_, b)| b)
+                    .collect();
+                seen.extend(
+                    next.into_iter()
+                        .filter(|b| !seen.contains(b))
+                        .collect::<Vec<_>>(),
+                );
+                at += 1;
+            }
+            seen.contains(&to)
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Start(Option<u64>),
+        Join(u64, u64),
+        Leave(u64, u64),
+        End(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let id = 1..25_u64;
+        prop_oneof![
+            2 => prop::option::of(id.clone()).prop_map(Step::Start),
+            6 => (id.clone(), id.clone()).prop_map(|(a, b)| Step::Join(a, b)),
+            2 => (id.clone(), id.clone()).prop_map(|(a, b)| Step::Leave(a, b)),
+            1 => id.prop_map(Step::End),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn finds_exactly_the_cycles_that_there_are(steps in prop::collection::vec(step(), 1..200)) {
+            let node = Store::default().node(&crate::key::tests::Name("n")).id;
+            let mut waits = Waits::default();
+            let mut plain = Plain::default();
+            let mut alive = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Start(asker) => {
+                        let asker = asker.filter(|a| alive.contains(a));
+                        let flight =
+                            waits.start(asker.map(FlightId), |id| Flight::new(id, node, Revision::new(1)));
+                        alive.push(flight.id.0);
+                        if let Some(asker) = asker {
+                            plain.0.insert((asker, flight.id.0), 1);
+                        }
+                    }
+                    Step::Join(a, b) if alive.contains(&a) && alive.contains(&b) => {
+                        match waits.join(FlightId(a), FlightId(b)) {
+                            Ok(()) => {
+                                prop_assert!(!plain.leads(b, a));
+                                *plain.0.entry((a, b)).or_insert(0) += 1;
+                            }
+                            Err(cycle) => {
+                                let ids: Vec<u64> = cycle.iter().map(|flight| flight.id.0).collect();
+                                prop_assert_eq!(ids[0], a);
+                                prop_assert_eq!(ids.get(1).copied().unwrap_or(a), b);
+                                for (i, from) in ids.iter().enumerate().skip(1) {
+                                    let to = ids[(i + 1) % ids.len()];
+                                    prop_assert!(plain.0.contains_key(&(*from, to)), "{:?}", ids);
+                                }
+                            }
+                        }
+                    }
+                    Step::Leave(a, b) if plain.0.contains_key(&(a, b)) => {
+                        waits.leave(FlightId(a), FlightId(b));
+                        let times = plain.0.get_mut(&(a, b)).unwrap();
+                        *times -= 1;
+                        if *times == 0 {
+                            plain.0.remove(&(a, b));
+                        }
+                    }
+                    Step::End(id) if alive.contains(&id) => {
+                        waits.end(FlightId(id));
+                        alive.retain(|&other| other != id);
+                        let askers: Vec<_> = plain.0.iter().filter(|((_, b), _)| *b == id).map(|(e, t)| (*e, *t)).collect();
+                        plain.0.retain(|&(a, b), _| a != id && b != id);
+                        for ((asker, _), times) in askers {
+                            (0..times).for_each(|_| waits.leave(FlightId(asker), FlightId(id)));
+                        }
+                    }
+                    _ => {}
+                }
+                for (&(a, b), &times) in &plain.0 {
+                    let (from, to) = (&waits.vertices[&FlightId(a)], &waits.vertices[&FlightId(b)]);
+                    prop_assert!(from.order < to.order);
+                    prop_assert!(times > 0 && from.waits_for.contains(FlightId(b)));
+                    prop_assert!(to.waited_by.contains(FlightId(a)));
+                }
+                prop_assert_eq!(waits.len(), alive.len());
+                let edges: usize = waits.vertices.values().map(|v| v.waited_by.ids().count()).sum();
+                prop_assert_eq!(edges, plain.0.len());
+            }
+        }
     }
 }
