@@ -1,4 +1,5 @@
 //! Depfiles: quoting, real compilers' output, and what each file counts as.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

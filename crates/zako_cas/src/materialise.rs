@@ -3,7 +3,7 @@
 //! **Invariant:** at the destination stands what was there before, or the whole blob with its
 //! final mode; never a part of it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
@@ -49,16 +49,8 @@ impl Store {
         };
         let bits = if executable { 0o755 } else { 0o644 };
         let temp = match mode {
-            MaterialiseMode::Copy => copy_beside(&mut file, folder, bits)?,
-            MaterialiseMode::Reflink => {
-                match beside(folder, |path| reflink_copy::reflink(&source, path)) {
-                    Ok(temp) => {
-                        set_mode(&temp, bits).map_err(StoreError::io("set the mode of", &temp))?;
-                        temp
-                    }
-                    Err(_) => copy_beside(&mut file, folder, bits)?,
-                }
-            }
+            MaterialiseMode::Copy => copy_beside(&mut file, folder, bits, false)?,
+            MaterialiseMode::Reflink => copy_beside(&mut file, folder, bits, true)?,
             MaterialiseMode::Hardlink => {
                 let source = if executable {
                     self.executable_form(digest, &mut file)?
@@ -71,7 +63,7 @@ impl Store {
                 match beside(folder, |path| fs::hard_link(&source, path)) {
                     Ok(temp) => temp,
                     // Another file system, too many links, or links not allowed: a copy will do.
-                    Err(_) => copy_beside(&mut file, folder, bits & 0o555)?,
+                    Err(_) => copy_beside(&mut file, folder, bits & 0o555, true)?,
                 }
             }
         };
@@ -108,14 +100,27 @@ fn beside(folder: &Path, mut make: impl FnMut(&Path) -> io::Result<()>) -> io::R
     Ok(made?.into_temp_path())
 }
 
-fn copy_beside(file: &mut File, folder: &Path, bits: u32) -> Result<TempPath, StoreError> {
+fn copy_beside(
+    file: &mut File,
+    folder: &Path,
+    bits: u32,
+    share: bool,
+) -> Result<TempPath, StoreError> {
     let mut out = None;
     let temp = beside(folder, |path| {
-        out = Some(File::create_new(path)?);
+        out = Some(
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(path)?,
+        );
         Ok(())
     })
     .map_err(StoreError::io("create a file in", folder))?;
-    if let Some(mut out) = out {
+    if let Some(mut out) = out
+        && !(share && reflink_copy::reflink_file(file, &out).is_ok())
+    {
         io::copy(file, &mut out).map_err(StoreError::io("write", &temp))?;
     }
     set_mode(&temp, bits).map_err(StoreError::io("set the mode of", &temp))?;

@@ -212,7 +212,8 @@ impl TreeBuilder {
     /// Builds the tree.
     ///
     /// # Errors
-    /// [`TreeError::Conflict`] when one path is two things; adding the very same twice is fine.
+    /// [`TreeError::Conflict`] when one path is two things (adding the very same twice is fine);
+    /// others for a tree too deep, or a digest of another function.
     pub fn build(self) -> Result<Tree, TreeError> {
         self.build_cached(None)
     }
@@ -259,6 +260,15 @@ impl TreeBuilder {
                 return Err(conflict(path.as_str(), &previous.1, entry));
             }
             previous = Some(this);
+            if let TreeEntry::File { digest, .. } | TreeEntry::Directory { digest } = entry
+                && digest.function != self.function
+            {
+                return Err(StoreError::OtherFunction {
+                    digest: *digest,
+                    function: self.function,
+                }
+                .into());
+            }
             let mut components: Vec<&str> = path.components().collect();
             let Some(name) = components.pop() else {
                 return Err(TreeError::Root);

@@ -2,6 +2,7 @@
 //!
 //! The test runs its own binary again; the child is the ignored test below, told by its
 //! environment which store to use.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;

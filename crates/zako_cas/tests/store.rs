@@ -1,4 +1,5 @@
 //! The store through its public face: round trips, repair, materialise, foreign folders.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, File};
@@ -254,6 +255,26 @@ fn a_dropped_writer_and_a_failing_reader_leave_nothing() {
     assert!(matches!(&error, StoreError::Source(e) if e.to_string() == "unplugged"));
     assert_eq!(f.leftovers(), 0);
     assert_eq!(f.store.stats().written, 0);
+}
+
+/// A file of the process file system has size 0 and gives more: as if it grew while it was read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_not_as_long_as_it_was_is_refused() {
+    let f = fixture();
+    let growing = Path::new("/proc/self/status");
+    for result in [
+        f.store.put_file(growing),
+        hash_file(DigestFunction::Blake3, growing),
+    ] {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Changed { path } if path == growing),
+            "{error}"
+        );
+        assert!(!error.is_environment());
+    }
+    assert_eq!((f.leftovers(), f.store.stats().written), (0, 0));
 }
 
 fn mode(path: &Path) -> u32 {

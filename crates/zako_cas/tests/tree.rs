@@ -1,4 +1,5 @@
 //! Trees: canonical bytes, conflicts, round trips, and the same bytes as the API's own crate.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -182,6 +183,16 @@ fn conflicts_name_the_path() {
         build(&[("a", file("1")), ("a", file("1"))]).unwrap(),
         once,
         "the same twice is once"
+    );
+    let sha = TreeEntry::File {
+        digest: DigestFunction::Sha256.hash(b"1"),
+        executable: false,
+    };
+    assert!(
+        build(&[("a", sha)])
+            .unwrap_err()
+            .to_string()
+            .contains("cannot be in a blake3 store")
     );
     let deep = vec!["d"; zako_cas::MAX_TREE_DEPTH + 1].join("/");
     assert!(matches!(

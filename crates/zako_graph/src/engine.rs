@@ -1,0 +1,584 @@
+//! The engine: takes asks, starts and joins computations, verifies, and settles the results.
+//!
+//! **Invariant:** a node's state changes under its own lock only, and only in [`Shared::stage`] (a flight
+//! starts or is joined), [`Shared::end`] (it ends) and [`Shared::leave`] (its last asker goes).
+//! **Invariant:** locks are taken in the order node, then waits; never two nodes at once.
+//!
+//! Revisions may overlap. A computation for revision R may use whatever is verified at R or later, and
+//! claims R for its own result; so it can claim too little and be verified again, but never too much.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::ctx::Ctx;
+use crate::data::Data;
+use crate::error::GraphError;
+use crate::event::{EngineEvent, EventKind, Observer};
+use crate::flight::{Flight, FlightId, Outcome, Running};
+use crate::key::{AnyValue, Key};
+use crate::request::{Request, RequestState};
+use crate::revision::Revision;
+use crate::store::{Group, Memo, Node, NodeId, Store, Trigger};
+use crate::waits::Waits;
+use crate::why::{Cause, Why};
+
+/// How an engine is set up.
+#[derive(Default)]
+pub struct EngineOptions {
+    /// Told about everything that happens to nodes.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+/// Keeps what was computed. Cheap to clone; the clones are one engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    runtime: Handle,
+    pub(crate) store: Store,
+    waits: Mutex<Waits>,
+    last_revision: AtomicU64,
+    observer: Option<Arc<dyn Observer>>,
+    /// Counts tasks, which may outlive their flight until they notice that they were aborted.
+    tasks: TaskTracker,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet; its computations run on `runtime`.
+    pub fn new(runtime: Handle, options: EngineOptions) -> Self {
+        let tasks = TaskTracker::new();
+        // Closed from the start: it then only counts, and its wait ends whenever the count is zero.
+        tasks.close();
+        Self {
+            shared: Arc::new(Shared {
+                runtime,
+                store: Store::default(),
+                waits: Mutex::default(),
+                last_revision: AtomicU64::new(0),
+                observer: options.observer,
+                tasks,
+            }),
+        }
+    }
+
+    /// Opens a new revision, in which leaves are read anew when they are asked for. Earlier requests may
+    /// go on at the same time.
+    pub fn begin(&self, data: Data) -> Request {
+        let last = self.shared.last_revision.fetch_add(1, Ordering::Relaxed);
+        Request::new(self.shared.clone(), Revision::new(last + 1), data)
+    }
+
+    /// Waits until no computation is left, not even an aborted one that has yet to let go of what it
+    /// holds. Without asks under way this ends soon; with some, when they do.
+    pub async fn idle(&self) {
+        self.shared.tasks.wait().await;
+    }
+
+    /// Why `key` was last computed; `None` when it has no kept value.
+    pub fn why<K: Key>(&self, key: &K) -> Option<Why> {
+        let node = self.shared.store.find(key)?;
+        let (computed_at, changed_at, verified_at, trigger, groups) = {
+            let state = node.state.lock();
+            let memo = state.memo.as_ref()?;
+            (
+                memo.computed_at,
+                memo.changed_at,
+                memo.verified_at,
+                memo.cause,
+                memo.dependencies.clone(),
+            )
+        };
+        let describe = |id| self.shared.store.by_id(id).key.describe();
+        Some(Why {
+            computed_at,
+            changed_at,
+            verified_at,
+            cause: match trigger {
+                Trigger::First => Cause::First,
+                Trigger::Leaf => Cause::Leaf,
+                Trigger::Changed(id) => Cause::Changed {
+                    dependency: describe(id),
+                },
+            },
+            dependencies: groups
+                .iter()
+                .flat_map(Group::ids)
+                .map(|&id| describe(id))
+                .collect(),
+        })
+    }
+
+    /// How many keys were ever asked for.
+    pub fn node_count(&self) -> usize {
+        self.shared.store.len()
+    }
+
+    /// How many computations and verifications are under way.
+    pub fn running_count(&self) -> usize {
+        self.shared.waits.lock().len()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("nodes", &self.node_count())
+            .field("running", &self.running_count())
+            .finish()
+    }
+}
+
+/// Where an ask stands.
+enum Stage {
+    Answered(Outcome),
+    Waiting(Arc<Flight>),
+}
+
+/// One asker's wait for one node. Dropping it takes the ask back.
+pub(crate) struct Ask<'a> {
+    shared: &'a Arc<Shared>,
+    request: &'a Arc<RequestState>,
+    node: Arc<Node>,
+    asker: Option<FlightId>,
+    stage: Stage,
+}
+
+impl Ask<'_> {
+    pub(crate) async fn answer(&mut self) -> Outcome {
+        loop {
+            let (outcome, revision) = match &self.stage {
+                Stage::Answered(outcome) => return outcome.clone(),
+                Stage::Waiting(flight) => (flight.outcome().await, flight.revision),
+            };
+            self.leave();
+            // A flight of an older request says nothing yet about this revision.
+            self.stage = if revision >= self.request.revision {
+                Stage::Answered(outcome)
+            } else {
+                self.shared.stage(self.request, &self.node, self.asker)
+            };
+        }
+    }
+
+    fn leave(&self) {
+        let Stage::Waiting(flight) = &self.stage else {
+            return;
+        };
+        self.shared.leave(&self.node, flight, self.asker);
+    }
+}
+
+impl Drop for Ask<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// How a flight ends.
+enum Ending {
+    /// No dependency has changed.
+    Verified,
+    Computed {
+        value: AnyValue,
+        dependencies: Arc<[Group]>,
+        fleeting: bool,
+        same: bool,
+        cause: Trigger,
+    },
+    Failed(GraphError),
+}
+
+impl Shared {
+    pub(crate) fn ask<'a>(
+        self: &'a Arc<Self>,
+        request: &'a Arc<RequestState>,
+        node: Arc<Node>,
+        asker: Option<FlightId>,
+    ) -> Ask<'a> {
+        let stage = self.stage(request, &node, asker);
+        Ask {
+            shared: self,
+            request,
+            node,
+            asker,
+            stage,
+        }
+    }
+
+    /// Answers at once, or joins the flight under way, or starts one.
+    fn stage(
+        self: &Arc<Self>,
+        request: &Arc<RequestState>,
+        node: &Arc<Node>,
+        asker: Option<FlightId>,
+    ) -> Stage {
+        let mut state = node.state.lock();
+        if let Some((revision, outcome)) = &state.fleeting
+            && *revision >= request.revision
+        {
+            let outcome = outcome.clone();
+            drop(state);
+            self.tell(EventKind::Reused, request.revision, node);
+            return Stage::Answered(outcome);
+        }
+        if let Some(memo) = &state.memo
+            && memo.verified_at >= request.revision
+        {
+            let (value, changed_at) = (memo.value.clone(), memo.changed_at);
+            drop(state);
+            self.tell(EventKind::Reused, request.revision, node);
+            return Stage::Answered(Outcome {
+                value: Ok(value),
+                changed_at,
+                fleeting: false,
+            });
+        }
+        if let Some(running) = &mut state.running {
+            running.askers += 1;
+            let flight = running.flight.clone();
+            drop(state);
+            let Some(asker) = asker else {
+                return Stage::Waiting(flight);
+            };
+            let joined = self.waits.lock().join(asker, flight.id);
+            return match joined {
+                Ok(()) => Stage::Waiting(flight),
+                Err(cycle) => {
+                    let error = self.fail_cycle(&cycle);
+                    self.leave(node, &flight, None);
+                    Stage::Answered(Outcome {
+                        value: Err(error),
+                        changed_at: request.revision,
+                        fleeting: true,
+                    })
+                }
+            };
+        }
+        let flight = self
+            .waits
+            .lock()
+            .start(asker, |id| Flight::new(id, node.id, request.revision));
+        state.running = Some(Running {
+            flight: flight.clone(),
+            askers: 1,
+            task: None,
+        });
+        drop(state);
+        // Without the lock: a runtime that is shutting down drops the task here and now, which settles it.
+        let work = FlightTask {
+            shared: self.clone(),
+            request: request.clone(),
+            node: node.clone(),
+            flight: flight.clone(),
+        };
+        let task = self
+            .tasks
+            .spawn_on(work.run(), &self.runtime)
+            .abort_handle();
+        match &mut node.state.lock().running {
+            Some(running) if running.flight.id == flight.id => running.task = Some(task),
+            // Ended already; if as part of a cycle, the task may still be there.
+            _ => task.abort(),
+        }
+        Stage::Waiting(flight)
+    }
+
+    /// One asker of `flight` goes away; the last one aborts it if it is still under way.
+    fn leave(&self, node: &Node, flight: &Flight, asker: Option<FlightId>) {
+        let mut state = node.state.lock();
+        let last = match &mut state.running {
+            Some(running) if running.flight.id == flight.id => {
+                running.askers -= 1;
+                running.askers == 0
+            }
+            _ => false,
+        };
+        let aborted = if last { state.running.take() } else { None };
+        drop(state);
+        let mut waits = self.waits.lock();
+        if let Some(asker) = asker {
+            waits.leave(asker, flight.id);
+        }
+        if let Some(running) = aborted {
+            waits.end(flight.id);
+            drop(waits);
+            running.abort();
+            self.tell(EventKind::Cancelled, flight.revision, node);
+        }
+    }
+
+    /// Ends every flight of a cycle in the same error, and gives that.
+    fn fail_cycle(&self, cycle: &[Arc<Flight>]) -> GraphError {
+        let nodes: Vec<_> = cycle
+            .iter()
+            .map(|flight| self.store.by_id(flight.node))
+            .collect();
+        let mut path: Vec<String> = nodes.iter().map(|node| node.key.describe()).collect();
+        let smallest = (0..path.len()).min_by_key(|&i| &path[i]).unwrap_or(0);
+        path.rotate_left(smallest);
+        path.extend(path.first().cloned());
+        let error = GraphError::Cycle { path: path.into() };
+        // All end before any asker hears of it: an asker on the cycle could else finish with a value.
+        let ended: Vec<_> = cycle
+            .iter()
+            .zip(&nodes)
+            .filter_map(|(flight, node)| {
+                let ending = Ending::Failed(error.clone());
+                self.end(node, flight, ending)
+                    .map(|(running, outcome)| (flight, running, outcome))
+            })
+            .collect();
+        for (flight, running, outcome) in ended {
+            flight.land(outcome);
+            running.abort();
+        }
+        error
+    }
+
+    /// Ends a flight, unless it has ended already, and gives the result to all who wait.
+    fn settle(&self, node: &Node, flight: &Flight, ending: Ending) {
+        if let Some((_, outcome)) = self.end(node, flight, ending) {
+            flight.land(outcome);
+        }
+    }
+
+    /// Ends a flight, unless it has ended already: records the result, which is yet to be given out.
+    fn end(&self, node: &Node, flight: &Flight, ending: Ending) -> Option<(Running, Outcome)> {
+        let revision = flight.revision;
+        let mut state = node.state.lock();
+        let running = state
+            .running
+            .take_if(|running| running.flight.id == flight.id)?;
+        let (event, outcome) = match ending {
+            Ending::Verified => match &mut state.memo {
+                Some(memo) => {
+                    memo.verified_at = revision;
+                    let (value, changed_at) = (Ok(memo.value.clone()), memo.changed_at);
+                    (
+                        EventKind::Verified,
+                        Outcome {
+                            value,
+                            changed_at,
+                            fleeting: false,
+                        },
+                    )
+                }
+                None => unreachable!("only a memo is verified, and none is ever taken away"),
+            },
+            Ending::Computed {
+                value,
+                dependencies,
+                fleeting: false,
+                same,
+                cause,
+            } => {
+                let (value, changed_at, event) = match &state.memo {
+                    Some(memo) if same => (memo.value.clone(), memo.changed_at, EventKind::CutOff),
+                    _ => (value, revision, EventKind::Computed),
+                };
+                state.fleeting = None;
+                state.memo = Some(Memo {
+                    value: value.clone(),
+                    dependencies,
+                    changed_at,
+                    verified_at: revision,
+                    computed_at: revision,
+                    cause,
+                });
+                (
+                    event,
+                    Outcome {
+                        value: Ok(value),
+                        changed_at,
+                        fleeting: false,
+                    },
+                )
+            }
+            Ending::Computed { value, .. } => {
+                let outcome = Outcome {
+                    value: Ok(value),
+                    changed_at: revision,
+                    fleeting: true,
+                };
+                state.fleeting = Some((revision, outcome.clone()));
+                (EventKind::Transient, outcome)
+            }
+            Ending::Failed(error) => {
+                let event = match error {
+                    GraphError::Cancelled => EventKind::Cancelled,
+                    _ => EventKind::Failed,
+                };
+                let outcome = Outcome {
+                    value: Err(error),
+                    changed_at: revision,
+                    fleeting: true,
+                };
+                if event == EventKind::Failed {
+                    state.fleeting = Some((revision, outcome.clone()));
+                }
+                (event, outcome)
+            }
+        };
+        drop(state);
+        self.waits.lock().end(flight.id);
+        self.tell(event, revision, node);
+        Some((running, outcome))
+    }
+
+    fn tell(&self, kind: EventKind, revision: Revision, node: &Node) {
+        if let Some(observer) = &self.observer {
+            let event = EngineEvent {
+                kind,
+                revision,
+                key: &*node.key,
+            };
+            // An observer that panics must not leave askers waiting.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer.event(event)));
+        }
+    }
+
+    /// Verifies the node as far as it can be, else computes it.
+    async fn work(
+        self: &Arc<Self>,
+        request: &Arc<RequestState>,
+        node: &Node,
+        flight: FlightId,
+    ) -> Ending {
+        let memo = {
+            let state = node.state.lock();
+            state
+                .memo
+                .as_ref()
+                .map(|m| (m.value.clone(), m.dependencies.clone(), m.verified_at))
+        };
+        // Asks that verification began and that the computation, asking the same again, will join.
+        let mut held = Vec::new();
+        let cause = match &memo {
+            None => Trigger::First,
+            Some(_) if node.key.is_leaf() => Trigger::Leaf,
+            Some((_, dependencies, verified_at)) => {
+                match self
+                    .first_change(request, flight, dependencies, *verified_at, &mut held)
+                    .await
+                {
+                    None => return Ending::Verified,
+                    Some(dependency) => Trigger::Changed(dependency),
+                }
+            }
+        };
+        let ctx = Ctx::new(self.clone(), request.clone(), flight);
+        let value = node.key.compute(&ctx).await;
+        drop(held);
+        let (dependencies, fleeting) = ctx.into_record();
+        let same = memo.is_some_and(|(old, ..)| !fleeting && node.key.same(&old, &value));
+        Ending::Computed {
+            value,
+            dependencies,
+            fleeting,
+            same,
+            cause,
+        }
+    }
+
+    /// The first dependency in the recorded order that has changed since `verified_at`. Groups before it
+    /// are unchanged, so the computation would ask for its group too: nothing is asked for in vain.
+    async fn first_change<'a>(
+        self: &'a Arc<Self>,
+        request: &'a Arc<RequestState>,
+        flight: FlightId,
+        groups: &[Group],
+        verified_at: Revision,
+        held: &mut Vec<Ask<'a>>,
+    ) -> Option<NodeId> {
+        for group in groups {
+            held.clear();
+            match group {
+                Group::One(id) => held.push(self.ask(request, self.store.by_id(*id), Some(flight))),
+                Group::Many(ids) => {
+                    let nodes = self.store.by_ids(ids);
+                    held.extend(
+                        nodes
+                            .into_iter()
+                            .map(|node| self.ask(request, node, Some(flight))),
+                    );
+                }
+            }
+            for ask in held.iter_mut() {
+                let outcome = ask.answer().await;
+                if outcome.fleeting || outcome.changed_at > verified_at {
+                    return Some(ask.node.id);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The task of a flight. However it ends, even dropped before it began, its flight is settled.
+struct FlightTask {
+    shared: Arc<Shared>,
+    request: Arc<RequestState>,
+    node: Arc<Node>,
+    flight: Arc<Flight>,
+}
+
+impl FlightTask {
+    async fn run(self) {
+        let Self {
+            shared,
+            request,
+            node,
+            flight,
+        } = &self;
+        let _turn = node.turn.lock().await;
+        let work = AssertUnwindSafe(shared.work(request, node, flight.id)).catch_unwind();
+        let ending = work.await.unwrap_or_else(|panic| {
+            let message = message_of(&*panic);
+            Ending::Failed(GraphError::Panicked {
+                key: node.key.describe(),
+                message,
+            })
+        });
+        shared.settle(node, flight, ending);
+    }
+}
+
+impl Drop for FlightTask {
+    fn drop(&mut self) {
+        // Somebody still waits and nobody aborted it: the runtime shuts down.
+        self.shared.settle(
+            &self.node,
+            &self.flight,
+            Ending::Failed(GraphError::Cancelled),
+        );
+    }
+}
+
+/// What a panic said, as far as it was text.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "no message".to_owned()
+    }
+}

@@ -1,0 +1,9 @@
+//! The engine as its users see it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod cancellation;
+mod cycles;
+mod incremental;
+mod large;
+mod random;
+mod sheet;
