@@ -1,0 +1,180 @@
+//! What is told to a person: data for the command line, or an embedder, to render.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use zako_script::{Place, ScriptError, ScriptErrorKind};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// For whoever looks for it.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Probably wrong.
+    Warning,
+    /// Wrong: the build does not succeed.
+    Error,
+}
+
+/// Whose fault an error is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Something failed to build: a compiler, a test (exit code 1).
+    Build,
+    /// The input is wrong: flags, manifest, a script (exit code 2).
+    User,
+    /// The machine failed: disk, permission, a server (exit code 3).
+    Environment,
+    /// zako failed (exit code 3).
+    Bug,
+    /// It was interrupted (exit code 130).
+    Interrupted,
+}
+
+impl Fault {
+    /// The exit code that a command ends with: 1 to 3, or 130.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Fault::Build => 1,
+            Fault::User => 2,
+            Fault::Environment | Fault::Bug => 3,
+            Fault::Interrupted => 130,
+        }
+    }
+}
+
+/// A place in a file of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Location {
+    /// The file, relative to the workspace's root.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// How many characters are meant; 0 when only the point is known.
+    pub length: u32,
+    /// The file's whole text, for a code frame.
+    #[serde(skip)]
+    pub source: Option<Arc<str>>,
+}
+
+impl Location {
+    /// The location of a script's place, with the file's text where that is known.
+    pub fn new(place: &Place, source: Option<Arc<str>>) -> Self {
+        Location { file: place.file.clone(), line: place.line, column: place.column, length: place.length, source }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One thing to tell a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// What happened, one line, without the place.
+    pub message: String,
+    /// Where.
+    pub location: Option<Location>,
+    /// How it came to that, from the inside out: `in //app:server`, `imported by app/BUILD.ts:3:8`, a stack's frames.
+    pub trace: Vec<String>,
+    /// What to do.
+    pub help: Option<String>,
+    /// What a failed action wrote, to be shown as it is.
+    pub output: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error of that fault.
+    pub fn error(fault: Fault, message: impl Into<String>) -> Self {
+        Diagnostic {
+            severity: Severity::Error,
+            fault,
+            message: message.into(),
+            location: None,
+            trace: Vec::new(),
+            help: None,
+            output: None,
+        }
+    }
+
+    /// An error of the user's input.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::error(Fault::User, message)
+    }
+
+    /// An error of the machine.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::error(Fault::Environment, message)
+    }
+
+    /// The same with a place.
+    #[must_use]
+    pub fn at(mut self, location: Location) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same with one more line of how it came to that.
+    #[must_use]
+    pub fn with_trace(mut self, line: impl Into<String>) -> Self {
+        self.trace.push(line.into());
+        self
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.location {
+            Some(location) => write!(f, "{location}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl From<ScriptError> for Diagnostic {
+    fn from(error: ScriptError) -> Self {
+        let fault = match error.kind {
+            ScriptErrorKind::Internal => Fault::Bug,
+            ScriptErrorKind::Cancelled => Fault::Interrupted,
+            _ => Fault::User,
+        };
+        let mut diagnostic = Diagnostic::error(fault, error.message);
+        diagnostic.help = error.help;
+        diagnostic.location = error.place.as_ref().map(|place| Location::new(place, error.source.clone()));
+        let mut frames: Vec<_> = error.frames.iter().collect();
+        // The user's frames first; the order within each kind stays.
+        frames.sort_by_key(|frame| !frame.user);
+        for frame in frames {
+            let function = frame.function.as_deref().unwrap_or("top level");
+            diagnostic.trace.push(format!("at {function} ({})", frame.place));
+        }
+        let mut cause = error.cause;
+        while let Some(error) = cause {
+            diagnostic.trace.push(format!("caused by: {error}"));
+            cause = error.cause;
+        }
+        diagnostic
+    }
+}

@@ -1,0 +1,58 @@
+//! What an embedder, or the command line, chooses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use zako_action::Isolation;
+use zako_script::{GcHook, Limits};
+
+use crate::builtin::BuiltinModule;
+
+/// How a [`GlobalState`](crate::GlobalState) is made.
+#[derive(Clone)]
+pub struct GlobalStateOptions {
+    /// Where results are kept, for all workspaces.
+    pub cache_dir: PathBuf,
+    /// Processors that actions may use; `None` for all of the machine's.
+    pub jobs: Option<u32>,
+    /// Memory that actions may use, in bytes; `None` for all of the machine's.
+    pub memory: Option<u64>,
+    /// Bounds of each script.
+    pub script_limits: Limits,
+    /// V8 threads at most; `None` for one per processor.
+    pub script_threads: Option<usize>,
+    /// Told of every garbage collection in a script.
+    pub gc_hook: Option<GcHook>,
+    /// Modules that scripts may import besides zako's own.
+    pub builtins: Vec<BuiltinModule>,
+}
+
+impl GlobalStateOptions {
+    /// Everything as the machine has it, with results kept in `cache_dir`.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        GlobalStateOptions {
+            cache_dir: cache_dir.into(),
+            jobs: None,
+            memory: None,
+            script_limits: Limits::default(),
+            script_threads: None,
+            gc_hook: None,
+            builtins: Vec::new(),
+        }
+    }
+}
+
+/// How one build is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// Go on after a failure with what does not depend on it.
+    pub keep_going: bool,
+    /// Options for scripts, in place of `[config]` in `zako.toml`.
+    pub config: BTreeMap<String, String>,
+    /// Isolation of actions that ask for none of their own; `None` for `basic`.
+    pub isolation: Option<Isolation>,
+    /// Also run the test actions of the targets.
+    pub tests: bool,
+    /// The folder that relative patterns start from, relative to the workspace's root; empty for the root.
+    pub package: String,
+}
