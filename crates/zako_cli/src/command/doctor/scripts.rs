@@ -1,0 +1,68 @@
+//! Does V8 evaluate, and is this a workspace?
+//!
+//! V8 is asked in a workspace of its own, so that it can be told apart from mistakes in the user's.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use zako_core::{BuildOptions, Diagnostic, GlobalState, GlobalStateOptions, Session};
+
+use super::Check;
+use crate::command::runtime;
+use crate::failure::io_failure;
+
+const NAME: &str = "V8";
+
+/// Whoever sees this can't do much else.
+const ADVICE: &str = "zako needs its script engine for everything; please report this line";
+
+pub(super) fn all(options: GlobalStateOptions, start: &Path) -> Vec<Check> {
+    let global = match GlobalState::new(options) {
+        Ok(global) => global,
+        Err(error) => {
+            return vec![Check::bad(
+                "state",
+                error.to_string(),
+                error.help.unwrap_or_else(|| ADVICE.into()),
+            )];
+        }
+    };
+    vec![engine(&global), workspace(global, start)]
+}
+
+fn engine(global: &Arc<GlobalState>) -> Check {
+    match two(global) {
+        Ok(value) if value == 2 => Check::good(NAME, "evaluates TypeScript"),
+        Ok(value) => Check::bad(NAME, format!("says that 1 + 1 is {value}"), ADVICE),
+        Err(error) => Check::bad(
+            NAME,
+            error.to_string(),
+            error.help.unwrap_or_else(|| ADVICE.to_owned()),
+        ),
+    }
+}
+
+fn two(global: &Arc<GlobalState>) -> Result<serde_json::Value, Diagnostic> {
+    let failed = |error: std::io::Error| io_failure("make a folder to try it in", &error);
+    let dir = tempfile::tempdir().map_err(failed)?;
+    let file = dir.path().join("sum.ts");
+    fs::write(dir.path().join("zako.toml"), "").map_err(failed)?;
+    fs::write(&file, "export const sum: number = 1 + 1;\n").map_err(failed)?;
+    let session = Session::open(Arc::clone(global), dir.path())?;
+    let evaluated = runtime()?.block_on(session.evaluate(&file, &BuildOptions::default()))?;
+    Ok(evaluated.exports["sum"].clone())
+}
+
+fn workspace(global: Arc<GlobalState>, start: &Path) -> Check {
+    match Session::open(global, start) {
+        Ok(session) => Check::good("workspace", session.root().display().to_string()),
+        Err(error) => {
+            let advice = error
+                .help
+                .clone()
+                .unwrap_or_else(|| "`zako init` makes one".to_owned());
+            Check::doubtful("workspace", error.to_string(), advice)
+        }
+    }
+}
