@@ -20,8 +20,14 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 something failed to build; 2 wrong input (options, zako.toml, a \
-script);\n3 the machine failed (disk, permission); 130 interrupted. `zako run` ends as its program does.";
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all is well
+  1    something failed to build
+  2    the input is wrong: options, zako.toml, a script
+  3    the machine failed (disk, permission), or zako did
+  130  interrupted
+  `zako run` ends as its program does.";
 
 const PATTERNS: &str = "Which targets: `//app:server`, `:name`, `//app:*`, `//app/...`, `//...`, `-//old/...` to leave \
 some out. None: all below the current folder";

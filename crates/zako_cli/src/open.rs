@@ -18,12 +18,13 @@ pub(crate) fn start_of(options: &Options) -> Result<PathBuf, Diagnostic> {
     let Some(directory) = &options.directory else {
         return Ok(here);
     };
-    let start = here.join(directory);
-    if start.is_dir() {
-        Ok(start)
-    } else {
-        let message = format!("there is no folder `{}`", directory.display());
-        Err(Diagnostic::user(message).with_help("-C names the folder to act in"))
+    // Without `..`, so that the way up from it is the way through its parents.
+    match here.join(directory).canonicalize() {
+        Ok(start) if start.is_dir() => Ok(start),
+        _ => {
+            let message = format!("there is no folder `{}`", directory.display());
+            Err(Diagnostic::user(message).with_help("-C names the folder to act in"))
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Terminal {
     verbosity: Verbosity,
     interactive: bool,
     palette: Palette,
+    product_palette: Palette,
     renderer: Renderer,
 }
 
@@ -68,14 +69,15 @@ impl Palette {
 impl Terminal {
     /// Decides from the command line, the environment and what standard error is.
     pub(crate) fn new(choice: ColorChoice, verbosity: Verbosity) -> Terminal {
-        let term = std::env::var_os("TERM");
-        let interactive = io::stderr().is_terminal() && term.as_deref() != Some(OsStr::new("dumb"));
-        let color = wants_color(
-            choice,
-            interactive,
-            std::env::var_os("NO_COLOR").as_deref(),
-            std::env::var_os("CLICOLOR_FORCE").as_deref(),
-        );
+        let dumb = std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
+        let interactive = io::stderr().is_terminal() && !dumb;
+        let no_color = std::env::var_os("NO_COLOR");
+        let force = std::env::var_os("CLICOLOR_FORCE");
+        let color = |terminal| wants_color(choice, terminal, no_color.as_deref(), force.as_deref());
+        let product_palette = Palette {
+            color: color(io::stdout().is_terminal() && !dumb),
+        };
+        let color = color(interactive);
         let width = Term::stderr()
             .size_checked()
             .map_or(DEFAULT_WIDTH, |(_, columns)| columns);
@@ -83,6 +85,7 @@ impl Terminal {
             verbosity,
             interactive,
             palette: Palette { color },
+            product_palette,
             renderer: Renderer::new(color, interactive, usize::from(width)),
         }
     }
@@ -100,6 +103,11 @@ impl Terminal {
     /// Its colours.
     pub(crate) fn palette(&self) -> Palette {
         self.palette
+    }
+
+    /// The colours of what goes to standard output, which may be a file while messages go to a terminal.
+    pub(crate) fn product_palette(&self) -> Palette {
+        self.product_palette
     }
 
     /// How it shows errors.

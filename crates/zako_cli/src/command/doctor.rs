@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options, terminal: &Terminal) -> Done {
     checks.extend(tools::all());
     checks.extend(store::all(&state.cache_dir));
     checks.extend(scripts::all(state, &start));
-    terminal.product(&text(&checks, terminal.palette()))?;
+    terminal.product(&text(&checks, terminal.product_palette()))?;
     Ok(exit(&checks))
 }
 

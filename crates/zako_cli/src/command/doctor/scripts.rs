@@ -14,6 +14,15 @@ use crate::failure::io_failure;
 
 const NAME: &str = "V8";
 
+/// The manifest of the workspace that V8 is tried in.
+const MANIFEST: &str = concat!(
+    "zako = \"",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    ".",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "\"\n"
+);
+
 /// Whoever sees this can't do much else.
 const ADVICE: &str = "zako needs its script engine for everything; please report this line";
 
@@ -47,7 +56,7 @@ fn two(global: &Arc<GlobalState>) -> Result<serde_json::Value, Diagnostic> {
     let failed = |error: std::io::Error| io_failure("make a folder to try it in", &error);
     let dir = tempfile::tempdir().map_err(failed)?;
     let file = dir.path().join("sum.ts");
-    fs::write(dir.path().join("zako.toml"), "").map_err(failed)?;
+    fs::write(dir.path().join("zako.toml"), MANIFEST).map_err(failed)?;
     fs::write(&file, "export const sum: number = 1 + 1;\n").map_err(failed)?;
     let session = Session::open(Arc::clone(global), dir.path())?;
     let evaluated = runtime()?.block_on(session.evaluate(&file, &BuildOptions::default()))?;
