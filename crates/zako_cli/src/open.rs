@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use directories::BaseDirs;
+use tokio::runtime::Runtime;
 use zako_core::{BuildOptions, Diagnostic, GlobalState, GlobalStateOptions, Isolation, Session};
 
 use crate::arguments::{IsolationLevel, Options};
@@ -74,11 +75,12 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the workspace around the folder that zako acts in.
-    pub(crate) fn of(options: &Options) -> Result<Opened, Diagnostic> {
+    /// Opens the workspace around the folder that zako acts in; waits in `runtime`.
+    pub(crate) fn of(options: &Options, runtime: &Runtime) -> Result<Opened, Diagnostic> {
         let isolation = options.isolation.map(isolation_of).transpose()?;
         let start = start_of(options)?;
-        let global: Arc<GlobalState> = GlobalState::new(state_options_of(options, &start)?)?;
+        let global: Arc<GlobalState> =
+            runtime.block_on(GlobalState::new(state_options_of(options, &start)?))?;
         let session = Session::open(global, &start)?;
         let package = package_of(session.root(), &start)?;
         Ok(Opened {

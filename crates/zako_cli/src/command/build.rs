@@ -23,12 +23,12 @@ pub(crate) enum Kind {
 }
 
 pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: &Terminal) -> Done {
-    let opened = Opened::of(options)?;
+    let runtime = runtime()?;
+    let opened = Opened::of(options, &runtime)?;
     let how = BuildOptions {
         tests: kind == Kind::Test,
         ..opened.build_options(options)
     };
-    let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut interrupts = listen()?;
         let verb = if kind == Kind::Test {

@@ -9,9 +9,10 @@ use crate::open::Opened;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(file: &Path, options: &Options, terminal: &Terminal) -> Done {
-    let opened = Opened::of(options)?;
+    let runtime = runtime()?;
+    let opened = Opened::of(options, &runtime)?;
     let how = opened.build_options(options);
-    let evaluated = runtime()?.block_on(opened.session.evaluate(&opened.start.join(file), &how))?;
+    let evaluated = runtime.block_on(opened.session.evaluate(&opened.start.join(file), &how))?;
     for log in &evaluated.logs {
         terminal.show(log);
     }

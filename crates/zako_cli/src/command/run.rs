@@ -19,8 +19,8 @@ use crate::open::Opened;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(target: &str, args: &[OsString], options: &Options, terminal: &Terminal) -> Done {
-    let opened = Opened::of(options)?;
     let runtime = runtime()?;
+    let opened = Opened::of(options, &runtime)?;
     let done = runtime.block_on(async {
         let mut interrupts = build::listen()?;
         let how = opened.build_options(options);

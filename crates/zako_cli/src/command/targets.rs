@@ -15,9 +15,10 @@ pub(crate) fn run(
     options: &Options,
     terminal: &Terminal,
 ) -> Done {
-    let opened = Opened::of(options)?;
+    let runtime = runtime()?;
+    let opened = Opened::of(options, &runtime)?;
     let how = opened.build_options(options);
-    let targets = runtime()?.block_on(opened.session.targets(patterns, &how))?;
+    let targets = runtime.block_on(opened.session.targets(patterns, &how))?;
     let text = if as_json {
         json_of(&targets)
     } else {

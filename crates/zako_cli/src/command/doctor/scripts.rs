@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
 use zako_core::{BuildOptions, Diagnostic, GlobalState, GlobalStateOptions, Session};
 
 use super::Check;
@@ -27,39 +28,40 @@ const MANIFEST: &str = concat!(
 const ADVICE: &str = "zako needs its script engine for everything; please report this line";
 
 pub(super) fn all(options: GlobalStateOptions, start: &Path) -> Vec<Check> {
-    let global = match GlobalState::new(options) {
-        Ok(global) => global,
-        Err(error) => {
-            return vec![Check::bad(
-                "state",
-                error.to_string(),
-                error.help.unwrap_or_else(|| ADVICE.into()),
-            )];
-        }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![broken("threads", error)],
     };
-    vec![engine(&global), workspace(global, start)]
-}
-
-fn engine(global: &Arc<GlobalState>) -> Check {
-    match two(global) {
-        Ok(value) if value == 2 => Check::good(NAME, "evaluates TypeScript"),
-        Ok(value) => Check::bad(NAME, format!("says that 1 + 1 is {value}"), ADVICE),
-        Err(error) => Check::bad(
-            NAME,
-            error.to_string(),
-            error.help.unwrap_or_else(|| ADVICE.to_owned()),
-        ),
+    match runtime.block_on(GlobalState::new(options)) {
+        Ok(global) => vec![engine(&global, &runtime), workspace(global, start)],
+        Err(error) => vec![broken("state", error)],
     }
 }
 
-fn two(global: &Arc<GlobalState>) -> Result<serde_json::Value, Diagnostic> {
+fn broken(name: &'static str, error: Diagnostic) -> Check {
+    Check::bad(
+        name,
+        error.to_string(),
+        error.help.unwrap_or_else(|| ADVICE.to_owned()),
+    )
+}
+
+fn engine(global: &Arc<GlobalState>, runtime: &Runtime) -> Check {
+    match two(global, runtime) {
+        Ok(value) if value == 2 => Check::good(NAME, "evaluates TypeScript"),
+        Ok(value) => Check::bad(NAME, format!("says that 1 + 1 is {value}"), ADVICE),
+        Err(error) => broken(NAME, error),
+    }
+}
+
+fn two(global: &Arc<GlobalState>, runtime: &Runtime) -> Result<serde_json::Value, Diagnostic> {
     let failed = |error: std::io::Error| io_failure("make a folder to try it in", &error);
     let dir = tempfile::tempdir().map_err(failed)?;
     let file = dir.path().join("sum.ts");
     fs::write(dir.path().join("zako.toml"), MANIFEST).map_err(failed)?;
     fs::write(&file, "export const sum: number = 1 + 1;\n").map_err(failed)?;
     let session = Session::open(Arc::clone(global), dir.path())?;
-    let evaluated = runtime()?.block_on(session.evaluate(&file, &BuildOptions::default()))?;
+    let evaluated = runtime.block_on(session.evaluate(&file, &BuildOptions::default()))?;
     Ok(evaluated.exports["sum"].clone())
 }
 
