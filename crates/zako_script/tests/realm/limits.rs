@@ -144,7 +144,7 @@ async fn garbage_collections_are_reported() {
         ..ScriptEngineOptions::default()
     })
     .unwrap();
-    let source = "let n = 0;\nfor (let i = 0; i < 300_000; i++) n += [i, { i }].length;\nexport const sum = n;\n";
+    let source = "let kept: unknown[] = [];\nfor (let i = 0; i < 500_000; i++) { kept.push([i, { i }]); if (kept.length > 9999) kept = []; }\n";
     let evaluation = Evaluation {
         modules: modules(&[("a.ts", source)]).await.unwrap(),
         entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),
