@@ -19,6 +19,10 @@ mod target;
 mod workspace;
 mod diagnostic;
 mod event;
+#[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
+mod execute;
+#[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
+mod files;
 mod global;
 mod options;
 mod report;
