@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zako_action::Isolation;
 use zako_exec::ResourcePool;
 use zako_graph::Request;
 
@@ -76,7 +77,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
         Err(error) => return tell(&events, report, vec![error]).await,
     };
     let root = services.workspace.root().clone();
-    let lock = match WorkspaceLock::take(&root.join(crate::workspace::STATE_DIR), &events, &cancel).await {
+    let lock = match WorkspaceLock::acquire(&root, &events, &cancel).await {
         Ok(lock) => lock,
         Err(error) => return tell(&events, report, vec![error]).await,
     };
@@ -131,7 +132,8 @@ async fn stages(building: Building, report: &mut BuildReport) {
         engine: global.engine.clone(),
         script_limits: global.options().script_limits,
     };
-    let execution = Execution { actions, keep_going, isolation: options.isolation, events: events.clone(), cancel };
+    let isolation = options.isolation.unwrap_or(Isolation::Basic);
+    let execution = Execution { actions, keep_going, isolation, events: events.clone(), cancel };
     let ExecuteSummary { counts, diagnostics, statuses } = execute(&parts, &WorkspaceDirs { root }, execution).await;
     drop(lock);
     report.actions = counts;

@@ -6,27 +6,23 @@
 mod build;
 mod builtin;
 mod demand;
+mod diagnostic;
 mod editor;
 mod evaluate;
-mod execute;
-mod files;
-mod init;
-mod select;
-mod label;
-mod manifest;
-mod pattern;
-mod target;
-mod workspace;
-mod diagnostic;
 mod event;
-#[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
 mod execute;
-#[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
 mod files;
 mod global;
+mod init;
+mod label;
+mod manifest;
 mod options;
+mod pattern;
 mod report;
+mod select;
 mod session;
+mod target;
+mod workspace;
 
 pub use builtin::{BuiltinModule, HostFunction};
 pub use diagnostic::{Diagnostic, Fault, Location, Severity};

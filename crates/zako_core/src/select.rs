@@ -140,7 +140,7 @@ impl Selector<'_> {
 
     /// Evaluates those packages that are not yet, in parallel.
     async fn load(&mut self, paths: &[NeutralPath]) {
-        let missing: BTreeSet<&NeutralPath> = paths.iter().filter(|path| !self.packages.contains_key(path)).collect();
+        let missing: BTreeSet<&NeutralPath> = paths.iter().filter(|path| !self.packages.contains_key(*path)).collect();
         let missing: Vec<NeutralPath> = missing.into_iter().cloned().collect();
         let mut keys = Vec::new();
         for path in &missing {

@@ -200,7 +200,7 @@ impl Session {
     /// Removes what zako wrote into the workspace, `zako-out/` and `.zako/`; gives what it removed. Waits for no other
     /// zako: one that builds here now is an error.
     pub fn clean(&self) -> Result<Vec<PathBuf>, Diagnostic> {
-        let _lock = WorkspaceLock::try_take(&self.root().join(STATE_DIR))?;
+        let _lock = WorkspaceLock::try_acquire(self.root())?;
         let mut removed = Vec::new();
         for name in [OUTPUT_DIR, STATE_DIR] {
             let path = self.root().join(name);
