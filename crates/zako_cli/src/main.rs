@@ -1,1 +1,44 @@
-fn main() {}
+//! The `zako` command line: arguments in, text and an exit code out.
+//!
+//! The only part of zako that prints, reads options from the environment, handles signals or ends the process. It
+//! knows [`zako_core`] and nothing below it; every command is parse, one call of the core, render.
+
+mod arguments;
+mod bug;
+mod command;
+mod event_log;
+mod failure;
+mod interrupt;
+mod open;
+mod progress;
+mod quantity;
+mod rendering;
+mod summary;
+mod terminal;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+use crate::failure::Exit;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    bug::report_panics();
+    // What a panic leaves behind is not looked at again: the process ends.
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or(Exit::BUG)
+        .into()
+}
+
+fn run() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => return Exit::of_usage(&usage),
+    };
+    let terminal = Terminal::new(arguments.options.color, arguments.options.verbosity());
+    terminal.trace();
+    command::run(&arguments, &terminal).unwrap_or_else(|failure| failure.show(&terminal))
+}

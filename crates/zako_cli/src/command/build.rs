@@ -1,0 +1,142 @@
+//! `zako build` and `zako test`; and the watching of a build, which `zako run` does too.
+
+use tokio::time::{MissedTickBehavior, interval};
+use zako_core::{Build, BuildOptions, BuildReport};
+
+use crate::arguments::Options;
+use crate::command::{Done, runtime};
+use crate::event_log::EventLog;
+use crate::failure::{Exit, Failure, io_failure};
+use crate::interrupt::Interrupts;
+use crate::open::Opened;
+use crate::progress::{Progress, REDRAW_EVERY};
+use crate::summary::summary;
+use crate::terminal::Terminal;
+
+/// What a build is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The targets.
+    Build,
+    /// The targets, and what their tests say.
+    Test,
+}
+
+pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: &Terminal) -> Done {
+    let runtime = runtime()?;
+    let opened = Opened::of(options, &runtime)?;
+    let how = BuildOptions {
+        tests: kind == Kind::Test,
+        ..opened.build_options(options)
+    };
+    let ended = runtime.block_on(async {
+        let mut interrupts = listen()?;
+        let verb = if kind == Kind::Test {
+            "tested"
+        } else {
+            "built"
+        };
+        watched(
+            &opened,
+            patterns,
+            how,
+            verb,
+            options,
+            terminal,
+            &mut interrupts,
+        )
+        .await
+    });
+    // What still waits there belongs to a build that was given up; the end of the process is its end.
+    runtime.shutdown_background();
+    Ok(ended?.map_or(Exit::INTERRUPTED, |report| Exit::of_report(&report)))
+}
+
+/// Takes over the signals.
+pub(crate) fn listen() -> Result<Interrupts, Failure> {
+    Ok(Interrupts::listen().map_err(|error| io_failure("listen to signals", &error))?)
+}
+
+/// Builds with everything shown, and gives the report; `None` when the person did not want to wait for it.
+pub(crate) async fn watched(
+    opened: &Opened,
+    patterns: &[String],
+    how: BuildOptions,
+    verb: &str,
+    options: &Options,
+    terminal: &Terminal,
+    interrupts: &mut Interrupts,
+) -> Result<Option<BuildReport>, Failure> {
+    let log = options
+        .event_log
+        .as_ref()
+        .map(|path| EventLog::create(&opened.start.join(path)))
+        .transpose()?;
+    let mut watcher = Watcher {
+        progress: Progress::new(terminal),
+        log,
+    };
+    let build = opened.session.build(patterns, how);
+    let report = watcher.watch(build, interrupts).await;
+    if let Some(report) = &report {
+        watcher.progress.finish(report);
+        terminal.say(&summary(report, verb, terminal.palette()));
+    }
+    if let Some(warning) = watcher.log.and_then(EventLog::finish) {
+        terminal.show(&warning);
+    }
+    Ok(report)
+}
+
+struct Watcher {
+    progress: Progress,
+    log: Option<EventLog>,
+}
+
+impl Watcher {
+    /// Follows the build to its end. The first interruption cancels it, and the end comes when its children are gone;
+    /// the second one drops it, and what is left of it ends with the process.
+    async fn watch(
+        &mut self,
+        mut build: Build,
+        interrupts: &mut Interrupts,
+    ) -> Option<BuildReport> {
+        let cancel = build.cancel_handle();
+        let mut ticks = interval(REDRAW_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = interrupts.next() => {
+                    if cancel.is_cancelled() {
+                        return None;
+                    }
+                    cancel.cancel();
+                    self.progress.stopping();
+                }
+                event = build.next_event() => match event {
+                    Some(event) => {
+                        if let Some(log) = &mut self.log {
+                            log.write(&event);
+                        }
+                        self.progress.on(&event);
+                    }
+                    None => break,
+                },
+                _ = ticks.tick(), if self.progress.is_live() => self.progress.tick(),
+            }
+        }
+        let report = build.report();
+        tokio::pin!(report);
+        loop {
+            tokio::select! {
+                report = &mut report => return Some(report),
+                _ = interrupts.next() => {
+                    if cancel.is_cancelled() {
+                        return None;
+                    }
+                    cancel.cancel();
+                }
+            }
+        }
+    }
+}
