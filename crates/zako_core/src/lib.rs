@@ -3,13 +3,26 @@
 //! This is the one dependency that an embedder adds. Nothing here prints, reads options from the environment,
 //! handles signals or exits.
 
+mod build;
 mod builtin;
+mod demand;
 mod diagnostic;
+mod editor;
+mod evaluate;
 mod event;
+mod execute;
+mod files;
 mod global;
+mod init;
+mod label;
+mod manifest;
 mod options;
+mod pattern;
 mod report;
+mod select;
 mod session;
+mod target;
+mod workspace;
 
 pub use builtin::{BuiltinModule, HostFunction};
 pub use diagnostic::{Diagnostic, Fault, Location, Severity};
@@ -17,8 +30,10 @@ pub use event::{ActionName, ActionStatus, ActionUsage, BuildEvent};
 pub use global::GlobalState;
 pub use options::{BuildOptions, GlobalStateOptions};
 pub use report::{ActionCounts, BuildReport, BuiltTarget};
-pub use session::{Build, EvaluatedFile, Runnable, Session, TargetInfo, init};
+pub use init::init;
+pub use session::{Build, EvaluatedFile, Runnable, Session, TargetInfo};
 pub use tokio_util::sync::CancellationToken;
 pub use zako_action::Isolation;
+pub use zako_exec::{Capacity, FIXED_PATH, find_program};
 pub use zako_path::NeutralPath;
 pub use zako_script::{GcEvent, GcHook, Limits};

@@ -1,25 +1,39 @@
 //! A workspace that is open: builds and questions about it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
+use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zako_exec::ResourcePool;
+use zako_graph::{Data, Engine, EngineOptions, Request};
+use zako_path::NeutralPath;
+use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 
+use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault};
+use crate::editor;
+use crate::evaluate::{Evaluate, Package, Services, graph_fault};
 use crate::event::BuildEvent;
+use crate::execute::lock::WorkspaceLock;
 use crate::global::GlobalState;
 use crate::options::BuildOptions;
-use crate::report::BuildReport;
+use crate::report::{ActionCounts, BuildReport};
+use crate::select::select;
+use crate::workspace::{BUILD_FILE, OUTPUT_DIR, STATE_DIR, Workspace};
 
 /// How many events wait for a reader before the build waits too.
 const MAX_EVENTS: usize = 4096;
 
-/// A workspace that is open.
+/// A workspace that is open. Cloning shares it: what one build learned, the next knows.
 #[derive(Clone)]
 pub struct Session {
     global: Arc<GlobalState>,
-    root: Arc<Path>,
+    workspace: Arc<Workspace>,
+    graph: Arc<OnceLock<Engine>>,
+    pool: ResourcePool,
 }
 
 /// A target, as `zako targets` lists it.
@@ -29,7 +43,7 @@ pub struct TargetInfo {
     pub label: String,
     /// Its rule, as `zako:build#task`.
     pub rule: String,
-    /// Where it is declared, `FILE:LINE:COLUMN`.
+    /// Where it is declared, `FILE:LINE:COLUMN`; empty when that is not known.
     pub declared_at: String,
     /// Names of its named outputs.
     pub outputs: Vec<String>,
@@ -50,7 +64,7 @@ pub struct Runnable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluatedFile {
     /// The exports as one JSON object; targets as their labels, files as their paths.
-    pub exports: serde_json::Value,
+    pub exports: Json,
     /// What the file logged.
     pub logs: Vec<Diagnostic>,
 }
@@ -58,63 +72,214 @@ pub struct EvaluatedFile {
 impl Session {
     /// Opens the workspace whose `zako.toml` is in `start` or the nearest folder above it.
     pub fn open(global: Arc<GlobalState>, start: &Path) -> Result<Session, Diagnostic> {
-        Ok(Session { global, root: start.into() })
+        Ok(Session::of(global, Workspace::find(start)?))
     }
 
-    /// The workspace's root: the folder of its `zako.toml`.
+    /// Opens a folder as a workspace of its own, without a `zako.toml`: to evaluate a file that belongs to none.
+    pub fn detached(global: Arc<GlobalState>, folder: &Path) -> Result<Session, Diagnostic> {
+        Ok(Session::of(global, Workspace::detached(folder)?))
+    }
+
+    fn of(global: Arc<GlobalState>, workspace: Workspace) -> Session {
+        let mut capacity = global.capacity.clone();
+        capacity.named.clone_from(&workspace.manifest().resources);
+        Session { pool: ResourcePool::new(capacity), global, workspace: Arc::new(workspace), graph: Arc::default() }
+    }
+
+    /// The workspace's root: the folder of its `zako.toml`, absolute and without links.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.workspace.root()
     }
 
-    /// Begins a build of the targets that `patterns` name (SCRIPT-API: "Patterns"); must be called in a tokio runtime.
+    /// The workspace's name: what its manifest says, or its folder's name.
+    pub fn name(&self) -> String {
+        let folder = self.root().file_name().map(|name| name.to_string_lossy().into_owned());
+        self.workspace.manifest().name.clone().or(folder).unwrap_or_default()
+    }
+
+    /// Begins a build of the targets that `patterns` name (see the README's "Patterns"); none means all at or below
+    /// `options.package`. Must be called in a tokio runtime.
     pub fn build(&self, patterns: &[String], options: BuildOptions) -> Build {
-        let (_send, events) = mpsc::channel(MAX_EVENTS);
-        let _ = (&self.global, patterns, options);
+        let (send, events) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(async { unreachable_for_now() });
-        Build { events, task, cancel }
+        let services = self.services(&options, &cancel, Some(send.clone()));
+        let request = self.begin(&services);
+        let building = Building {
+            global: self.global.clone(),
+            pool: self.pool.clone(),
+            services,
+            request,
+            patterns: patterns.to_vec(),
+            options,
+            events: send,
+            cancel: cancel.clone(),
+        };
+        Build { events, task: tokio::spawn(build::run(building)), cancel }
     }
 
     /// The targets that `patterns` name, by label.
-    pub async fn targets(&self, _patterns: &[String], _options: &BuildOptions) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
-        Err(Vec::new())
+    pub async fn targets(
+        &self,
+        patterns: &[String],
+        options: &BuildOptions,
+    ) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
+        let services = self.services(options, &CancellationToken::new(), None);
+        let from = folder(&options.package).map_err(|e| vec![e])?;
+        let selection = select(&self.begin(&services), &services, patterns, &from).await;
+        if !selection.faults.is_empty() {
+            return Err(selection.faults);
+        }
+        let mut infos = Vec::new();
+        for root in &selection.roots {
+            let Some((target, location)) = selection.targets.get(&root.label) else { continue };
+            infos.push(TargetInfo {
+                label: root.label.clone(),
+                rule: target.rule.to_string(),
+                declared_at: location.as_ref().map(ToString::to_string).unwrap_or_default(),
+                outputs: target.outputs.clone(),
+                tags: target.tags.clone(),
+            });
+        }
+        Ok(infos)
     }
 
-    /// What `label` builds that can be run, once it is built.
-    pub fn runnable(&self, _report: &BuildReport) -> Result<Runnable, Diagnostic> {
-        Err(Diagnostic::user(""))
+    /// What the one target of `report` built that can be run.
+    pub fn runnable(&self, report: &BuildReport) -> Result<Runnable, Diagnostic> {
+        let [target] = &report.targets[..] else {
+            let labels: Vec<&str> = report.targets.iter().map(|t| t.label.as_str()).collect();
+            return Err(Diagnostic::user(format!("run takes one target, not {}: {}", labels.len(), labels.join(", "))));
+        };
+        let label = target.label.clone();
+        let programs: Vec<PathBuf> =
+            target.files.iter().map(|file| file.to_os_path(self.root())).filter(|file| is_executable(file)).collect();
+        match &programs[..] {
+            [program] => Ok(Runnable { program: program.clone(), label }),
+            [] => Err(Diagnostic::user(format!("{label} builds nothing that can be run"))
+                .with_help("run takes a target whose output is an executable file, as ccBinary's is")),
+            _ => Err(Diagnostic::user(format!("{label} builds more than one program"))
+                .with_help("name one of its outputs: //pkg:name#output")),
+        }
     }
 
-    /// Evaluates one file by itself, hermetically.
-    pub async fn evaluate(&self, _file: &Path, _options: &BuildOptions) -> Result<EvaluatedFile, Diagnostic> {
-        Err(Diagnostic::user(""))
+    /// Evaluates one file by itself, hermetically; a `BUILD.ts` as the package that it is.
+    pub async fn evaluate(&self, file: &Path, options: &BuildOptions) -> Result<EvaluatedFile, Diagnostic> {
+        let services = self.services(options, &CancellationToken::new(), None);
+        let real = std::fs::canonicalize(file)
+            .map_err(|e| Diagnostic::user(format!("{} cannot be read: {e}", file.display())))?;
+        let path = real.strip_prefix(self.root()).ok().and_then(|below| NeutralPath::from_os_path(below).ok());
+        let Some(path) = path else {
+            return Err(Diagnostic::user(format!("{} is outside the workspace {}", file.display(), self.root().display())));
+        };
+        if ModuleKind::of(&path).is_none() {
+            return Err(Diagnostic::user(format!("{path} is not a script: scripts end in .ts")));
+        }
+        let request = self.begin(&services);
+        let first = |faults: &[Diagnostic]| {
+            faults.first().cloned().unwrap_or_else(|| Diagnostic::error(Fault::Bug, "it failed without an error"))
+        };
+        let (exports, logs) = if path.file_name() == Some(BUILD_FILE) {
+            let folder = path.parent().unwrap_or_else(NeutralPath::root);
+            let package = request.get(&Package::new(&services, &folder)?).await.map_err(|e| graph_fault(&e))?;
+            let package = package.map_err(|faults| first(&faults))?;
+            (package.exports.clone(), package.logs.clone())
+        } else {
+            let evaluated = request.get(&Evaluate(services.intern(&path)?)).await.map_err(|e| graph_fault(&e))?;
+            let evaluated = evaluated.map_err(|faults| first(&faults))?;
+            (evaluated.exports.clone(), evaluated.logs.clone())
+        };
+        let exports = exports.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
+        Ok(EvaluatedFile { exports: Json::Object(exports), logs })
     }
 
-    /// Writes the declarations of all builtins and a `tsconfig.json` for editors below `.zako/`; gives the files
-    /// that it wrote or found as they should be.
+    /// Writes the declarations of all builtins and a `tsconfig.json` for editors below `.zako/`, and a root
+    /// `tsconfig.json` when there is none; gives the files, written now or as they should be already.
     pub fn write_types(&self) -> Result<Vec<PathBuf>, Diagnostic> {
-        Ok(Vec::new())
+        editor::write_types(self.root(), &self.global.builtins)
     }
 
-    /// Removes what zako wrote into the workspace: `zako-out/` and `.zako/`; gives what it removed.
+    /// Removes what zako wrote into the workspace, `zako-out/` and `.zako/`; gives what it removed. Waits for no other
+    /// zako: one that builds here now is an error.
     pub fn clean(&self) -> Result<Vec<PathBuf>, Diagnostic> {
-        Ok(Vec::new())
+        let _lock = WorkspaceLock::try_acquire(self.root())?;
+        let mut removed = Vec::new();
+        for name in [OUTPUT_DIR, STATE_DIR] {
+            let path = self.root().join(name);
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => removed.push(path),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Diagnostic::environment(format!("{} cannot be removed: {e}", path.display()))),
+            }
+        }
+        Ok(removed)
+    }
+
+    fn services(
+        &self,
+        options: &BuildOptions,
+        cancel: &CancellationToken,
+        events: Option<mpsc::Sender<BuildEvent>>,
+    ) -> Arc<Services> {
+        let mut config = self.workspace.manifest().config.clone();
+        config.extend(options.config.clone());
+        Arc::new(Services {
+            workspace: self.workspace.clone(),
+            interner: self.global.interner.clone(),
+            engine: self.global.engine.clone(),
+            transpiler: self.global.transpiler.clone(),
+            builtins: self.global.builtins.clone(),
+            functions: self.global.functions.clone(),
+            config,
+            cancel: cancel.clone(),
+            events,
+        })
+    }
+
+    fn begin(&self, services: &Arc<Services>) -> Request {
+        let graph =
+            self.graph.get_or_init(|| Engine::new(tokio::runtime::Handle::current(), EngineOptions::default()));
+        graph.begin(Data::new().with(services.clone()))
     }
 }
 
-/// Makes `dir` a workspace: a `zako.toml` and a first `BUILD.ts`, unless there is one; gives the files that it wrote.
-pub fn init(_dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    Ok(Vec::new())
+/// The folder that relative patterns start from.
+pub(crate) fn folder(path: &str) -> Result<NeutralPath, Diagnostic> {
+    NeutralPath::normalize(path).map_err(|e| Diagnostic::user(format!("\"{path}\" is not a folder of the workspace: {e}")))
 }
 
-fn unreachable_for_now() -> BuildReport {
-    BuildReport {
-        targets: Vec::new(),
-        actions: crate::report::ActionCounts::default(),
-        diagnostics: vec![Diagnostic::error(Fault::Bug, "")],
-        cancelled: false,
-        wall: std::time::Duration::ZERO,
+/// A value as plain JSON, for people and other programs.
+fn plain(value: &Value) -> Json {
+    let target = |target: &TargetRef| match target {
+        TargetRef::Label(label) => label.clone(),
+        TargetRef::Local(local) => format!("target {local}"),
+    };
+    match value {
+        Value::Undefined | Value::Null => Json::Null,
+        Value::Bool(flag) => Json::Bool(*flag),
+        Value::Number(_) => match value.to_json() {
+            number @ Json::Number(_) => number,
+            _ => Json::Null,
+        },
+        Value::BigInt(digits) => Json::String(digits.clone()),
+        Value::String(text) => Json::String(text.clone()),
+        Value::Array(items) => Json::Array(items.iter().map(plain).collect()),
+        Value::Joined(items) => Json::Array(items.iter().map(plain).collect()),
+        Value::Object(fields) => Json::Object(fields.iter().map(|(key, field)| (key.clone(), plain(field))).collect()),
+        Value::Target(handle) => Json::String(target(&handle.target)),
+        Value::Artifact(ArtifactRef::Output { target: of, name }) => Json::String(format!("{}#{name}", target(of))),
+        Value::Artifact(ArtifactRef::File { path, .. }) => Json::String(path.clone()),
+        Value::Script(specifier) => Json::String(specifier.clone()),
     }
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
 }
 
 /// A build that runs. Dropping it cancels the build; its children are stopped in the background.
@@ -138,7 +303,13 @@ impl Build {
     /// Waits for the end, dropping events that were not read.
     pub async fn report(mut self) -> BuildReport {
         while self.events.recv().await.is_some() {}
-        (&mut self.task).await.unwrap_or_else(|_| unreachable_for_now())
+        (&mut self.task).await.unwrap_or_else(|error| BuildReport {
+            targets: Vec::new(),
+            actions: ActionCounts::default(),
+            diagnostics: vec![Diagnostic::error(Fault::Bug, format!("the build failed: {error}"))],
+            cancelled: false,
+            wall: Instant::now().elapsed(),
+        })
     }
 }
 

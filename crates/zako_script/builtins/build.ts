@@ -21,16 +21,22 @@ export interface JoinedArg {
 /** An item of a task's command. A target stands for all that it builds by default. */
 export type CommandItem = File | JoinedArg;
 
+/** How a task's outputs are given: a list of paths, or an object that names them. */
+export type Outputs = readonly string[] | { readonly [name: string]: string };
+
+/** The names of the outputs that can be asked for as `t.out.NAME`: none for a list. */
+export type OutputNames<S extends Outputs> = S extends readonly string[] ? never : keyof S & string;
+
 /** What a task's `command` function is given. */
-export interface CommandArgs<O extends string> {
+export interface CommandArgs<S extends Outputs> {
   /** The inputs, in order. */
-  readonly inputs: readonly CommandItem[];
-  /** The outputs by name; for a list of outputs, by their paths. */
-  readonly out: Readonly<Record<O, Artifact>>;
+  readonly inputs: readonly (Artifact | Target<any, any>)[];
+  /** The outputs by name; for a list of outputs, by their paths as given. */
+  readonly out: Readonly<Record<S extends readonly (infer P extends string)[] ? P : keyof S & string, Artifact>>;
 }
 
 /** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
-export interface TaskSpec<O extends string> {
+export interface TaskSpec<S extends Outputs> {
   /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
   inputs?: readonly File[] | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
@@ -41,12 +47,12 @@ export interface TaskSpec<O extends string> {
    * What it writes, below `zako-out/PACKAGE/`: a list of paths, or an object that names them. A trailing `/`
    * means a directory. With none the task is a check: its success is cached.
    */
-  outputs?: readonly string[] | Readonly<Record<O, string>>;
+  outputs?: S;
   /**
    * The command: the program and its arguments. The whole items `$in`, `$out` and `$out.NAME` stand for the inputs and
    * outputs, `$$` for a dollar sign. The function form gets them typed.
    */
-  command?: readonly CommandItem[] | ((a: CommandArgs<O>) => readonly CommandItem[]);
+  command?: readonly CommandItem[] | ((a: CommandArgs<S>) => readonly CommandItem[]);
   /** A script for `sh -eu -c`, with `in`, `out` and `out_NAME` in its environment. */
   shell?: string;
   /** A `*.script.ts` module, run inside zako. */
@@ -81,9 +87,6 @@ export interface TaskSpec<O extends string> {
   tags?: readonly string[];
 }
 
-/** Calls that stand for the whole list of one kind of item. */
-type Names<T> = T extends Readonly<Record<infer K, string>> ? K : never;
-
 /**
  * Declares an action as a target.
  *
@@ -91,13 +94,13 @@ type Names<T> = T extends Readonly<Record<infer K, string>> ? K : never;
  * export const version = task({
  *   inputs: ["version.txt"],
  *   outputs: { header: "version.h" },
- *   shell: 'printf "#define VERSION \"%s\"\n" "$(cat $in)" > "$out_header"',
+ *   shell: `printf '#define VERSION "%s"\\n' "$(cat "$in")" > "$out_header"`,
  * });
  * ```
  *
  * The outputs are at `zako-out/PACKAGE/version.h`, and `version.out.header` stands for the file.
  */
-export function task<const O extends string = never>(spec: TaskSpec<O>): Target<{}, O> {
+export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): Target<{}, OutputNames<S>> {
   if (typeof spec !== "object" || spec === null) throw new TypeError("task takes an object");
   const { command, outputs } = spec;
   let names: string[] = [];
@@ -108,7 +111,7 @@ export function task<const O extends string = never>(spec: TaskSpec<O>): Target<
     const out: Record<string, unknown> = Object.create(null);
     // Stand-ins: the engine knows the outputs' paths.
     for (const name of names) out[name] = newArtifact({ target: "", name });
-    fields.command = command({ inputs: asList(spec.inputs) as any, out: Object.freeze(out) as any });
+    fields.command = command({ inputs: inputsOf(spec.inputs) as any, out: Object.freeze(out) as any });
     fields.commandIsFunction = true;
   }
   const named = Array.isArray(outputs) ? [] : names;
@@ -117,15 +120,24 @@ export function task<const O extends string = never>(spec: TaskSpec<O>): Target<
   return newTarget(callAt("declare", { rule, attrs: encode(fields, "the task"), shape }), shape) as any;
 }
 
-function asList(value: unknown): readonly unknown[] {
+/** The inputs as items of a command: a path below the package becomes the file, since commands run elsewhere. */
+function inputsOf(value: unknown): readonly unknown[] {
   if (value === undefined) return [];
-  return Object.freeze(Array.isArray(value) ? value.flat(Infinity) : [value]);
+  const list = Array.isArray(value) ? value.flat(Infinity) : [value];
+  return Object.freeze(
+    list.map((item, i) =>
+      typeof item === "string"
+        ? newArtifact({ path: call("source", { path: item, where: `inputs[${i}] of the task` }), directory: false })
+        : item,
+    ),
+  );
 }
 
 /**
- * Joins text and files into one argument of a command: `` arg`--out=${a.out.header}` ``.
+ * Joins text and files into one argument of a command: `` arg`--out=${a.out.header}` ``. A target stands for what it
+ * builds by default.
  */
-export function arg(strings: TemplateStringsArray, ...values: readonly (string | number | Artifact)[]): JoinedArg {
+export function arg(strings: TemplateStringsArray, ...values: readonly (string | number | Artifact | Target<any, any>)[]): JoinedArg {
   const parts: unknown[] = [];
   strings.forEach((text, i) => {
     if (text !== "") parts.push(text);

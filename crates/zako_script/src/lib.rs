@@ -22,5 +22,5 @@ pub use error::{Frame, Place, ScriptError, ScriptErrorKind};
 pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
 pub use realm::ops::HostFailure;
 pub use realm::{Limits, Usage};
-pub use transpile::{Export, Import, TranspileRequest, Transpiled, Transpiler};
+pub use transpile::{Export, Import, TranspileRequest, Transpiled, Transpiler, declare};
 pub use value::{ArtifactRef, TargetRef, Value};

@@ -13,8 +13,10 @@ use deno_core::JsRuntime;
 use crate::pool::Spawn;
 
 /// V8's flags for every isolate: the same hashes and chances in each, and a stack that fits
-/// [`WORKER_STACK_BYTES`] (the flag counts KiB).
-const FLAGS: [&str; 4] = ["zako", "--random-seed=1", "--hash-seed=1", "--stack-size=4000"];
+/// [`WORKER_STACK_BYTES`] (the flag counts KiB). No loop unrolling: its analysis takes the safe point out of some endless
+/// loops (`for (;;) list.push(new Array(1000).fill(0))`), which then can't be stopped.
+const FLAGS: [&str; 5] =
+    ["zako", "--random-seed=1", "--hash-seed=1", "--stack-size=4000", "--no-turboshaft-loop-unrolling"];
 
 /// Stack of a thread that runs scripts.
 pub(crate) const WORKER_STACK_BYTES: usize = 8 << 20;

@@ -122,7 +122,11 @@ impl Places {
             (Some(name), Some(message)) if !message.is_empty() && name != "Error" => format!("{name}: {message}"),
             (Some(_), Some(message)) if !message.is_empty() => message.clone(),
             (Some(name), _) => name.clone(),
-            _ => thrown.exception_message.strip_prefix("Uncaught ").unwrap_or(&thrown.exception_message).to_owned(),
+            _ => {
+                let text = &thrown.exception_message;
+                let text = text.strip_prefix("Uncaught ").unwrap_or(text);
+                text.strip_prefix("(in promise) ").unwrap_or(text).to_owned()
+            }
         };
         let mut error = if stalled {
             ScriptError::new(ScriptErrorKind::Deadlock, "this top-level await waits for something that never happens")

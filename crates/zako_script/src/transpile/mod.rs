@@ -2,7 +2,6 @@
 //!
 //! Knows text only: whether an import exists is for whoever asked.
 
-#[expect(dead_code, reason = "build.rs writes the builtins' declarations with it")]
 mod lower;
 mod nesting;
 
@@ -129,6 +128,18 @@ impl TranspileRequest {
         }
         *hasher.finalize().as_bytes()
     }
+}
+
+/// The declarations (`.d.ts`) of a TypeScript module, doc comments included. Every export must say its type; the error
+/// points at the first that does not.
+pub fn declare(file: &str, source: &str) -> Result<String, ScriptError> {
+    lower::declarations(source).map_err(|faults| {
+        let first = faults.into_iter().next().unwrap_or(Fault { message: "unreadable".to_owned(), help: None, span: None });
+        let span = first.span.unwrap_or(ByteSpan { start: 0, end: 0 });
+        let mut error = ScriptError::new(ScriptErrorKind::Transpile, first.message);
+        error.help = first.help;
+        error.at(place_of(file, source, span.start as usize, span.end as usize), source.into())
+    })
 }
 
 /// Transpiles on this thread; needs a stack of [`STACK_BYTES`] for deeply nested sources.

@@ -61,8 +61,9 @@ async fn a_string_bomb_is_stopped() {
 async fn typed_arrays_have_a_limit_too() {
     let source = "const all: Uint8Array[] = [];\nfor (;;) all.push(new Uint8Array(1 << 20));\n";
     let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SMALL)).await.unwrap_err();
-    assert_eq!(error.kind, ScriptErrorKind::Throw);
-    assert!(error.message.contains("Array buffer allocation failed"), "{error}");
+    // Whichever comes first: V8 counts typed arrays towards a garbage collection, and the allocator counts too.
+    let refused = error.kind == ScriptErrorKind::Throw && error.message.contains("Array buffer allocation failed");
+    assert!(refused || error.kind == ScriptErrorKind::HeapLimit, "{error}");
 }
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn garbage_collections_are_reported() {
         ..ScriptEngineOptions::default()
     })
     .unwrap();
-    let source = "let n = 0;\nfor (let i = 0; i < 300_000; i++) n += [i, { i }].length;\nexport const sum = n;\n";
+    let source = "let kept: unknown[] = [];\nfor (let i = 0; i < 500_000; i++) { kept.push([i, { i }]); if (kept.length > 9999) kept = []; }\n";
     let evaluation = Evaluation {
         modules: modules(&[("a.ts", source)]).await.unwrap(),
         entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),

@@ -1,0 +1,109 @@
+//! From analysed targets to the actions that a build needs: those that make what was asked for, and what they read.
+
+use std::collections::{HashMap, HashSet};
+
+use zako_path::NeutralPath;
+
+use crate::diagnostic::{Diagnostic, Location};
+use crate::report::BuiltTarget;
+use crate::select::{Root, Selection};
+use crate::target::{Analysis, Lowered};
+
+/// An action that is needed, with the place of its target's declaration.
+pub(crate) struct Needed<'a> {
+    pub(crate) action: &'a Lowered,
+    pub(crate) declared_at: Option<Location>,
+}
+
+/// What a build needs.
+pub(crate) struct Demand<'a> {
+    /// The actions, in no order.
+    pub(crate) actions: Vec<Needed<'a>>,
+    /// The targets that were asked for; `built` is still open.
+    pub(crate) targets: Vec<BuiltTarget>,
+    /// For each of `targets`, the numbers of the actions that make what was asked for of it.
+    pub(crate) makers: Vec<Vec<usize>>,
+    pub(crate) faults: Vec<Diagnostic>,
+}
+
+/// Cuts the actions of `analysis` to what the roots need; `tests` adds their test actions.
+pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: bool) -> Demand<'a> {
+    let mut all: Vec<(&str, &Lowered)> = analysis
+        .results
+        .iter()
+        .flat_map(|(label, result)| result.actions.iter().map(move |action| (label.as_str(), action)))
+        .collect();
+    // The same order every time, whatever the order of analysis.
+    all.sort_by(|a, b| (a.0, &a.1.spec.outputs.first().map(|o| &o.path)).cmp(&(b.0, &b.1.spec.outputs.first().map(|o| &o.path))));
+    let mut makers: HashMap<&NeutralPath, Vec<usize>> = HashMap::new();
+    for (at, (_, action)) in all.iter().enumerate() {
+        for output in &action.spec.outputs {
+            makers.entry(&output.path).or_default().push(at);
+        }
+    }
+    let making = |path: &NeutralPath| -> Vec<usize> {
+        // The path itself, or a directory above it that an action writes.
+        let found = path.ancestors().find_map(|ancestor| makers.get(&ancestor));
+        found.cloned().unwrap_or_default()
+    };
+
+    let mut demand = Demand { actions: Vec::new(), targets: Vec::new(), makers: Vec::new(), faults: Vec::new() };
+    let mut queue: Vec<usize> = Vec::new();
+    for Root { label, output } in &selection.roots {
+        let Some(result) = analysis.results.get(label) else {
+            demand.targets.push(BuiltTarget { label: label.clone(), files: Vec::new(), built: false });
+            demand.makers.push(Vec::new());
+            continue;
+        };
+        let files = match output {
+            None => result.files.clone(),
+            Some(name) => match result.outputs.get(name) {
+                Some(path) => vec![path.clone()],
+                None => {
+                    let names: Vec<&str> = result.outputs.keys().map(String::as_str).collect();
+                    let help = if names.is_empty() { "it has no named outputs".to_owned() } else { format!("it has {}", names.join(", ")) };
+                    demand.faults.push(Diagnostic::user(format!("{label} has no output \"{name}\"")).with_help(help));
+                    Vec::new()
+                }
+            },
+        };
+        let mut mine: Vec<usize> = files.iter().flat_map(&making).collect();
+        for (at, (owner, action)) in all.iter().enumerate() {
+            let check = action.spec.outputs.is_empty() && !action.test && output.is_none();
+            if *owner == label && (check || (action.test && tests)) {
+                mine.push(at);
+            }
+        }
+        queue.extend(&mine);
+        demand.targets.push(BuiltTarget { label: label.clone(), files, built: false });
+        demand.makers.push(mine);
+    }
+
+    let mut numbers: HashMap<usize, usize> = HashMap::new();
+    let mut seen: HashSet<usize> = HashSet::new();
+    while let Some(at) = queue.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
+        let spec = &all[at].1.spec;
+        for path in spec.inputs.iter().chain(&spec.staged) {
+            queue.extend(making(path));
+        }
+        // Two actions that write one path are both needed, so that the conflict is found.
+        for output in &spec.outputs {
+            queue.extend(making(&output.path));
+        }
+    }
+    let mut needed: Vec<usize> = seen.into_iter().collect();
+    needed.sort_unstable();
+    for at in needed {
+        numbers.insert(at, demand.actions.len());
+        let (label, action) = all[at];
+        let declared_at = selection.targets.get(label).and_then(|(_, location)| location.clone());
+        demand.actions.push(Needed { action, declared_at });
+    }
+    for makers in &mut demand.makers {
+        *makers = makers.iter().filter_map(|at| numbers.get(at).copied()).collect();
+    }
+    demand
+}

@@ -1,0 +1,222 @@
+//! What a package's `BUILD.ts` reaches while it is evaluated: declaring targets, and reads that are recorded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Value as Json, json};
+use zako_path::NeutralPath;
+use zako_script::engine::refused;
+use zako_script::{Host, HostCall, HostFailure, LogLevel, Place, Value};
+
+use super::Services;
+use super::glob::glob;
+use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::label::Label;
+use crate::target::{RuleId, TaskAttrs};
+use crate::workspace::ReadFault;
+
+/// The most targets of one package.
+const MAX_TARGETS: usize = 1 << 20;
+
+/// A target as it was declared, before it has a name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TargetDeclaration {
+    pub(crate) rule: RuleId,
+    /// The attributes, an object.
+    pub(crate) attrs: Value,
+    pub(crate) place: Option<Place>,
+    pub(crate) provides: Vec<String>,
+    pub(crate) outputs: Vec<String>,
+}
+
+/// Something that an evaluation learned, with what it was.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Read {
+    Text(NeutralPath, Result<Arc<str>, ReadFault>),
+    /// Whether there is a file.
+    File(NeutralPath, bool),
+    Glob { include: Vec<String>, exclude: Vec<String>, found: Vec<String> },
+    Config(String, Option<String>),
+    Answer { function: String, args: String, answer: Result<String, String> },
+}
+
+/// What one evaluation did.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    pub(crate) declarations: Vec<TargetDeclaration>,
+    pub(crate) reads: Vec<Read>,
+    pub(crate) logs: Vec<Diagnostic>,
+}
+
+/// Answers for one package, or for a file that is none.
+pub(crate) struct PackageHost {
+    services: Arc<Services>,
+    /// The package; `None` for a file that is evaluated by itself.
+    package: Option<NeutralPath>,
+    sources: BTreeMap<String, Arc<str>>,
+    recorded: Arc<Mutex<Recorded>>,
+}
+
+impl PackageHost {
+    /// A host for `package`, and where it records. `sources` are the texts of the modules, by file.
+    pub(crate) fn new(
+        services: Arc<Services>,
+        package: Option<NeutralPath>,
+        sources: BTreeMap<String, Arc<str>>,
+    ) -> (PackageHost, Arc<Mutex<Recorded>>) {
+        let recorded = Arc::new(Mutex::new(Recorded::default()));
+        (PackageHost { services, package, sources, recorded: recorded.clone() }, recorded)
+    }
+
+    fn package(&self, call: &str) -> Result<&NeutralPath, HostFailure> {
+        self.package.as_ref().ok_or_else(|| refused(call))
+    }
+
+    /// A path below the package, as the workspace knows it.
+    fn below(&self, call: &HostCall<'_>) -> Result<NeutralPath, HostFailure> {
+        let package = self.package(call.name)?;
+        let path = call.args["path"].as_str().unwrap_or_default();
+        let joined = package.join(path).ok().filter(|joined| joined != package);
+        joined.ok_or_else(|| {
+            let place = call.args["where"].as_str().map(|place| format!("{place}: ")).unwrap_or_default();
+            let help = if path.starts_with("//") || path.contains(':') {
+                "; to use another package's target import it, or name it with label(\"//pkg:name\")"
+            } else if path.contains("..") {
+                "; files of other packages come from their targets, or from files() in the other package"
+            } else {
+                ""
+            };
+            misuse(format!("{place}\"{path}\" is not a path below the package{help}"))
+        })
+    }
+
+    fn declare(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        self.package(call.name)?;
+        let rule = RuleId {
+            module: text(&call.args["rule"]["module"]),
+            export: text(&call.args["rule"]["export"]),
+        };
+        let attrs = Value::from_json(call.args["attrs"].clone()).map_err(misuse)?;
+        if rule.is_task() {
+            TaskAttrs::parse(&attrs).map_err(misuse)?;
+        }
+        let words = |key: &str| {
+            call.args["shape"][key].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+        };
+        let mut recorded = self.recorded.lock();
+        if recorded.declarations.len() >= MAX_TARGETS {
+            return Err(misuse(format!("a package may declare {MAX_TARGETS} targets at most")));
+        }
+        let declaration = TargetDeclaration {
+            rule,
+            attrs,
+            place: call.place,
+            provides: words("provides"),
+            outputs: words("outputs"),
+        };
+        recorded.declarations.push(declaration);
+        Ok(json!(recorded.declarations.len() - 1))
+    }
+
+    fn glob(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        let package = self.package(call.name)?;
+        let list = |key: &str| -> Vec<String> {
+            call.args[key].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+        };
+        let (include, exclude) = (list("include"), list("exclude"));
+        let found = glob(&self.services.workspace, package, &include, &exclude).map_err(misuse)?;
+        if found.is_empty() && call.args["allowEmpty"] != json!(true) {
+            return Err(misuse(format!(
+                "glob({}) matches no file in //{package}; pass {{ allowEmpty: true }} if that is fine",
+                include.iter().map(|pattern| format!("\"{pattern}\"")).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let answer = json!(found);
+        self.recorded.lock().reads.push(Read::Glob { include, exclude, found });
+        Ok(answer)
+    }
+
+    fn read_text(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        let path = self.below(&call)?;
+        let read = self.services.workspace.read_text(&path);
+        self.recorded.lock().reads.push(Read::Text(path.clone(), read.clone()));
+        match read {
+            Ok(text) => Ok(json!(text)),
+            Err(fault) => {
+                let (message, help) = fault.explain(&self.services.workspace, &path);
+                let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+                Err(HostFailure { message: format!("{message}{help}"), misuse: false })
+            }
+        }
+    }
+
+    fn file(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        let path = self.below(&call)?;
+        let there = self.services.workspace.has_file(&path);
+        self.recorded.lock().reads.push(Read::File(path.clone(), there));
+        if there {
+            return Ok(json!(path.as_str()));
+        }
+        let near = self.services.workspace.nearest_file(&path);
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        Err(HostFailure { message: format!("there is no file {path}{near}"), misuse: false })
+    }
+}
+
+impl Host for PackageHost {
+    fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        match call.name {
+            "declare" => self.declare(call),
+            "source" => self.below(&call).map(|path| json!(path.as_str())),
+            "file" => self.file(call),
+            "glob" => self.glob(call),
+            "readText" => self.read_text(call),
+            "label" => {
+                let package = self.package(call.name)?;
+                let label = Label::parse(call.args["label"].as_str().unwrap_or_default(), Some(package)).map_err(misuse)?;
+                Ok(json!({ "label": label.to_string(), "outputs": [] }))
+            }
+            "config" => {
+                let name = text(&call.args["name"]);
+                let value = self.services.config.get(&name).cloned();
+                self.recorded.lock().reads.push(Read::Config(name, value.clone()));
+                Ok(json!(value))
+            }
+            "function" => {
+                let (function, args) = (text(&call.args["name"]), call.args["args"].to_string());
+                let Some(body) = self.services.functions.get(&function) else {
+                    return Err(misuse(format!("no builtin registered a function \"{function}\"")));
+                };
+                let answer = body(&call.args["args"]).map(|answer| answer.to_string());
+                self.recorded.lock().reads.push(Read::Answer { function, args, answer: answer.clone() });
+                match answer {
+                    Ok(answer) => serde_json::from_str(&answer).map_err(misuse),
+                    Err(message) => Err(HostFailure { message, misuse: false }),
+                }
+            }
+            other => Err(refused(other)),
+        }
+    }
+
+    fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
+        let mut diagnostic = Diagnostic::user(message);
+        diagnostic.severity = match level {
+            LogLevel::Debug => Severity::Debug,
+            LogLevel::Info => Severity::Info,
+            // An error that a script logs does not fail the build: one that should is thrown.
+            LogLevel::Warn | LogLevel::Error => Severity::Warning,
+        };
+        diagnostic.location =
+            place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
+        self.recorded.lock().logs.push(diagnostic);
+    }
+}
+
+fn text(json: &Json) -> String {
+    json.as_str().unwrap_or_default().to_owned()
+}
+
+fn misuse(error: impl std::fmt::Display) -> HostFailure {
+    HostFailure { message: error.to_string(), misuse: true }
+}

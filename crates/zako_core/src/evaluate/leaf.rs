@@ -1,0 +1,136 @@
+//! The leaves: what is read from the disk and the invocation, once in each revision.
+
+use std::sync::Arc;
+
+use zako_graph::{Ctx, Key};
+use zako_path::{InternedPath, NeutralPath};
+
+use super::{Faults, fault, graph_fault, services};
+use crate::diagnostic::Diagnostic;
+use crate::workspace::{BUILD_FILE, Entry, EntryKind, ReadFault};
+
+/// The text of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SourceText(pub(crate) InternedPath);
+
+impl Key for SourceText {
+    type Value = Result<Arc<str>, ReadFault>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| ReadFault::Failed(e.to_string()))?;
+        let path = self.0.resolve(&services.interner).map_err(|e| ReadFault::Failed(e.to_string()))?;
+        services.workspace.read_text(&path)
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+
+    fn describe(&self) -> String {
+        "a file's text".to_owned()
+    }
+}
+
+/// The entries of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Listing(pub(crate) InternedPath);
+
+impl Key for Listing {
+    type Value = Result<Arc<Vec<Entry>>, String>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| e.to_string())?;
+        let path = self.0.resolve(&services.interner).map_err(|e| e.to_string())?;
+        services.workspace.list(&path).map(Arc::new)
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+
+    fn describe(&self) -> String {
+        "a folder's entries".to_owned()
+    }
+}
+
+/// The value of an option, if it is set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ConfigValue(pub(crate) String);
+
+impl Key for ConfigValue {
+    type Value = Option<String>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        services(ctx).ok()?.config.get(&self.0).cloned()
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// What an embedder's function answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct HostAnswer {
+    pub(crate) function: String,
+    /// The arguments, JSON text.
+    pub(crate) args: String,
+}
+
+impl Key for HostAnswer {
+    type Value = Result<String, String>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| e.to_string())?;
+        let function = services.functions.get(&self.function).ok_or("no such function")?;
+        let args = serde_json::from_str(&self.args).map_err(|e| e.to_string())?;
+        function(&args).map(|answer| answer.to_string())
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// The folders that are packages, sorted, at or below a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PackageList(pub(crate) InternedPath);
+
+impl Key for PackageList {
+    type Value = Result<Arc<Vec<NeutralPath>>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let failed = |e: &zako_graph::GraphError| fault(graph_fault(e));
+        let services = services(ctx).map_err(|e| failed(&e))?;
+        let folder = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let entries = ctx
+            .get(&Listing(self.0))
+            .await
+            .map_err(|e| failed(&e))?
+            .map_err(|e| fault(Diagnostic::environment(e)))?;
+        let below: Vec<PackageList> = services
+            .workspace
+            .folders(&folder, &entries)
+            .iter()
+            .map(|path| services.intern(path).map(PackageList))
+            .collect::<Result<_, _>>()
+            .map_err(fault)?;
+        let mut packages = Vec::new();
+        if entries.iter().any(|entry| entry.name == BUILD_FILE && entry.kind == EntryKind::File) {
+            packages.push(folder);
+        }
+        for list in ctx.get_all(below).await.map_err(|e| failed(&e))? {
+            packages.extend(list?.iter().cloned());
+        }
+        packages.sort();
+        Ok(Arc::new(packages))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}

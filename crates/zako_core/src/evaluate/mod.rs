@@ -1,0 +1,81 @@
+//! From files to declared targets: the nodes of the graph that read, transpile and evaluate.
+//!
+//! Every fact that an evaluation learned is a node below it, so in a later revision it is evaluated again only
+//! when one of those facts is different.
+
+mod glob;
+mod host;
+mod leaf;
+mod module;
+mod package;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use zako_graph::{Ctx, GraphError};
+use zako_interner::ThreadedInterner;
+use zako_path::{InternedPath, NeutralPath};
+use zako_script::{BuiltinRegistry, ScriptEngine, Transpiler};
+
+use crate::builtin::HostFunction;
+use crate::diagnostic::{Diagnostic, Fault};
+use crate::event::BuildEvent;
+use crate::workspace::Workspace;
+
+pub(crate) use host::TargetDeclaration;
+pub(crate) use leaf::PackageList;
+pub(crate) use module::{ModuleFile, Resolved, closure, module_set};
+pub(crate) use package::{Evaluate, Package, PackageValue};
+
+/// What the nodes use besides one another.
+pub(crate) struct Services {
+    pub(crate) workspace: Arc<Workspace>,
+    pub(crate) interner: Arc<ThreadedInterner>,
+    pub(crate) engine: Arc<ScriptEngine>,
+    pub(crate) transpiler: Arc<Transpiler>,
+    pub(crate) builtins: Arc<BuiltinRegistry>,
+    pub(crate) functions: Arc<BTreeMap<String, HostFunction>>,
+    /// The invocation's options, those of the manifest below those of the command line.
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) events: Option<mpsc::Sender<BuildEvent>>,
+}
+
+impl Services {
+    pub(crate) fn intern(&self, path: &NeutralPath) -> Result<InternedPath, Diagnostic> {
+        InternedPath::intern(&self.interner, path).map_err(|e| Diagnostic::error(Fault::Environment, e.to_string()))
+    }
+
+    pub(crate) async fn send(&self, event: BuildEvent) {
+        if let Some(events) = &self.events {
+            // Nobody listening is no reason to stop.
+            let _ = events.send(event).await;
+        }
+    }
+}
+
+pub(crate) fn services(ctx: &Ctx) -> Result<&Arc<Services>, GraphError> {
+    ctx.data::<Arc<Services>>()
+}
+
+/// What a graph error is to a person.
+pub(crate) fn graph_fault(error: &GraphError) -> Diagnostic {
+    match error {
+        GraphError::Cycle { path } => {
+            let chain = path.join(" \u{2192} ");
+            Diagnostic::user(format!("packages import one another in a cycle: {chain}"))
+                .with_help("move what they share into a package of its own, or name one target with label(\"//pkg:name\")")
+        }
+        GraphError::Cancelled => Diagnostic::error(Fault::Interrupted, "the evaluation was cancelled"),
+        other => Diagnostic::error(Fault::Bug, other.to_string()),
+    }
+}
+
+/// Errors of an evaluation: one at least.
+pub(crate) type Faults = Arc<Vec<Diagnostic>>;
+
+pub(crate) fn fault(diagnostic: Diagnostic) -> Faults {
+    Arc::new(vec![diagnostic])
+}

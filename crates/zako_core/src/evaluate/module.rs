@@ -1,0 +1,230 @@
+//! Modules: transpiled files, what their imports mean, and everything that a module needs to run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use zako_graph::{Ctx, Key};
+use zako_path::{InternedPath, NeutralPath};
+use zako_script::module::{Importable, script_facade};
+use zako_script::{CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled};
+
+use super::leaf::SourceText;
+use super::{Faults, fault, graph_fault, services};
+use crate::diagnostic::{Diagnostic, Fault, Location};
+use crate::manifest::nearest;
+use crate::workspace::ReadFault;
+
+/// A script file, transpiled and its imports resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ModuleFile(pub(crate) InternedPath);
+
+/// What a [`ModuleFile`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) path: NeutralPath,
+    pub(crate) kind: ModuleKind,
+    pub(crate) code: Arc<Transpiled>,
+    pub(crate) compiled: Arc<CompiledModule>,
+    /// The workspace's files that it imports, with how it sees them.
+    pub(crate) files: Vec<(NeutralPath, Importable, Import)>,
+    /// The embedder's builtins that it imports.
+    pub(crate) builtins: Vec<String>,
+}
+
+/// Why a module is none: there is no such file, or it is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ModuleFault {
+    /// The file cannot be read; the importer says where that matters.
+    Unreadable(ReadFault),
+    /// The file is wrong in itself.
+    Wrong(Faults),
+}
+
+impl Key for ModuleFile {
+    type Value = Result<Arc<Resolved>, ModuleFault>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let wrong = |diagnostic: Diagnostic| ModuleFault::Wrong(fault(diagnostic));
+        let services = services(ctx).map_err(|e| wrong(graph_fault(&e)))?;
+        let path =
+            self.0.resolve(&services.interner).map_err(|e| wrong(Diagnostic::environment(e.to_string())))?;
+        let source = ctx.get(&SourceText(self.0)).await.map_err(|e| wrong(graph_fault(&e)))?;
+        let source = source.map_err(ModuleFault::Unreadable)?;
+        let Some(kind) = ModuleKind::of(&path) else {
+            return Err(wrong(Diagnostic::user(format!("{path} is not a script: scripts end in .ts"))));
+        };
+        let specifier = Specifier::File(path.clone());
+        let request = TranspileRequest {
+            file: path.to_string(),
+            source,
+            identity: (kind != ModuleKind::Build).then(|| specifier.to_string()),
+        };
+        let code = services.transpiler.transpile(request).await.map_err(|e| wrong(e.into()))?;
+        let mut imports = HashMap::new();
+        let mut files = Vec::new();
+        let mut builtins = Vec::new();
+        for import in &code.imports {
+            let at = |message: String, help: Option<String>| {
+                let mut error =
+                    Diagnostic::user(message).at(Location::new(&import.place, Some(code.source.clone())));
+                error.help = help;
+                wrong(error)
+            };
+            let resolved = specifier.resolve(&import.specifier).map_err(|e| at(e.message, e.help))?;
+            match &resolved {
+                Specifier::Builtin(name) => {
+                    services.builtins.admit(name, kind).map_err(|e| at(e.message, e.help))?;
+                    if services.builtins.get(name).is_some() {
+                        builtins.push(name.clone());
+                    }
+                }
+                Specifier::File(file) => {
+                    let Some(other) = ModuleKind::of(file) else {
+                        return Err(at(format!("\"{}\" is not a script", import.specifier), None));
+                    };
+                    let seen = kind.import(other).map_err(|why| at(why, None))?;
+                    files.push((file.clone(), seen, import.clone()));
+                }
+                Specifier::Memory(_) => return Err(at("in-memory modules cannot be imported".to_owned(), None)),
+            }
+            imports.insert(import.specifier.clone(), resolved);
+        }
+        let compiled = Arc::new(CompiledModule {
+            specifier,
+            js: code.js.clone(),
+            map: code.map.clone(),
+            source: code.source.clone(),
+            imports,
+        });
+        Ok(Arc::new(Resolved { path, kind, code, compiled, files, builtins }))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// Everything that a module needs to run, besides the packages that it imports.
+pub(crate) struct Closure {
+    /// Its own file and the library files that it imports, by path.
+    pub(crate) modules: BTreeMap<NeutralPath, Arc<Resolved>>,
+    /// Imports of packages: which, by whom, how.
+    pub(crate) packages: Vec<(NeutralPath, Arc<Resolved>, Import)>,
+    /// Script modules that are imported as handles.
+    pub(crate) scripts: Vec<NeutralPath>,
+}
+
+/// The closure of the file at `entry` and those that it imports. Modules may import one another in cycles, as in the
+/// language, so this is a walk and no recursion.
+pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, Faults> {
+    let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?;
+    let mut closure = Closure { modules: BTreeMap::new(), packages: Vec::new(), scripts: Vec::new() };
+    let mut queue: Vec<(NeutralPath, Option<(Arc<Resolved>, Import)>)> = vec![(entry.clone(), None)];
+    while let Some((path, importer)) = queue.pop() {
+        let module = match closure.modules.get(&path) {
+            Some(module) => module.clone(),
+            None => {
+                let key = ModuleFile(services.intern(&path).map_err(fault)?);
+                let module = match ctx.get(&key).await.map_err(|e| fault(graph_fault(&e)))? {
+                    Ok(module) => module,
+                    Err(error) => return Err(unusable(services, &path, importer, error)),
+                };
+                closure.modules.insert(path.clone(), module.clone());
+                for (file, seen, import) in module.files.iter().rev() {
+                    match seen {
+                        Importable::Whole => queue.push((file.clone(), Some((module.clone(), import.clone())))),
+                        Importable::Handles => closure.packages.push((file.clone(), module.clone(), import.clone())),
+                        Importable::Opaque => {
+                            if !services.workspace.has_file(file) {
+                                let missing = ModuleFault::Unreadable(ReadFault::Missing);
+                                let importer = Some((module.clone(), import.clone()));
+                                return Err(unusable(services, file, importer, missing));
+                            }
+                            closure.scripts.push(file.clone());
+                        }
+                    }
+                }
+                module
+            }
+        };
+        if let Some((importer, import)) = importer
+            && !module.code.exports_star
+        {
+            let offered: Vec<&str> = module.code.exports.iter().map(|e| e.name.as_str()).collect();
+            check_names(&importer, &import, &offered)?;
+        }
+    }
+    Ok(closure)
+}
+
+/// Checks that every name that is imported is among those offered.
+pub(crate) fn check_names(importer: &Resolved, import: &Import, offered: &[&str]) -> Result<(), Faults> {
+    let mut faults = Vec::new();
+    for (name, place) in &import.names {
+        if offered.contains(&name.as_str()) {
+            continue;
+        }
+        let shown = if name == "default" { "default export".to_owned() } else { format!("export \"{name}\"") };
+        let error = Diagnostic::user(format!("\"{}\" has no {shown} when it runs", import.specifier));
+        let help = match nearest(name, offered.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"? If it is a type, write `import type`"),
+            None => "if it is a type, write `import type { … }`".to_owned(),
+        };
+        faults.push(error.with_help(help).at(location(importer, place)));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Arc::new(faults)) }
+}
+
+/// A place in a module, with its text for a code frame.
+pub(crate) fn location(module: &Resolved, place: &Place) -> Location {
+    Location::new(place, Some(module.code.source.clone()))
+}
+
+fn unusable(
+    services: &super::Services,
+    path: &NeutralPath,
+    importer: Option<(Arc<Resolved>, Import)>,
+    error: ModuleFault,
+) -> Faults {
+    match error {
+        ModuleFault::Unreadable(read) => {
+            let (message, help) = read.explain(&services.workspace, path);
+            let kind = if matches!(read, ReadFault::Failed(_)) { Fault::Environment } else { Fault::User };
+            let mut error = Diagnostic::error(kind, message);
+            error.help = help;
+            error.location = importer.map(|(module, import)| location(&module, &import.place));
+            fault(error)
+        }
+        ModuleFault::Wrong(faults) => match importer {
+            None => faults,
+            Some((module, import)) => {
+                let line = format!("imported by {}", location(&module, &import.place));
+                Arc::new(faults.iter().map(|fault| fault.clone().with_trace(line.clone())).collect())
+            }
+        },
+    }
+}
+
+/// The closure as a set to run: the modules, the embedder's builtins and the script handles.
+pub(crate) fn module_set(services: &super::Services, closure: &Closure) -> ModuleSet {
+    let mut set = ModuleSet::default();
+    let mut builtins: Vec<&str> = Vec::new();
+    for module in closure.modules.values() {
+        set.insert(module.compiled.clone());
+        builtins.extend(module.builtins.iter().map(String::as_str));
+    }
+    while let Some(name) = builtins.pop() {
+        let Some(builtin) = services.builtins.get(name) else { continue };
+        if !set.contains(&builtin.module.specifier) {
+            set.insert(builtin.module.clone());
+            builtins.extend(builtin.module.imports.values().filter_map(|import| match import {
+                Specifier::Builtin(name) => Some(name.as_str()),
+                _ => None,
+            }));
+        }
+    }
+    for script in &closure.scripts {
+        set.insert(Arc::new(script_facade(Specifier::File(script.clone()))));
+    }
+    set
+}

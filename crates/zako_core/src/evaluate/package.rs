@@ -1,0 +1,269 @@
+//! Packages: a `BUILD.ts` evaluated in a sealed context of its own, and its targets named.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use zako_graph::{Ctx, GraphError, Key};
+use zako_path::{InternedPath, NeutralPath};
+use zako_script::engine::Entry;
+use zako_script::module::package_facade;
+use zako_script::{Evaluation, ScriptErrorKind, Specifier, Value};
+
+use super::glob::Globbed;
+use super::host::{PackageHost, Read, Recorded};
+use super::leaf::{ConfigValue, HostAnswer, Listing, SourceText};
+use super::module::{Closure, check_names, closure, location, module_set};
+use super::{Faults, Services, fault, graph_fault, services};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::event::{BuildEvent, millis};
+use crate::target::{Naming, Target, name_targets};
+use crate::workspace::{BUILD_FILE, EntryKind};
+
+/// How often an evaluation is done again because a file that it read changed meanwhile.
+const MAX_TRIES: usize = 3;
+
+/// A package, by its folder: its targets and all else about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Package(pub(crate) InternedPath, pub(crate) Arc<str>);
+
+/// What a package is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PackageValue {
+    pub(crate) path: NeutralPath,
+    /// Its exports, by name; every target in them by its label.
+    pub(crate) exports: Vec<(String, Value)>,
+    /// Its targets, by name.
+    pub(crate) targets: BTreeMap<String, Arc<Target>>,
+    /// Names that stand for targets of other packages: name to label.
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// What it logged.
+    pub(crate) logs: Vec<Diagnostic>,
+    /// The texts of its modules, by file, for code frames.
+    pub(crate) sources: BTreeMap<String, Arc<str>>,
+}
+
+impl Package {
+    /// The package at `path`.
+    pub(crate) fn new(services: &Services, path: &NeutralPath) -> Result<Package, Diagnostic> {
+        Ok(Package(services.intern(path)?, path.as_str().into()))
+    }
+}
+
+impl Key for Package {
+    type Value = Result<Arc<PackageValue>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
+        let path = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let started = Instant::now();
+        let file = path.join(BUILD_FILE).map_err(|e| fault(Diagnostic::user(e.to_string())))?;
+        let ran = run(ctx, &services, &file, Some(&path)).await?;
+        let Ran { exports, refused, recorded, closure } = ran;
+        let build = &closure.modules[&file];
+        if let Some((name, why)) = refused.first() {
+            let place = build.code.exports.iter().find(|export| export.name == *name).map(|export| &export.place);
+            let mut error = Diagnostic::user(why.clone())
+                .with_help("a package's exports are targets and plain data; move code that is shared into a library file");
+            error.location = place.map(|place| location(build, place));
+            return Err(fault(error));
+        }
+        let sources: BTreeMap<String, Arc<str>> =
+            closure.modules.values().map(|m| (m.path.to_string(), m.code.source.clone())).collect();
+        let named = name_targets(&path, exports, recorded.declarations, &sources)?;
+        let Naming { exports, targets, aliases, warnings } = named;
+        let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
+        for log in &logs {
+            services.send(BuildEvent::Diagnostic(log.clone())).await;
+        }
+        let wall_ms = millis(started.elapsed());
+        services.send(BuildEvent::PackageEvaluated { package: path.to_string(), wall_ms }).await;
+        Ok(Arc::new(PackageValue { path, exports, targets, aliases, logs, sources }))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+
+    fn describe(&self) -> String {
+        if self.1.is_empty() { BUILD_FILE.to_owned() } else { format!("{}/{BUILD_FILE}", self.1) }
+    }
+}
+
+/// What a package's importers see: its exports, without the attributes of its targets, so that importers are evaluated
+/// again only when this changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PackageExports(Package);
+
+impl Key for PackageExports {
+    type Value = Result<Arc<Vec<(String, Value)>>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let package = ctx.get(&self.0).await.map_err(|e| fault(graph_fault(&e)))??;
+        Ok(Arc::new(package.exports.clone()))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+/// One file evaluated by itself: what `zako eval` shows. A `BUILD.ts` is evaluated as its package.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Evaluate(pub(crate) InternedPath);
+
+/// What evaluating one file gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EvaluatedModule {
+    pub(crate) exports: Vec<(String, Value)>,
+    pub(crate) logs: Vec<Diagnostic>,
+}
+
+impl Key for Evaluate {
+    type Value = Result<Arc<EvaluatedModule>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
+        let file = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let Ran { exports, refused, recorded, closure } = run(ctx, &services, &file, None).await?;
+        let mut logs = recorded.logs;
+        let module = &closure.modules[&file];
+        for (name, why) in refused {
+            let mut note = Diagnostic::user(format!("{why}; it is left out"));
+            note.severity = Severity::Debug;
+            let place = module.code.exports.iter().find(|export| export.name == name).map(|export| &export.place);
+            note.location = place.map(|place| location(module, place));
+            logs.push(note);
+        }
+        Ok(Arc::new(EvaluatedModule { exports, logs }))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+struct Ran {
+    exports: Vec<(String, Value)>,
+    refused: Vec<(String, String)>,
+    recorded: Recorded,
+    closure: Closure,
+}
+
+/// Evaluates the file, and records what it read as dependencies of this node.
+async fn run(
+    ctx: &Ctx,
+    services: &Arc<Services>,
+    file: &NeutralPath,
+    package: Option<&NeutralPath>,
+) -> Result<Ran, Faults> {
+    let failed = |e: &GraphError| {
+        // A cycle is one of packages; where each import stands is part of the chain already.
+        fault(graph_fault(e))
+    };
+    let closure = closure(ctx, file).await?;
+    let mut set = module_set(services, &closure);
+    let mut keys = Vec::new();
+    for (build, importer, import) in &closure.packages {
+        if !services.workspace.has_file(build) {
+            let (message, help) = crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
+            let mut error = Diagnostic::user(message).at(location(importer, &import.place));
+            error.help = help;
+            return Err(fault(error));
+        }
+        let folder = build.parent().unwrap_or_else(NeutralPath::root);
+        keys.push(PackageExports(Package::new(services, &folder).map_err(fault)?));
+    }
+    let imported = ctx.get_all(keys).await.map_err(|e| failed(&e))?;
+    for ((build, importer, import), exports) in closure.packages.iter().zip(imported) {
+        let exports = exports.map_err(|faults| {
+            let line = format!("imported by {}", location(importer, &import.place));
+            Arc::new(faults.iter().map(|fault| fault.clone().with_trace(line.clone())).collect::<Vec<_>>())
+        })?;
+        let offered: Vec<&str> = exports.iter().map(|(name, _)| name.as_str()).collect();
+        check_names(importer, import, &offered)?;
+        let exports = exports.iter().map(|(name, value)| (name.as_str(), value));
+        set.insert(Arc::new(package_facade(Specifier::File(build.clone()), exports)));
+    }
+
+    let sources: BTreeMap<String, Arc<str>> =
+        closure.modules.values().map(|m| (m.path.to_string(), m.code.source.clone())).collect();
+    for _ in 0..MAX_TRIES {
+        let (host, recorded) = PackageHost::new(services.clone(), package.cloned(), sources.clone());
+        let evaluation = Evaluation {
+            modules: set.clone(),
+            entry: Entry::Exports(Specifier::File(file.clone())),
+            host: Box::new(host),
+            limits: None,
+        };
+        let result = services.engine.evaluate(evaluation, &services.cancel).await;
+        let recorded = std::mem::take(&mut *recorded.lock());
+        // A failed evaluation depends on what it read as much as one that succeeded.
+        let settled = record(ctx, services, package, &recorded.reads).await?;
+        match result {
+            Err(error) => {
+                if matches!(error.kind, ScriptErrorKind::Cancelled | ScriptErrorKind::Timeout | ScriptErrorKind::Internal) {
+                    ctx.mark_transient();
+                }
+                let in_what = match package {
+                    Some(package) => format!("in package //{package}"),
+                    None => format!("in {file}"),
+                };
+                return Err(fault(Diagnostic::from(error).with_trace(in_what)));
+            }
+            Ok(done) if settled => {
+                return Ok(Ran { exports: done.exports, refused: done.refused, recorded, closure });
+            }
+            Ok(_) => {}
+        }
+    }
+    ctx.mark_transient();
+    Err(fault(Diagnostic::environment(format!("files that {file} reads change all the time")).with_help("try again when nothing writes to them")))
+}
+
+/// Makes every read a dependency; whether each still is what the evaluation saw.
+async fn record(
+    ctx: &Ctx,
+    services: &Services,
+    package: Option<&NeutralPath>,
+    reads: &[Read],
+) -> Result<bool, Faults> {
+    let failed = |e: GraphError| fault(graph_fault(&e));
+    let root = NeutralPath::root();
+    let package = package.unwrap_or(&root);
+    let mut settled = true;
+    for read in reads {
+        settled &= match read {
+            Read::Text(path, seen) => {
+                let key = SourceText(services.intern(path).map_err(fault)?);
+                ctx.get(&key).await.map_err(failed)? == *seen
+            }
+            Read::File(path, there) => {
+                let folder = path.parent().unwrap_or_else(NeutralPath::root);
+                let key = Listing(services.intern(&folder).map_err(fault)?);
+                let entries = ctx.get(&key).await.map_err(failed)?.unwrap_or_default();
+                let found = entries.iter().any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File);
+                found == *there
+            }
+            Read::Glob { include, exclude, found } => {
+                let key = Globbed {
+                    package: services.intern(package).map_err(fault)?,
+                    include: include.clone(),
+                    exclude: exclude.clone(),
+                };
+                ctx.get(&key).await.map_err(failed)?.as_ref() == Ok(found)
+            }
+            Read::Config(name, seen) => ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen,
+            Read::Answer { function, args, answer } => {
+                let key = HostAnswer { function: function.clone(), args: args.clone() };
+                ctx.get(&key).await.map_err(failed)? == *answer
+            }
+        };
+    }
+    Ok(settled)
+}
+

@@ -1,0 +1,138 @@
+//! Which action needs which: by the paths that they read and write.
+//!
+//! Text work: touches no disk. **Invariant:** no two actions of a plan write the same path, nor one inside another's,
+//! and no action needs itself by any way round.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+
+use zako_action::{ActionSpec, ToolRef};
+use zako_exec::{Plan, PlanBuilder, PlanError, PlanId};
+use zako_path::NeutralPath;
+
+use super::PlannedAction;
+use super::history::History;
+use crate::diagnostic::Diagnostic;
+
+/// All that an action writes: its outputs and its depfile.
+fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
+    spec.outputs.iter().map(|output| &output.path).chain(&spec.depfile)
+}
+
+/// All of the workspace that an action may read.
+pub(super) fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
+    let tools = spec.tools.iter().filter_map(|tool| match tool {
+        ToolRef::Artifact(path) => Some(path),
+        ToolRef::Host(_) => None,
+    });
+    spec.inputs.iter().chain(&spec.staged).chain(tools)
+}
+
+/// Who writes what.
+pub(super) struct Writers(BTreeMap<NeutralPath, usize>);
+
+impl Writers {
+    /// Finds out who writes what; two that write the same are an error each.
+    pub(super) fn of(actions: &[PlannedAction]) -> Result<Self, Vec<Diagnostic>> {
+        let mut writers: BTreeMap<NeutralPath, usize> = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (at, action) in actions.iter().enumerate() {
+            for path in writes(&action.spec) {
+                match writers.get(path) {
+                    Some(other) if *other == at && action.spec.depfile.as_ref() == Some(path) => {}
+                    Some(other) => errors.push(duplicate(path, &actions[*other], path, action)),
+                    None => {
+                        writers.insert(path.clone(), at);
+                    }
+                }
+            }
+        }
+        for (path, at) in &writers {
+            let outer = path.ancestors().skip(1).find_map(|above| writers.get_key_value(&above));
+            if let Some((above, outer)) = outer {
+                errors.push(duplicate(above, &actions[*outer], path, &actions[*at]));
+            }
+        }
+        if errors.is_empty() { Ok(Writers(writers)) } else { Err(errors) }
+    }
+
+    /// All that is written.
+    pub(super) fn paths(&self) -> HashSet<NeutralPath> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The actions that write `path`, what it is in, or what is in it.
+    fn behind(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<> {
+        let above = path.ancestors().find_map(|above| self.0.get(&above).copied());
+        // All that is below `a` lies between `a/` and `a0`, which comes next in byte order.
+        let (from, to) = if path.is_root() {
+            (Bound::Unbounded, Bound::Unbounded)
+        } else {
+            (Bound::Included(format!("{path}/")), Bound::Excluded(format!("{path}0")))
+        };
+        let bounds = (from.as_ref().map(String::as_str), to.as_ref().map(String::as_str));
+        let below: Vec<usize> = self.0.range::<str, _>(bounds).map(|(_, at)| *at).collect();
+        above.into_iter().chain(below)
+    }
+
+    /// The plan of `actions`, with the durations that `history` knows.
+    pub(super) fn plan(&self, actions: &[PlannedAction], history: &History) -> Result<Plan, Vec<Diagnostic>> {
+        let mut builder = PlanBuilder::new();
+        let mut ids: Vec<PlanId> = Vec::with_capacity(actions.len());
+        let fail = |error: PlanError| vec![Diagnostic::user(error.to_string())];
+        for (at, action) in actions.iter().enumerate() {
+            ids.push(builder.add(name(action), history.duration(at)).map_err(fail)?);
+        }
+        for (at, action) in actions.iter().enumerate() {
+            for path in reads(&action.spec) {
+                for needed in self.behind(path) {
+                    if needed == at {
+                        let message = format!("{} reads `{path}`, which it writes itself", name(action));
+                        let help = format!("remove `{path}` from its inputs, or write another path");
+                        return Err(vec![action.blame(Diagnostic::user(message).with_help(help))]);
+                    }
+                    builder.needs(ids[at], ids[needed]);
+                }
+            }
+        }
+        builder.build().map_err(|error| match &error {
+            PlanError::Cycle { path } => {
+                let diagnostic = Diagnostic::user(error.to_string())
+                    .with_help("one of them has to stop using what another one builds");
+                let first = actions.iter().find(|action| path.first().is_some_and(|first| *first == name(action)));
+                vec![match first {
+                    Some(first) => first.blame(diagnostic),
+                    None => diagnostic,
+                }]
+            }
+            PlanError::TooManyNodes => fail(error),
+        })
+    }
+}
+
+/// As messages call it: the owner, and what tells its actions apart.
+fn name(action: &PlannedAction) -> String {
+    match writes(&action.spec).next() {
+        Some(output) => format!("{} ({output})", action.spec.owner),
+        None => format!("{} ({})", action.spec.owner, action.spec.mnemonic),
+    }
+}
+
+fn duplicate(first: &NeutralPath, one: &PlannedAction, second: &NeutralPath, other: &PlannedAction) -> Diagnostic {
+    let (a, b) = (&one.spec.owner, &other.spec.owner);
+    let message = if first == second {
+        format!("`{first}` is written by two actions, of {a} and of {b}")
+    } else {
+        format!("`{second}`, which {b} writes, is inside of `{first}`, which {a} writes")
+    };
+    let place = |action: &PlannedAction| match &action.declared_at {
+        Some(location) => format!("{} is declared at {location}", action.spec.owner),
+        None => format!("{} has no place in a file", action.spec.owner),
+    };
+    let mut diagnostic = Diagnostic::user(message)
+        .with_help("give one of them another output name")
+        .with_trace(place(one))
+        .with_trace(place(other));
+    diagnostic.location = other.declared_at.clone().or_else(|| one.declared_at.clone());
+    diagnostic
+}

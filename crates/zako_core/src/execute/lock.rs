@@ -1,0 +1,139 @@
+//! One build a workspace at a time: an exclusive lock on `.zako/lock`, with the holder's process id inside.
+//!
+//! The system frees the lock when its holder dies, so nothing here judges who is alive.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::diagnostic::{Diagnostic, Fault};
+use crate::event::BuildEvent;
+
+/// How often a waiter looks, at first and at most.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// The right to write into a workspace; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct WorkspaceLock {
+    _file: File,
+}
+
+impl WorkspaceLock {
+    /// Takes the lock of the workspace at `root` if nobody holds it; one that is held is an error that names the holder.
+    /// `None` when the workspace has no lock yet, so nobody can hold it.
+    pub(crate) fn try_acquire(root: &Path) -> Result<Option<WorkspaceLock>, Diagnostic> {
+        let path = root.join(".zako/lock");
+        let failed = |error: std::io::Error| Diagnostic::environment(format!("cannot lock {}: {error}", path.display()));
+        let mut file = match File::options().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(WorkspaceLock { _file: file })),
+            Err(TryLockError::WouldBlock) => {
+                let pid = holder(&mut file).map(|pid| format!(" (process {pid})")).unwrap_or_default();
+                Err(Diagnostic::environment(format!("another zako builds in this workspace now{pid}"))
+                    .with_help("try again when it is done"))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Takes the lock of the workspace at `root`. A waiter says so once, with [`BuildEvent::Waiting`].
+    pub(crate) async fn acquire(
+        root: &Path,
+        events: &mpsc::Sender<BuildEvent>,
+        cancel: &CancellationToken,
+    ) -> Result<WorkspaceLock, Diagnostic> {
+        let path = root.join(".zako/lock");
+        let failed = |verb: &str, error: std::io::Error| {
+            Diagnostic::environment(format!("cannot {verb} {}: {error}", path.display()))
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| failed("create the folder of", e))?;
+        }
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|e| failed("open", e))?;
+        let mut pause = None;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+            }
+            if pause.is_none() {
+                let pid = holder(&mut file);
+                let _nobody_listens = events.send(BuildEvent::Waiting { pid }).await;
+            }
+            let next = pause.map_or(FIRST_LOOK, |last: Duration| (last * 2).min(LAST_LOOK));
+            pause = Some(next);
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = cancel.cancelled() => {
+                    return Err(Diagnostic::error(
+                        Fault::Interrupted,
+                        "interrupted while waiting for another zako that builds in this workspace",
+                    ));
+                }
+            }
+        }
+        let pid = format!("{}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(pid.as_bytes()))
+            .map_err(|e| failed("write", e))?;
+        Ok(WorkspaceLock { _file: file })
+    }
+}
+
+/// The process that says it holds the lock.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_builder_waits_and_says_so_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let (events, mut heard) = mpsc::channel(8);
+        let cancel = CancellationToken::new();
+        let first = WorkspaceLock::acquire(&root, &events, &cancel).await.unwrap();
+        assert!(heard.try_recv().is_err(), "the first does not wait");
+        let second = tokio::spawn({
+            let (root, events, cancel) = (root.clone(), events.clone(), cancel.clone());
+            async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
+        });
+        assert_eq!(heard.recv().await, Some(BuildEvent::Waiting { pid: Some(std::process::id()) }));
+        drop(first);
+        let second = second.await.unwrap().unwrap();
+
+        let third = tokio::spawn({
+            let cancel = cancel.clone();
+            async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
+        });
+        assert!(matches!(heard.recv().await, Some(BuildEvent::Waiting { .. })));
+        cancel.cancel();
+        assert_eq!(third.await.unwrap().unwrap_err().fault, Fault::Interrupted);
+        assert_eq!(heard.recv().await, None, "said once");
+        drop(second);
+    }
+}

@@ -1,0 +1,212 @@
+//! Outputs in the workspace: making room for them, moving them there, restoring them from the store.
+//!
+//! **Invariants:** at an output's path stands nothing, or the whole of it, never a part. A file that zako did not write
+//! is not touched, except below `zako-out/`, which is zako's own.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use zako_action::{ArtifactValue, OutputFile, Produced};
+use zako_cas::{MaterialiseMode, Store, StoreError, TreeError};
+use zako_path::NeutralPath;
+
+use super::manifest::Manifest;
+use crate::diagnostic::Diagnostic;
+use crate::files::{FileError, Files};
+
+/// The folder of the workspace's root that is zako's own.
+pub(super) const OUTPUT_FOLDER: &str = "zako-out";
+
+/// Why an output is not in its place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlaceError {
+    /// Something stands there that zako did not write.
+    #[error("`{0}` is in the way: it is an output, but the file that is there was not written by zako")]
+    InTheWay(NeutralPath),
+    /// The folder of an output is behind a link that leads out of the workspace.
+    #[error("`{path}` would be written to {}, which is outside of the workspace", folder.display())]
+    Escapes { path: NeutralPath, folder: PathBuf },
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl PlaceError {
+    fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PlaceError + 'a {
+        move |source| PlaceError::Io { verb, path: path.to_owned(), source }
+    }
+
+    /// Whether a blob is gone from the store, so that the action has to run.
+    pub(super) fn is_missing_blob(&self) -> bool {
+        matches!(
+            self,
+            PlaceError::Store(StoreError::Missing(_))
+                | PlaceError::Tree(TreeError::Missing(_) | TreeError::Store(StoreError::Missing(_)))
+        )
+    }
+}
+
+impl From<PlaceError> for Diagnostic {
+    fn from(error: PlaceError) -> Self {
+        let message = error.to_string();
+        match error {
+            PlaceError::InTheWay(path) => Diagnostic::user(message).with_help(format!(
+                "move or delete `{path}`, or give the output another name; a file that a person keeps is no output"
+            )),
+            PlaceError::Escapes { .. } => Diagnostic::user(message).with_help("outputs stay in the workspace"),
+            _ => Diagnostic::environment(message),
+        }
+    }
+}
+
+/// Where outputs go.
+pub(super) struct Places {
+    root: Arc<Path>,
+    manifest: Mutex<Manifest>,
+}
+
+impl Places {
+    pub(super) fn new(root: Arc<Path>, manifest: Manifest) -> Self {
+        Places { root, manifest: Mutex::new(manifest) }
+    }
+
+    pub(super) fn save(&self) -> io::Result<()> {
+        self.manifest.lock().save()
+    }
+
+    /// Takes note of what stands at `path` now, by zako's hand.
+    pub(super) fn record(&self, path: &NeutralPath, value: &ArtifactValue) {
+        self.manifest.lock().record(path, value);
+    }
+
+    /// Removes what is at `path`, and makes the folder above.
+    pub(super) fn make_room(&self, path: &NeutralPath) -> Result<(), PlaceError> {
+        let place = path.to_os_path(&self.root);
+        let is_own = path.components().next() == Some(OUTPUT_FOLDER);
+        if !is_own {
+            let mut manifest = self.manifest.lock();
+            if !manifest.is_ours(path) && fs::symlink_metadata(&place).is_ok() {
+                return Err(PlaceError::InTheWay(path.clone()));
+            }
+            manifest.claim(path).map_err(PlaceError::io("write what zako wrote for", &place))?;
+        }
+        let mut above: Vec<NeutralPath> = path.ancestors().skip(1).filter(|above| !above.is_root()).collect();
+        above.reverse();
+        for folder in &above {
+            let at = folder.to_os_path(&self.root);
+            match fs::symlink_metadata(&at) {
+                Err(_) => break,
+                Ok(found) if found.is_dir() => {}
+                // A person may have put all of `zako-out` elsewhere.
+                Ok(found) if found.is_symlink() && (!is_own || folder.as_str() == OUTPUT_FOLDER) && at.is_dir() => {}
+                Ok(_) if is_own => fs::remove_file(&at).map_err(PlaceError::io("remove", &at))?,
+                Ok(_) => return Err(PlaceError::InTheWay(folder.clone())),
+            }
+        }
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder).map_err(PlaceError::io("create", folder))?;
+            if !is_own {
+                let real = fs::canonicalize(folder).map_err(PlaceError::io("read", folder))?;
+                if !real.starts_with(&self.root) {
+                    return Err(PlaceError::Escapes { path: path.clone(), folder: real });
+                }
+            }
+        }
+        remove_all(&place).map_err(PlaceError::io("remove", &place))
+    }
+
+    /// Whether `output` stands in its place already.
+    pub(super) fn is_in_place(&self, files: &Files, output: &OutputFile) -> Result<bool, FileError> {
+        let is = files.value(&output.path)?.is_some_and(|found| found.value == output.value);
+        if is {
+            self.record(&output.path, &output.value);
+        }
+        Ok(is)
+    }
+
+    /// Puts `output` in its place from the store.
+    pub(super) fn restore(&self, files: &Files, store: &Store, output: &OutputFile) -> Result<(), PlaceError> {
+        self.make_room(&output.path)?;
+        files.forget(&output.path);
+        let place = output.path.to_os_path(&self.root);
+        match &output.value {
+            ArtifactValue::File { digest, executable } => {
+                store.materialise(digest, &place, MaterialiseMode::Reflink, *executable)?;
+            }
+            ArtifactValue::Directory { tree } => {
+                store.materialise_tree(tree, &place, MaterialiseMode::Reflink)?;
+            }
+            ArtifactValue::Symlink { target } => {
+                std::os::unix::fs::symlink(target, &place).map_err(PlaceError::io("link", &place))?;
+            }
+        }
+        self.record(&output.path, &output.value);
+        files.put(&output.path, &output.value)?;
+        Ok(())
+    }
+
+    /// Moves what an action wrote to its place.
+    pub(super) fn take(&self, files: &Files, store: &Store, produced: &Produced) -> Result<(), PlaceError> {
+        let output = &produced.file;
+        let Some(from) = &produced.produced_at else {
+            return self.restore(files, store, output);
+        };
+        let place = output.path.to_os_path(&self.root);
+        if let ArtifactValue::File { executable, .. } = output.value {
+            // As it would come out of the store.
+            let mode = if executable { 0o755 } else { 0o644 };
+            fs::set_permissions(from, fs::Permissions::from_mode(mode)).map_err(PlaceError::io("set the mode of", from))?;
+        }
+        if *from != place {
+            self.make_room(&output.path)?;
+            match fs::rename(from, &place) {
+                Ok(()) => {}
+                // `zako-out` is on another disk.
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    return self.restore(files, store, output);
+                }
+                Err(error) => return Err(PlaceError::io("write", &place)(error)),
+            }
+        }
+        self.record(&output.path, &output.value);
+        files.put(&output.path, &output.value)?;
+        Ok(())
+    }
+}
+
+/// Removes a file, a link, or a folder with all that is in it, even one whose permissions were taken away.
+pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Err(error) => Err(error),
+        Ok(found) if !found.is_dir() => fs::remove_file(path),
+        Ok(_) => fs::remove_dir_all(path).or_else(|error| {
+            if error.kind() != io::ErrorKind::PermissionDenied {
+                return Err(error);
+            }
+            let mut folders = vec![path.to_owned()];
+            while let Some(folder) = folders.pop() {
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+                for entry in fs::read_dir(&folder)? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        folders.push(entry.path());
+                    }
+                }
+            }
+            fs::remove_dir_all(path)
+        }),
+    };
+    match removed {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
+    }
+}

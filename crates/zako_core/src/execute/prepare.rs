@@ -1,0 +1,208 @@
+//! From a declared action to a prepared one: the values of its inputs, its tools, its keys.
+//!
+//! It reads files and hashes: for a thread that may block.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zako_action::{
+    ActionSpec, ArtifactValue, Isolation, NarrowKey, Prepared, ResolvedTool, StrongKey, ToolRef,
+};
+use zako_cas::{DigestFunction, SubtreeCache};
+use zako_path::NeutralPath;
+
+use super::place::OUTPUT_FOLDER;
+use super::tools::{Tools, toolchain_roots};
+use super::{PlannedAction, ScriptProgram};
+use crate::diagnostic::Diagnostic;
+use crate::files::{FileError, Files, Stamp};
+
+/// How many missing inputs of one action are told.
+const MAX_TOLD: usize = 10;
+
+/// An action that can be looked up and run.
+pub(super) struct Ready {
+    pub(super) action: Arc<Prepared>,
+    /// All that was read of the workspace, as it was.
+    pub(super) stamps: BTreeMap<NeutralPath, Stamp>,
+    pub(super) toolchains: Vec<PathBuf>,
+    pub(super) strong: StrongKey,
+    pub(super) narrow: Option<NarrowKey>,
+}
+
+/// What preparing needs of the build.
+pub(super) struct Bench<'a> {
+    pub(super) root: &'a Path,
+    pub(super) function: DigestFunction,
+    pub(super) files: &'a Files,
+    pub(super) tools: &'a Tools,
+    pub(super) subtrees: &'a SubtreeCache,
+    /// Where the action asks for none.
+    pub(super) isolation: Isolation,
+}
+
+/// Prepares `planned`; its errors carry its place.
+pub(super) fn prepare(bench: &Bench<'_>, planned: &PlannedAction) -> Result<Ready, Vec<Diagnostic>> {
+    let spec = &planned.spec;
+    let mut found = Found { bench, stamps: BTreeMap::new(), errors: Vec::new() };
+    let inputs = found.values(&spec.inputs);
+    let staged = found.values(&spec.staged);
+    let tools = found.tools(planned);
+    let Found { stamps, errors, .. } = found;
+    if !errors.is_empty() {
+        return Err(errors.into_iter().map(|error| planned.blame(error)).collect());
+    }
+    let isolation = spec.isolation.unwrap_or(bench.isolation);
+    // What runs without walls could have read anything of this workspace.
+    let salt = if isolation < Isolation::Enhanced { bench.root.display().to_string() } else { String::new() };
+    let toolchains = toolchain_roots(&tools, bench.root);
+    let action = Prepared { spec: spec.clone(), inputs, staged, tools, salt, isolation };
+    let keys = || {
+        let strong = action.strong_key(bench.function, Some(bench.subtrees))?;
+        Ok((strong, action.narrow_key(bench.function, Some(bench.subtrees))?))
+    };
+    let (strong, narrow) = keys().map_err(|error: zako_cas::TreeError| {
+        let message = format!("the inputs of {} do not go together: {error}", spec.owner);
+        vec![planned.blame(Diagnostic::user(message))]
+    })?;
+    Ok(Ready { action: Arc::new(action), stamps, toolchains, strong, narrow })
+}
+
+struct Found<'a> {
+    bench: &'a Bench<'a>,
+    stamps: BTreeMap<NeutralPath, Stamp>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Found<'_> {
+    fn value(&mut self, path: &NeutralPath) -> Option<ArtifactValue> {
+        match self.bench.files.value(path) {
+            Ok(Some(found)) => {
+                self.stamps.insert(path.clone(), found.stamp);
+                return Some(found.value);
+            }
+            Ok(None) if self.errors.len() < MAX_TOLD => {
+                let error = missing(self.bench.files, path);
+                self.errors.push(error);
+            }
+            Ok(None) => {}
+            Err(error) => self.errors.push(unreadable(path, &error)),
+        }
+        None
+    }
+
+    fn values(&mut self, paths: &[NeutralPath]) -> BTreeMap<NeutralPath, ArtifactValue> {
+        paths.iter().filter_map(|path| Some((path.clone(), self.value(path)?))).collect()
+    }
+
+    /// What runs first, then the declared ones in order.
+    fn tools(&mut self, planned: &PlannedAction) -> Vec<ResolvedTool> {
+        let spec = &planned.spec;
+        let mut tools = Vec::new();
+        if let Some(text) = &planned.write {
+            tools.push(written(self.bench.function, text));
+        } else if let Some(program) = &planned.script {
+            tools.push(script(self.bench.function, program));
+        } else if let Some(argv) = spec.argv() {
+            match argv.first() {
+                Some(name) => tools.extend(self.program(spec, name)),
+                None => self.errors.push(Diagnostic::user(format!("the command of {} is empty", spec.owner))),
+            }
+        }
+        for tool in &spec.tools {
+            match tool {
+                ToolRef::Host(name) => tools.extend(self.host(spec, name)),
+                ToolRef::Artifact(path) => tools.extend(self.artifact(path.as_str(), path)),
+            }
+        }
+        tools
+    }
+
+    /// The program of a command: a bare name or an absolute path is one of the machine, else it is a declared file.
+    fn program(&mut self, spec: &ActionSpec, name: &str) -> Option<ResolvedTool> {
+        if !name.contains('/') || name.starts_with('/') {
+            return self.host(spec, name);
+        }
+        let path = match NeutralPath::normalize(name) {
+            Ok(path) => path,
+            Err(error) => {
+                let message = format!("`{name}` cannot be run: {error}");
+                self.errors.push(Diagnostic::user(message).with_help("name a file of the workspace, or a bare name"));
+                return None;
+            }
+        };
+        let is_declared = |path: &NeutralPath| super::edges::reads(spec).any(|declared| path.starts_with(declared));
+        if !is_declared(&path) {
+            let message = format!("{} runs `{path}` without declaring it", spec.owner);
+            self.errors.push(Diagnostic::user(message).with_help(format!("add `{path}` to its `tools` or `inputs`")));
+            return None;
+        }
+        self.artifact(name, &path)
+    }
+
+    fn host(&mut self, spec: &ActionSpec, name: &str) -> Option<ResolvedTool> {
+        let path = spec.env.get("PATH").map(String::as_str);
+        match self.bench.tools.find(self.bench.files, name, path) {
+            Ok(tool) => Some(tool),
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
+
+    fn artifact(&mut self, name: &str, path: &NeutralPath) -> Option<ResolvedTool> {
+        let digest = self.value(path)?.digest()?;
+        Some(ResolvedTool { name: name.to_owned(), path: path.as_str().into(), digest })
+    }
+}
+
+/// The "tool" of an action that only writes a text: the text.
+fn written(function: DigestFunction, text: &str) -> ResolvedTool {
+    let name = "zako:write";
+    ResolvedTool { name: name.to_owned(), path: name.into(), digest: function.hash(text.as_bytes()) }
+}
+
+/// The "tool" of a script action: zako's version and every module that may run, in order of their names.
+fn script(function: DigestFunction, program: &ScriptProgram) -> ResolvedTool {
+    let mut modules: Vec<_> = program.modules.iter().map(|module| (module.specifier.url(), &module.js)).collect();
+    modules.sort_unstable();
+    let mut hasher = function.hasher();
+    let mut add = |part: &str| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    add(&program.module.url());
+    for (name, js) in modules {
+        add(&name);
+        add(js);
+    }
+    let name = "zako:script";
+    ResolvedTool { name: name.to_owned(), path: name.into(), digest: hasher.finish() }
+}
+
+fn missing(files: &Files, path: &NeutralPath) -> Diagnostic {
+    let near = files.nearest(path).map(|near| format!("did you mean `{near}`?"));
+    if path.components().next() == Some(OUTPUT_FOLDER) {
+        let diagnostic = Diagnostic::user(format!("input {path} does not exist, and no action writes it"));
+        return diagnostic.with_help(near.unwrap_or_else(|| "name the target that builds it, not the file".to_owned()));
+    }
+    let diagnostic = Diagnostic::user(format!("input {path} does not exist"));
+    match near {
+        Some(near) => diagnostic.with_help(near),
+        None => diagnostic,
+    }
+}
+
+fn unreadable(path: &NeutralPath, error: &FileError) -> Diagnostic {
+    match error {
+        FileError::Escapes { .. } => Diagnostic::user(format!("input {error}"))
+            .with_help("copy what it links to into the workspace: a build uses nothing that lies elsewhere"),
+        FileError::BadName { .. } | FileError::Special(_) | FileError::Tree(_) => {
+            Diagnostic::user(format!("input `{path}` cannot be used: {error}"))
+        }
+        FileError::Unstable(_) | FileError::Io { .. } => Diagnostic::environment(format!("input `{path}`: {error}")),
+    }
+}

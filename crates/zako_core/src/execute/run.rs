@@ -1,0 +1,301 @@
+//! One action from its declaration to its end: prepared, looked up, admitted, executed, checked, recorded, put in
+//! place.
+//!
+//! **Invariants:** a result is recorded only when nothing that the action read changed while it ran, and after its
+//! outputs are in the store. Its outputs are gone before it runs, so that a failed action leaves none. What finished
+//! is recorded even when the build is cancelled meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+use zako_action::{ActionResult, Executed, Executor, Exit, Job};
+use zako_exec::{LocalExecutor, Priority, Request};
+use zako_path::NeutralPath;
+
+use super::discovered::{Reading, discover};
+use super::lookup::{self, CacheFault};
+use super::prepare::{Ready, prepare};
+use super::printed::{MAX_END_BYTES, Printed};
+use super::script_executor::{ScriptExecutor, WriteExecutor};
+use super::{PlannedAction, Workshop, failure};
+use crate::diagnostic::{Diagnostic, Fault};
+use crate::event::{ActionStatus, ActionUsage, BuildEvent, millis};
+
+/// How often an action runs again because something that it reads changed while it ran.
+pub(super) const MAX_RERUNS: u32 = 3;
+
+/// How often an action that fails is tried again at most, whatever it declares.
+pub(super) const MAX_RETRIES: u32 = 10;
+
+/// How long until the first retry; twice as long until each further one, up to the limit.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+const MAX_BACK_OFF: Duration = Duration::from_secs(10);
+
+/// How an action ended well.
+pub(super) struct Ended {
+    pub(super) status: ActionStatus,
+    pub(super) usage: Option<ActionUsage>,
+    pub(super) output: Option<String>,
+}
+
+/// Why it did not.
+pub(super) enum Stopped {
+    Cancelled,
+    Failed(Vec<Diagnostic>),
+}
+
+impl From<Diagnostic> for Stopped {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Stopped::Failed(vec![diagnostic])
+    }
+}
+
+/// Runs action number `at`.
+pub(super) async fn run(
+    shop: &Arc<Workshop>,
+    at: usize,
+    priority: Priority,
+    cancel: &CancellationToken,
+) -> Result<Ended, Stopped> {
+    let planned = &shop.actions[at];
+    let mut grant = None;
+    let mut changed = None;
+    for _ in 0..=MAX_RERUNS {
+        let (ready, hit) = shop.blocking(move |shop| find(shop, at)).await??;
+        if let Some(hit) = hit {
+            return Ok(hit);
+        }
+        if grant.is_none() {
+            let request = Request::of(&planned.spec.resources, shop.history.memory(at));
+            let admitted = shop.parts.pool.acquire(&request, priority, cancel).await;
+            grant = Some(admitted.map_err(|error| match failure::of_admission(planned, &error) {
+                Some(diagnostic) => planned.blame(diagnostic).into(),
+                None => Stopped::Cancelled,
+            })?);
+            shop.tell(BuildEvent::ActionStarted(planned.event_name(at))).await;
+        }
+        let job = Job {
+            action: ready.action.clone(),
+            workspace: shop.dirs.root.clone(),
+            scratch: shop.dirs.scratch().join(shop.history.name(at).hex()),
+            attempt: 0,
+        };
+        shop.blocking(move |shop| make_room(shop, &shop.actions[at])).await??;
+        let printed = Printed::default();
+        let began = SystemTime::now();
+        let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
+        let output = printed.text();
+        let finished = shop
+            .blocking(move |shop| finish(shop, at, ready, &job, executed, began, output))
+            .await?;
+        match finished? {
+            Finished::Ended(ended) => return Ok(ended),
+            Finished::Changed(path) => changed = Some(path),
+        }
+        if cancel.is_cancelled() {
+            return Err(Stopped::Cancelled);
+        }
+    }
+    let path = changed.map(|path| path.to_string()).unwrap_or_default();
+    let message = format!("{} ran {} times, and `{path}` changed each time", planned.subject(), MAX_RERUNS + 1);
+    let help = format!("`{path}` is one of its inputs: find out what writes it, or declare it as an output of that");
+    Err(planned.blame(Diagnostic::error(Fault::Build, message).with_help(help)).into())
+}
+
+/// Prepares, and looks whether the result is known. Blocks.
+fn find(shop: &Workshop, at: usize) -> Result<(Ready, Option<Ended>), Stopped> {
+    let planned = &shop.actions[at];
+    let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
+    if !planned.spec.cache {
+        return Ok((ready, None));
+    }
+    let (store, files) = (&shop.parts.store, &shop.files);
+    let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready).map_err(|e| planned.blame(CacheFault(e).into()))?
+    else {
+        return Ok((ready, None));
+    };
+    let Some(hit) = lookup::put(store, files, &shop.places, result).map_err(|e| planned.blame(e.into()))? else {
+        return Ok((ready, None));
+    };
+    let ended = if hit.was_up_to_date {
+        Ended { status: ActionStatus::UpToDate, usage: None, output: None }
+    } else {
+        Ended { status: ActionStatus::FromCache, usage: None, output: replay(shop, &hit.result) }
+    };
+    Ok((ready, Some(ended)))
+}
+
+/// What a restored action printed when it ran: its warnings are worth as much as then.
+fn replay(shop: &Workshop, result: &ActionResult) -> Option<String> {
+    let printed = Printed::default();
+    for digest in [&result.stdout, &result.stderr] {
+        let shown = digest.size.min(2 * MAX_END_BYTES as u64);
+        if let Ok(Some(bytes)) = shop.parts.store.read_range(digest, 0..shown) {
+            printed.push(&bytes);
+        }
+    }
+    printed.text()
+}
+
+/// Removes the outputs of earlier runs. Blocks.
+fn make_room(shop: &Workshop, planned: &PlannedAction) -> Result<(), Stopped> {
+    for output in &planned.spec.outputs {
+        shop.places.make_room(&output.path).map_err(|error| planned.blame(error.into()))?;
+        shop.files.forget(&output.path);
+    }
+    Ok(())
+}
+
+type Attempted = Result<(Executed, u32), zako_action::ExecuteError>;
+
+/// Executes, and again as often as the action declares when it ends badly; gives the last attempt.
+async fn attempts(
+    shop: &Workshop,
+    planned: &PlannedAction,
+    mut job: Job,
+    printed: &Printed,
+    cancel: &CancellationToken,
+) -> (Job, Attempted) {
+    let executor = executor(shop, planned);
+    let retries = planned.spec.retries.min(MAX_RETRIES);
+    let mut pause = FIRST_BACK_OFF;
+    loop {
+        printed.clear();
+        let executed = executor.execute(&job, printed, cancel).await;
+        match executed {
+            Ok(executed) if !executed.succeeded() && job.attempt < retries => {}
+            other => {
+                let count = job.attempt + 1;
+                return (job, other.map(|executed| (executed, count)));
+            }
+        }
+        job.attempt += 1;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = cancel.cancelled() => return (job, Err(zako_action::ExecuteError::Cancelled)),
+        }
+        pause = (pause * 2).min(MAX_BACK_OFF);
+    }
+}
+
+fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
+    let store = shop.parts.store.clone();
+    if let Some(text) = &planned.write {
+        Box::new(WriteExecutor { store, text: text.clone() })
+    } else if let Some(program) = &planned.script {
+        let (engine, limits) = (shop.parts.engine.clone(), shop.parts.script_limits);
+        Box::new(ScriptExecutor { engine, limits, store, program: program.clone() })
+    } else {
+        Box::new(LocalExecutor::new(store))
+    }
+}
+
+enum Finished {
+    Ended(Ended),
+    /// This changed while it ran.
+    Changed(NeutralPath),
+}
+
+/// Checks what was executed, records it and puts its outputs in place; the scratch folder is gone afterwards. Blocks.
+fn finish(
+    shop: &Workshop,
+    at: usize,
+    ready: Ready,
+    job: &Job,
+    executed: Attempted,
+    began: SystemTime,
+    output: Option<String>,
+) -> Result<Finished, Stopped> {
+    let finished = conclude(shop, at, &ready, job, executed, began, output);
+    if let Err(error) = super::place::remove_all(&job.scratch) {
+        tracing::warn!(path = %job.scratch.display(), %error, "cannot remove a scratch folder");
+    }
+    finished
+}
+
+fn conclude(
+    shop: &Workshop,
+    at: usize,
+    ready: &Ready,
+    job: &Job,
+    executed: Attempted,
+    began: SystemTime,
+    output: Option<String>,
+) -> Result<Finished, Stopped> {
+    let planned = &shop.actions[at];
+    let (executed, count) = match executed {
+        Ok(executed) => executed,
+        Err(error) => {
+            let local = LocalExecutor::new(shop.parts.store.clone());
+            let local = (planned.script.is_none() && planned.write.is_none()).then_some(&local);
+            let Some(diagnostic) = failure::of_error(planned, error, job, local, output) else {
+                return Err(Stopped::Cancelled);
+            };
+            return match changed_input(shop, ready, None) {
+                Some(path) => Ok(Finished::Changed(path)),
+                None => Err(planned.blame(diagnostic).into()),
+            };
+        }
+    };
+    if !executed.succeeded() {
+        if let Some(path) = changed_input(shop, ready, None) {
+            return Ok(Finished::Changed(path));
+        }
+        return Err(planned.blame(failure::ended_badly(planned, executed.exit, count, output)).into());
+    }
+    let reading = discover(&shop.files, planned, ready, job, &executed, began);
+    let read = reading.as_ref().ok().and_then(Option::as_ref);
+    if let Some(path) = changed_input(shop, ready, read) {
+        return Ok(Finished::Changed(path));
+    }
+    let reading = reading.map_err(|error| planned.blame(Diagnostic { output: output.clone(), ..error }))?;
+    keep(shop, planned, ready, &executed, reading).map_err(|error| planned.blame(error))?;
+    for produced in &executed.outputs {
+        shop.places.take(&shop.files, &shop.parts.store, produced).map_err(|error| planned.blame(error.into()))?;
+    }
+    shop.history.record(at, &executed.usage);
+    let usage = ActionUsage {
+        wall_ms: millis(executed.usage.wall),
+        user_ms: millis(executed.usage.user),
+        system_ms: millis(executed.usage.system),
+        max_rss_bytes: executed.usage.max_rss_bytes,
+    };
+    Ok(Finished::Ended(Ended { status: ActionStatus::Ran, usage: Some(usage), output }))
+}
+
+/// Something that the action read and that is no longer as it was when it was keyed; forgotten, so that it is looked
+/// at anew. With a depfile, staged files that were not read do not count.
+fn changed_input(shop: &Workshop, ready: &Ready, reading: Option<&Reading>) -> Option<NeutralPath> {
+    let mut changed = None;
+    for (path, stamp) in &ready.stamps {
+        let is_unread = reading.is_some_and(|reading| {
+            let is_file = matches!(ready.action.staged.get(path), Some(zako_action::ArtifactValue::File { .. }));
+            is_file && !ready.action.inputs.contains_key(path) && reading.staged.binary_search(path).is_err()
+        });
+        if !is_unread && !shop.files.stamp(path).is_ok_and(|now| now.as_ref() == Some(stamp)) {
+            shop.files.forget(path);
+            changed.get_or_insert_with(|| path.clone());
+        }
+    }
+    changed
+}
+
+/// Records a good result, unless it may not be cached.
+fn keep(
+    shop: &Workshop,
+    planned: &PlannedAction,
+    ready: &Ready,
+    executed: &Executed,
+    reading: Option<Reading>,
+) -> Result<(), Diagnostic> {
+    let discovered = match reading {
+        None => None,
+        Some(Reading { list: Some(list), .. }) => Some(list),
+        // It read something that can't be relied on.
+        Some(Reading { list: None, .. }) => return Ok(()),
+    };
+    let (true, Exit::Code(_)) = (planned.spec.cache, executed.exit) else { return Ok(()) };
+    let Some(result) = ActionResult::from_executed(executed, discovered.clone()) else { return Ok(()) };
+    lookup::record(&shop.parts.cache, ready, &result, discovered).map_err(|error| CacheFault(error).into())
+}

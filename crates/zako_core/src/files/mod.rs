@@ -1,0 +1,347 @@
+//! What stands in the workspace: values (digest and executable bit) of files, trees of folders, each found out once
+//! a build and remembered between builds by signature.
+//!
+//! Must never know actions, keys or scripts. Everything here reads disks and computes: it belongs on a thread that
+//! may block.
+//!
+//! **Invariants:** a digest is remembered only under a signature that was the same before and after hashing, and
+//! that no later edit can have ([`Signature::is_settled`]). A source never leads out of the workspace.
+
+mod nearest;
+mod signature;
+mod signature_cache;
+mod state_file;
+mod walk;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use zako_action::ArtifactValue;
+use zako_cas::{Digest, DigestFunction, StoreError, TreeBuilder, TreeError, hash_file};
+use zako_path::NeutralPath;
+
+pub(crate) use signature::{Role, Signature};
+use signature_cache::SignatureCache;
+pub(crate) use state_file::{Decoder, Encoder, Format};
+use walk::Walked;
+
+/// How often a file is read again because it changed while it was read.
+const MAX_READS: usize = 3;
+
+/// Why a path has no value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// A file or folder could not be read.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    /// A link, or a folder above, leads out of the workspace.
+    #[error("`{path}` leads to {}, which is outside of the workspace", target.display())]
+    Escapes { path: NeutralPath, target: PathBuf },
+    /// No file, folder or link.
+    #[error("{} is neither a file nor a folder", .0.display())]
+    Special(PathBuf),
+    /// A name that no neutral path has.
+    #[error("{} has a name that zako cannot use: {reason}", path.display())]
+    BadName { path: PathBuf, reason: String },
+    /// It changed each time that it was read.
+    #[error("{} keeps changing while it is read", .0.display())]
+    Unstable(PathBuf),
+    /// Its folder makes no tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl FileError {
+    fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
+        move |source| FileError::Io { verb, path: path.to_owned(), source }
+    }
+}
+
+/// Says whether something is as it was, without reading it: a hash over the signatures of all that it consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp([u8; 32]);
+
+/// A value, and the stamp that it had when it was found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamped {
+    pub(crate) value: ArtifactValue,
+    pub(crate) stamp: Stamp,
+}
+
+type Slot = Arc<Mutex<Option<Option<Stamped>>>>;
+
+/// The files of a workspace, for one build.
+pub(crate) struct Files {
+    root: Arc<Path>,
+    function: DigestFunction,
+    /// What actions of this build write.
+    outputs: HashSet<NeutralPath>,
+    cache: SignatureCache,
+    /// What was found out in this build, one lock a path so that each is hashed by one.
+    found: DashMap<NeutralPath, Slot>,
+    /// Folders whose real places are known to be in the workspace.
+    inside: DashMap<PathBuf, ()>,
+}
+
+impl Files {
+    /// The files below `root` (canonical), with what earlier builds remembered in the folder `state`; `outputs` are
+    /// the paths that this build's actions write.
+    pub(crate) fn open(
+        root: Arc<Path>,
+        state: &Path,
+        function: DigestFunction,
+        outputs: HashSet<NeutralPath>,
+    ) -> Self {
+        Files {
+            root,
+            function,
+            outputs,
+            cache: SignatureCache::load(state.join("files"), function),
+            found: DashMap::new(),
+            inside: DashMap::new(),
+        }
+    }
+
+    /// Writes down what is remembered, if anything is new.
+    pub(crate) fn save(&self) -> io::Result<()> {
+        self.cache.save()
+    }
+
+    /// Whether `path` is, or is in, what an action of this build writes.
+    pub(crate) fn role(&self, path: &NeutralPath) -> Role {
+        match path.ancestors().any(|above| self.outputs.contains(&above)) {
+            true => Role::Output,
+            false => Role::Source,
+        }
+    }
+
+    /// What stands at `path`; `None` when nothing does. A link to a file stands for that file.
+    pub(crate) fn value(&self, path: &NeutralPath) -> Result<Option<Stamped>, FileError> {
+        let slot = self.found.entry(path.clone()).or_default().clone();
+        let mut slot = slot.lock();
+        if let Some(found) = &*slot {
+            return Ok(found.clone());
+        }
+        let found = self.find_out(path)?;
+        *slot = Some(found.clone());
+        Ok(found)
+    }
+
+    /// What stands at `path` now, by signatures alone; compare with [`Stamped::stamp`].
+    pub(crate) fn stamp(&self, path: &NeutralPath) -> Result<Option<Stamp>, FileError> {
+        Ok(self.look(path)?.map(|seen| seen.stamp()))
+    }
+
+    /// Forgets what this build found at `path`: it changed.
+    pub(crate) fn forget(&self, path: &NeutralPath) {
+        self.found.remove(path);
+    }
+
+    /// Takes note that zako itself has just put `value` at `path`.
+    pub(crate) fn put(&self, path: &NeutralPath, value: &ArtifactValue) -> Result<(), FileError> {
+        let moment = SystemTime::now();
+        let Some(seen) = self.look(path)? else {
+            self.forget(path);
+            return Ok(());
+        };
+        if let (Seen::File { signature, .. }, ArtifactValue::File { digest, .. }) = (&seen, value) {
+            self.cache.insert(path.as_str(), *signature, *digest, moment);
+        }
+        let found = Some(Stamped { value: value.clone(), stamp: seen.stamp() });
+        self.found.insert(path.clone(), Arc::new(Mutex::new(Some(found))));
+        Ok(())
+    }
+
+    /// The digest of a file of this machine, by absolute path; `None` when it is not there or no file.
+    pub(crate) fn external(&self, place: &Path) -> Result<Option<Digest>, FileError> {
+        match fs::metadata(place) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(FileError::io("read", place)(error)),
+            Ok(metadata) if !metadata.is_file() => return Ok(None),
+            Ok(_) => {}
+        }
+        let key = place.to_str();
+        self.hash(key, place, Role::Source).map(|(digest, _)| Some(digest))
+    }
+
+    fn find_out(&self, path: &NeutralPath) -> Result<Option<Stamped>, FileError> {
+        let role = self.role(path);
+        for _ in 0..MAX_READS {
+            let Some(seen) = self.look(path)? else { return Ok(None) };
+            let value = match &seen {
+                Seen::File { place, signature } => {
+                    let (digest, hashed) = self.hash(Some(path.as_str()), place, role)?;
+                    if hashed != *signature {
+                        continue;
+                    }
+                    ArtifactValue::File { digest, executable: signature.is_executable() }
+                }
+                Seen::Link(target) => ArtifactValue::Symlink { target: target.clone() },
+                Seen::Folder(walked) => match self.tree(path, walked)? {
+                    Some(tree) => ArtifactValue::Directory { tree },
+                    None => continue,
+                },
+            };
+            return Ok(Some(Stamped { value, stamp: seen.stamp() }));
+        }
+        Err(FileError::Unstable(path.to_os_path(&self.root)))
+    }
+
+    /// The tree's digest; `None` when a file in it changed since the walk.
+    fn tree(&self, path: &NeutralPath, walked: &[(NeutralPath, Walked)]) -> Result<Option<Digest>, FileError> {
+        let mut builder = TreeBuilder::new(self.function);
+        for (below, entry) in walked {
+            match entry {
+                Walked::File(signature) => {
+                    let whole = path.join_path(below);
+                    let place = whole.to_os_path(&self.root);
+                    let (digest, hashed) = self.hash(Some(whole.as_str()), &place, self.role(&whole))?;
+                    if hashed != *signature {
+                        return Ok(None);
+                    }
+                    builder.file(below, digest, signature.is_executable());
+                }
+                Walked::Link(target) => {
+                    builder.symlink(below, target.clone());
+                }
+                Walked::EmptyFolder => {
+                    builder.directory(below, self.function.empty());
+                }
+            }
+        }
+        Ok(Some(builder.build()?.root))
+    }
+
+    /// The digest of the file at `place`, remembered under `key`, and the signature that it had all the while.
+    fn hash(&self, key: Option<&str>, place: &Path, role: Role) -> Result<(Digest, Signature), FileError> {
+        for _ in 0..MAX_READS {
+            let signature = || {
+                let metadata = fs::metadata(place).map_err(FileError::io("read", place))?;
+                Ok::<_, FileError>(Signature::of(&metadata, role))
+            };
+            let before = signature()?;
+            if let Some(digest) = key.and_then(|key| self.cache.get(key, &before)) {
+                return Ok((digest, before));
+            }
+            let moment = SystemTime::now();
+            let digest = match hash_file(self.function, place) {
+                Ok(digest) => digest,
+                Err(StoreError::Changed { .. }) => continue,
+                Err(StoreError::Io { verb, path, source }) => return Err(FileError::Io { verb, path, source }),
+                Err(other) => return Err(TreeError::Store(other).into()),
+            };
+            if signature()? == before {
+                if let Some(key) = key {
+                    self.cache.insert(key, before, digest, moment);
+                }
+                return Ok((digest, before));
+            }
+        }
+        Err(FileError::Unstable(place.to_owned()))
+    }
+
+    /// Looks without reading contents.
+    fn look(&self, path: &NeutralPath) -> Result<Option<Seen>, FileError> {
+        let role = self.role(path);
+        let place = path.to_os_path(&self.root);
+        let found = match fs::symlink_metadata(&place) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(FileError::io("read", &place)(error)),
+            Ok(found) => found,
+        };
+        let found = match (role, found.is_symlink()) {
+            (Role::Output, true) => {
+                let target = fs::read_link(&place).map_err(FileError::io("read", &place))?;
+                return Ok(Some(Seen::Link(target.to_string_lossy().into_owned())));
+            }
+            (Role::Output, false) => found,
+            (Role::Source, is_link) => {
+                if is_link {
+                    match fs::canonicalize(&place) {
+                        Err(error) if is_missing(&error) => return Ok(None),
+                        Err(error) => return Err(FileError::io("read", &place)(error)),
+                        Ok(real) => self.must_be_inside(path, real)?,
+                    }
+                }
+                self.check_folder(path, &place)?;
+                fs::metadata(&place).map_err(FileError::io("read", &place))?
+            }
+        };
+        if found.is_file() {
+            let signature = Signature::of(&found, role);
+            Ok(Some(Seen::File { place, signature }))
+        } else if found.is_dir() {
+            Ok(Some(Seen::Folder(walk::walk(&self.root, path, &|below| self.role(below))?)))
+        } else {
+            Err(FileError::Special(place))
+        }
+    }
+
+    /// The folder that `place` is in may be behind a link, but not one that leads out.
+    fn check_folder(&self, path: &NeutralPath, place: &Path) -> Result<(), FileError> {
+        let Some(folder) = place.parent() else { return Ok(()) };
+        if path.is_root() || self.inside.contains_key(folder) {
+            return Ok(());
+        }
+        let real = fs::canonicalize(folder).map_err(FileError::io("read", folder))?;
+        self.must_be_inside(path, real)?;
+        self.inside.insert(folder.to_owned(), ());
+        Ok(())
+    }
+
+    fn must_be_inside(&self, path: &NeutralPath, real: PathBuf) -> Result<(), FileError> {
+        match real.starts_with(&self.root) {
+            true => Ok(()),
+            false => Err(FileError::Escapes { path: path.clone(), target: real }),
+        }
+    }
+
+    /// A path that exists and is spelled like `path`, for "did you mean".
+    pub(crate) fn nearest(&self, path: &NeutralPath) -> Option<NeutralPath> {
+        nearest::nearest(&self.root, path)
+    }
+}
+
+/// What was seen at a path, but not read.
+enum Seen {
+    File { place: PathBuf, signature: Signature },
+    Link(String),
+    Folder(Vec<(NeutralPath, Walked)>),
+}
+
+impl Seen {
+    fn stamp(&self) -> Stamp {
+        let mut out = Encoder::default();
+        match self {
+            Seen::File { signature, .. } => {
+                out.u8(1);
+                signature.encode(&mut out);
+            }
+            Seen::Link(target) => {
+                out.u8(2);
+                out.text(target);
+            }
+            Seen::Folder(walked) => {
+                out.u8(3);
+                for (path, entry) in walked {
+                    out.text(path.as_str());
+                    entry.encode(&mut out);
+                }
+            }
+        }
+        Stamp(*blake3::hash(&out.finish()).as_bytes())
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests;

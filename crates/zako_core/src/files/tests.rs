@@ -1,0 +1,176 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+
+use super::*;
+
+struct Workspace {
+    dir: tempfile::TempDir,
+    root: Arc<Path>,
+}
+
+fn path(text: &str) -> NeutralPath {
+    NeutralPath::new(text).unwrap()
+}
+
+impl Workspace {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root: PathBuf = dir.path().canonicalize().unwrap().join("ws");
+        fs::create_dir(&root).unwrap();
+        let workspace = Workspace { dir, root: root.into() };
+        for (name, text) in files {
+            workspace.write(name, text);
+        }
+        workspace
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Writes a file that is a minute old.
+    fn write(&self, name: &str, text: &str) {
+        let place = self.place(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, text).unwrap();
+        self.age(name, 60);
+    }
+
+    fn age(&self, name: &str, seconds: u64) {
+        let file = fs::File::options().write(true).open(self.place(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+
+    /// A new build's view. Everything is an output in it, so that ctime, which can't be set back, does not count.
+    fn files(&self) -> Files {
+        let outputs = HashSet::from([NeutralPath::root()]);
+        Files::open(self.root.clone(), &self.place(".zako/state"), DigestFunction::Blake3, outputs)
+    }
+
+    fn sources(&self) -> Files {
+        Files::open(self.root.clone(), &self.place(".zako/state"), DigestFunction::Blake3, HashSet::new())
+    }
+}
+
+fn file(text: &str) -> ArtifactValue {
+    ArtifactValue::File { digest: DigestFunction::Blake3.hash(text.as_bytes()), executable: false }
+}
+
+fn value(files: &Files, name: &str) -> Option<ArtifactValue> {
+    files.value(&path(name)).unwrap().map(|found| found.value)
+}
+
+#[test]
+fn values_follow_content_and_executable_bit() {
+    let workspace = Workspace::new(&[("a/x.c", "one")]);
+    assert_eq!(value(&workspace.sources(), "a/x.c"), Some(file("one")));
+    assert_eq!(value(&workspace.sources(), "a/none.c"), None);
+    assert_eq!(value(&workspace.sources(), "a/x.c/below"), None);
+    workspace.write("a/x.c", "two");
+    assert_eq!(value(&workspace.sources(), "a/x.c"), Some(file("two")));
+    fs::set_permissions(workspace.place("a/x.c"), fs::Permissions::from_mode(0o755)).unwrap();
+    let executable = ArtifactValue::File { digest: DigestFunction::Blake3.hash(b"two"), executable: true };
+    assert_eq!(value(&workspace.sources(), "a/x.c"), Some(executable));
+}
+
+#[test]
+fn settled_files_are_not_read_again() {
+    let workspace = Workspace::new(&[("x", "one")]);
+    let files = workspace.files();
+    assert_eq!(value(&files, "x"), Some(file("one")));
+    files.save().unwrap();
+    // What is remembered is told by its being wrong: same size, same time, same inode, other content.
+    let modified = fs::metadata(workspace.place("x")).unwrap().modified().unwrap();
+    fs::write(workspace.place("x"), "two").unwrap();
+    fs::File::options().write(true).open(workspace.place("x")).unwrap().set_modified(modified).unwrap();
+    assert_eq!(value(&workspace.files(), "x"), Some(file("one")));
+    assert_eq!(value(&workspace.sources(), "x"), Some(file("two")), "a source's ctime tells");
+}
+
+#[test]
+fn racily_clean_files_are_read_again() {
+    let workspace = Workspace::new(&[]);
+    fs::write(workspace.place("x"), "one").unwrap();
+    let ahead = SystemTime::now() + Duration::from_secs(60);
+    let set = || fs::File::options().write(true).open(workspace.place("x")).unwrap().set_modified(ahead).unwrap();
+    set();
+    let files = workspace.files();
+    assert_eq!(value(&files, "x"), Some(file("one")));
+    files.save().unwrap();
+    fs::write(workspace.place("x"), "two").unwrap();
+    set();
+    assert_eq!(value(&workspace.files(), "x"), Some(file("two")));
+}
+
+#[test]
+fn a_damaged_state_file_is_started_anew() {
+    let workspace = Workspace::new(&[("x", "one")]);
+    let files = workspace.files();
+    value(&files, "x");
+    files.save().unwrap();
+    let state = workspace.place(".zako/state/files");
+    let whole = fs::read(&state).unwrap();
+    fs::write(&state, &whole[..whole.len() / 2]).unwrap();
+    let files = workspace.files();
+    assert_eq!(value(&files, "x"), Some(file("one")));
+    files.save().unwrap();
+    assert_eq!(fs::read(&state).unwrap(), whole);
+}
+
+#[test]
+fn folders_are_trees_as_the_store_makes_them() {
+    let workspace = Workspace::new(&[("d/b/x", "1"), ("d/a", "2"), ("d/b-c", "3")]);
+    fs::create_dir(workspace.place("d/empty")).unwrap();
+    symlink("a", workspace.place("d/link")).unwrap();
+    symlink("nowhere", workspace.place("d/dangling")).unwrap();
+    let store = zako_cas::Store::open(zako_cas::StoreOptions::new(workspace.dir.path().join("store"))).unwrap();
+    let tree = store.put_directory(&workspace.place("d")).unwrap();
+    assert_eq!(value(&workspace.sources(), "d"), Some(ArtifactValue::Directory { tree }));
+    let files = workspace.sources();
+    let before = files.value(&path("d")).unwrap().unwrap();
+    assert_eq!(files.stamp(&path("d")).unwrap(), Some(before.stamp));
+    workspace.write("d/b/new", "");
+    assert_ne!(files.stamp(&path("d")).unwrap(), Some(before.stamp));
+}
+
+#[test]
+fn links_stay_inside() {
+    let workspace = Workspace::new(&[("real/x", "1")]);
+    let outside = workspace.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("y"), "2").unwrap();
+    symlink("real/x", workspace.place("link")).unwrap();
+    symlink("real", workspace.place("folder")).unwrap();
+    symlink(outside.join("y"), workspace.place("out")).unwrap();
+    symlink(&outside, workspace.place("out-folder")).unwrap();
+    symlink("../../outside/y", workspace.place("real/out")).unwrap();
+    let files = workspace.sources();
+    assert_eq!(value(&files, "link"), Some(file("1")));
+    assert_eq!(value(&files, "folder/x"), Some(file("1")));
+    for escaping in ["out", "out-folder", "out-folder/y", "real"] {
+        let error = files.value(&path(escaping)).unwrap_err();
+        assert!(matches!(error, FileError::Escapes { .. }), "{escaping}: {error}");
+    }
+}
+
+#[test]
+fn one_build_sees_one_content_until_told() {
+    let workspace = Workspace::new(&[("x", "one")]);
+    let files = workspace.sources();
+    let first = files.value(&path("x")).unwrap().unwrap();
+    workspace.write("x", "two!");
+    assert_eq!(value(&files, "x"), Some(file("one")));
+    assert_ne!(files.stamp(&path("x")).unwrap(), Some(first.stamp));
+    files.forget(&path("x"));
+    assert_eq!(value(&files, "x"), Some(file("two!")));
+}
+
+#[test]
+fn the_nearest_name_is_found_at_every_level() {
+    let workspace = Workspace::new(&[("source/main.c", ""), ("source/other.c", "")]);
+    let files = workspace.sources();
+    assert_eq!(files.nearest(&path("sourec/mian.c")), Some(path("source/main.c")));
+    assert_eq!(files.nearest(&path("source/zebra.txt")), None);
+}

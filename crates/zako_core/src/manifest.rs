@@ -1,0 +1,195 @@
+//! `zako.toml`: what a workspace says of itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostic, Location};
+
+/// The manifest's file name; the folder that has it is the workspace's root.
+pub(crate) const MANIFEST: &str = "zako.toml";
+
+/// Folders that are never searched for packages or globbed, besides those of `ignore`.
+pub(crate) const ALWAYS_IGNORED: [&str; 4] = [".git", ".zako", "zako-out", "node_modules"];
+
+/// This zako's version.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A checked manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// The workspace's name.
+    pub(crate) name: Option<String>,
+    /// Globs, relative to the root, of folders to leave alone.
+    pub(crate) ignore: Vec<String>,
+    /// Options for scripts.
+    pub(crate) config: BTreeMap<String, String>,
+    /// Named resources, and how many there are of each.
+    pub(crate) resources: BTreeMap<String, u32>,
+}
+
+impl Manifest {
+    /// Reads the manifest of the workspace at `root`.
+    pub(crate) fn read(root: &Path) -> Result<Manifest, Diagnostic> {
+        let path = root.join(MANIFEST);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Diagnostic::environment(format!("{} cannot be read: {e}", path.display())))?;
+        Manifest::parse(&text)
+    }
+
+    /// Checks the manifest's text.
+    pub(crate) fn parse(text: &str) -> Result<Manifest, Diagnostic> {
+        let source = Source(text.into());
+        let table = DeTable::parse(text).map_err(|e| {
+            let span = e.span().unwrap_or(0..0);
+            source.error(span, e.message().to_owned())
+        })?;
+        let mut manifest = Manifest::default();
+        let mut version = None;
+        for (key, value) in table.get_ref() {
+            let span = value.span();
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("zako", DeValue::String(oldest)) => version = Some((oldest.to_string(), span)),
+                ("name", DeValue::String(name)) => manifest.name = Some(name.to_string()),
+                ("ignore", DeValue::Array(items)) => {
+                    for item in items.iter() {
+                        let DeValue::String(glob) = item.get_ref() else {
+                            return Err(source.error(item.span(), "ignore takes a list of strings"));
+                        };
+                        globset::Glob::new(glob)
+                            .map_err(|e| source.error(item.span(), format!("this is not a pattern: {}", e.kind())))?;
+                        manifest.ignore.push(glob.to_string());
+                    }
+                }
+                ("config", DeValue::Table(options)) => {
+                    for (name, value) in options {
+                        let text = match value.get_ref() {
+                            DeValue::String(text) => text.to_string(),
+                            DeValue::Boolean(flag) => flag.to_string(),
+                            DeValue::Integer(number) => number.to_string(),
+                            _ => return Err(source.error(value.span(), "an option is a string, a whole number or a boolean")),
+                        };
+                        manifest.config.insert(name.get_ref().to_string(), text);
+                    }
+                }
+                ("resources", DeValue::Table(resources)) => {
+                    for (name, value) in resources {
+                        let count = match value.get_ref() {
+                            DeValue::Integer(number) => number.to_string().parse::<u32>().ok(),
+                            _ => None,
+                        };
+                        let Some(count) = count else {
+                            return Err(source.error(value.span(), "a resource's number is a whole number from 0"));
+                        };
+                        manifest.resources.insert(name.get_ref().to_string(), count);
+                    }
+                }
+                (known, _) if KEYS.iter().any(|(key, _)| *key == known) => {
+                    let wanted = KEYS.iter().find(|(key, _)| *key == known).map_or("", |(_, wanted)| wanted);
+                    return Err(source.error(span, format!("{known} takes {wanted}")));
+                }
+                (unknown, _) => {
+                    let names = KEYS.iter().map(|(key, _)| *key);
+                    let help = match nearest(unknown, names.clone()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("the keys are {}", names.collect::<Vec<_>>().join(", ")),
+                    };
+                    let error = source.error(key.span(), format!("there is no key `{unknown}` in zako.toml"));
+                    return Err(error.with_help(help));
+                }
+            }
+        }
+        match version {
+            None => Err(source
+                .error(0..0, "zako.toml must say the oldest zako that it accepts")
+                .with_help(format!("add the line: zako = \"{}\"", short_version()))),
+            Some((oldest, span)) => match parts(&oldest) {
+                None => Err(source.error(span, format!("\"{oldest}\" is not a version")).with_help("write it as \"0.1\"")),
+                Some(oldest_parts) if Some(&oldest_parts) > parts(VERSION).as_ref() => Err(source
+                    .error(span, format!("this workspace needs zako {oldest} or newer; this is zako {VERSION}"))
+                    .with_help("install a newer zako")),
+                Some(_) => Ok(manifest),
+            },
+        }
+    }
+}
+
+/// The keys, and what each takes.
+const KEYS: [(&str, &str); 5] = [
+    ("zako", "a version, as \"0.1\""),
+    ("name", "a string"),
+    ("ignore", "a list of patterns"),
+    ("config", "a table of options"),
+    ("resources", "a table of numbers"),
+];
+
+/// The version without its patch level, as manifests write it.
+pub(crate) fn short_version() -> String {
+    VERSION.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
+}
+
+fn parts(version: &str) -> Option<Vec<u32>> {
+    let mut parts: Vec<u32> = version.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    if parts.len() > 3 {
+        return None;
+    }
+    parts.resize(3, 0);
+    Some(parts)
+}
+
+/// The most similar of `names`, if one is similar enough to have been meant.
+pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= known.chars().count().max(name.chars().count()) / 3 + 1)
+        .min()
+        .map(|(_, known)| known)
+}
+
+struct Source(Arc<str>);
+
+impl Source {
+    fn error(&self, span: std::ops::Range<usize>, message: impl Into<String>) -> Diagnostic {
+        let place = zako_script::error::place_of(MANIFEST, &self.0, span.start, span.end);
+        Diagnostic::user(message).at(Location::new(&place, Some(self.0.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Manifest;
+
+    #[test]
+    fn a_whole_manifest_is_read() {
+        let manifest = Manifest::parse(
+            "zako = \"0.1\"\nname = \"x\"\nignore = [\"third_party/**\"]\n[config]\ncc = \"clang\"\nlto = true\nn = 3\n[resources]\ngpu = 1\n",
+        )
+        .expect("it is valid");
+        assert_eq!(manifest.name.as_deref(), Some("x"));
+        assert_eq!(manifest.config.get("lto").map(String::as_str), Some("true"));
+        assert_eq!(manifest.config.get("n").map(String::as_str), Some("3"));
+        assert_eq!(manifest.resources.get("gpu"), Some(&1));
+    }
+
+    #[test]
+    fn faults_have_places_and_help() {
+        for (text, message, place, help) in [
+            ("zako = \"0.1\"\nignroe = []\n", "no key `ignroe`", "zako.toml:2:1", Some("did you mean `ignore`?")),
+            ("zako = \"9.0\"\n", "needs zako 9.0", "zako.toml:1:8", Some("install a newer zako")),
+            ("zako = \"new\"\n", "not a version", "zako.toml:1:8", Some("write it as \"0.1\"")),
+            ("name = \"x\"\n", "oldest zako", "zako.toml:1:1", Some("add the line: zako = \"0.1\"")),
+            ("zako = \"0.1\"\nignore = 3\n", "ignore takes a list of patterns", "zako.toml:2:10", None),
+            ("zako = \"0.1\"\n[resources]\ngpu = -1\n", "whole number from 0", "zako.toml:3:7", None),
+            ("zako = \n", "", "zako.toml:1:8", None),
+        ] {
+            let error = Manifest::parse(text).expect_err("it is invalid");
+            assert!(error.message.contains(message), "{error}");
+            assert_eq!(error.location.as_ref().expect("a place").to_string(), place, "{text}");
+            if help.is_some() {
+                assert_eq!(error.help.as_deref(), help);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Targets: what a package declared, named; what their rules make of them; the actions that follow.
+
+mod analysis;
+mod lower;
+mod naming;
+mod quantity;
+mod task;
+
+use std::fmt;
+
+use zako_script::{Place, TargetRef, Value};
+
+use crate::label::Label;
+
+pub(crate) use analysis::{Analysis, analyze, script_modules};
+pub(crate) use lower::Lowered;
+pub(crate) use naming::{Naming, name_targets};
+pub(crate) use task::TaskAttrs;
+
+/// A rule's identity: the module that exports it, and the export's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RuleId {
+    pub(crate) module: String,
+    pub(crate) export: String,
+}
+
+impl RuleId {
+    /// Whether it is `task`, which has no rule in a script.
+    pub(crate) fn is_task(&self) -> bool {
+        self.module == "zako:build" && self.export == "task"
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.module, self.export)
+    }
+}
+
+/// A target: named, with the targets in its attributes by label.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) label: Label,
+    pub(crate) rule: RuleId,
+    /// The attributes, an object.
+    pub(crate) attrs: Value,
+    pub(crate) place: Option<Place>,
+    /// Names of its named outputs.
+    pub(crate) outputs: Vec<String>,
+    /// Words to select it by.
+    pub(crate) tags: Vec<String>,
+}
+
+impl Target {
+    /// Whether patterns leave it out.
+    pub(crate) fn is_manual(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "manual")
+    }
+
+    /// Labels of the targets in its attributes, in their order, each once.
+    pub(crate) fn dependencies(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        collect(&self.attrs, &mut found);
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|label| seen.insert(*label));
+        found
+    }
+}
+
+fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    let reference = match value {
+        Value::Target(handle) => Some(&handle.target),
+        Value::Artifact(zako_script::ArtifactRef::Output { target, .. }) => Some(target),
+        _ => None,
+    };
+    if let Some(TargetRef::Label(label)) = reference
+        && !label.is_empty()
+    {
+        found.push(label);
+    }
+    match value {
+        Value::Array(items) | Value::Joined(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,192 @@
+//! Gives targets their names: those under which a package exports them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use zako_path::NeutralPath;
+use zako_script::{ArtifactRef, Place, TargetRef, Value};
+
+use super::Target;
+use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::evaluate::TargetDeclaration;
+use crate::label::Label;
+
+/// A package's targets, named.
+pub(crate) struct Naming {
+    /// The exports, with every target by its label.
+    pub(crate) exports: Vec<(String, Value)>,
+    /// The targets, by name.
+    pub(crate) targets: BTreeMap<String, Arc<Target>>,
+    /// Exported names that stand for targets of other packages.
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// Targets that nothing can reach.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+struct Namer<'a> {
+    package: &'a NeutralPath,
+    declarations: &'a [TargetDeclaration],
+    sources: &'a BTreeMap<String, Arc<str>>,
+    names: HashMap<u32, String>,
+    aliases: BTreeMap<String, String>,
+}
+
+/// Names the targets that `declarations` declared by the `exports` that hold them; one that is used by another target
+/// but not exported is named from its user and the attribute's path.
+pub(crate) fn name_targets(
+    package: &NeutralPath,
+    exports: Vec<(String, Value)>,
+    declarations: Vec<TargetDeclaration>,
+    sources: &BTreeMap<String, Arc<str>>,
+) -> Result<Naming, Arc<Vec<Diagnostic>>> {
+    let mut namer = Namer {
+        package,
+        declarations: &declarations,
+        sources,
+        names: HashMap::new(),
+        aliases: BTreeMap::new(),
+    };
+    let fault = |diagnostic| Arc::new(vec![diagnostic]);
+    for (name, value) in &exports {
+        let name = if name == "default" { "" } else { name };
+        namer.export(name, value, true).map_err(fault)?;
+    }
+    // Users come after what they use, so going backwards names a user before its unexported parts.
+    for index in (0..declarations.len()).rev() {
+        let Some(name) = u32::try_from(index).ok().and_then(|local| namer.names.get(&local)).cloned() else { continue };
+        if let Value::Object(attrs) = &declarations[index].attrs {
+            for (attr, value) in attrs {
+                namer.used(&format!("{name}/{attr}"), value);
+            }
+        }
+    }
+
+    let Namer { names, aliases, .. } = namer;
+    let label = |local: u32| names.get(&local).map(|name| Label::new(package.clone(), name.clone()).to_string());
+    let mut warnings = Vec::new();
+    let mut targets = BTreeMap::new();
+    for (index, declaration) in declarations.iter().enumerate() {
+        let local = u32::try_from(index).unwrap_or(u32::MAX);
+        let Some(name) = names.get(&local) else {
+            let mut warning = Diagnostic::user("this target is neither exported nor used, so it is never built")
+                .with_help("export it: export const name = …");
+            warning.severity = Severity::Warning;
+            warning.location = declaration.place.as_ref().map(|place| locate(place, sources));
+            warnings.push(warning);
+            continue;
+        };
+        let tags = match declaration.attrs.as_object().and_then(|attrs| attrs.get("tags")) {
+            Some(Value::Array(tags)) => tags.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        targets.insert(
+            name.clone(),
+            Arc::new(Target {
+                label: Label::new(package.clone(), name.clone()),
+                rule: declaration.rule.clone(),
+                attrs: relabel(&declaration.attrs, &label),
+                place: declaration.place.clone(),
+                outputs: declaration.outputs.clone(),
+                tags,
+            }),
+        );
+    }
+    let exports = exports.iter().map(|(name, value)| (name.clone(), relabel(value, &label))).collect();
+    Ok(Naming { exports, targets, aliases, warnings })
+}
+
+fn locate(place: &Place, sources: &BTreeMap<String, Arc<str>>) -> Location {
+    Location::new(place, sources.get(&place.file).cloned())
+}
+
+impl Namer<'_> {
+    fn export(&mut self, name: &str, value: &Value, top: bool) -> Result<(), Diagnostic> {
+        match value {
+            Value::Target(handle) => match &handle.target {
+                TargetRef::Local(local) => {
+                    if let Some(other) = self.names.insert(*local, name.to_owned())
+                        && other != name
+                    {
+                        let declaration = &self.declarations[*local as usize];
+                        let mut error = Diagnostic::user(format!(
+                            "one target is exported under two names, {} and {}",
+                            self.shown(&other),
+                            self.shown(name)
+                        ))
+                        .with_help("export it once; other packages can re-export it under a name of their own");
+                        error.location = declaration.place.as_ref().map(|place| locate(place, self.sources));
+                        return Err(error);
+                    }
+                }
+                TargetRef::Label(label) => {
+                    self.aliases.insert(name.to_owned(), label.clone());
+                }
+            },
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.export(&format!("{name}[{index}]"), item, false)?;
+                }
+            }
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    let name = if top && name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                    self.export(&name, field, false)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn used(&mut self, name: &str, value: &Value) {
+        let reference = match value {
+            Value::Target(handle) => Some(&handle.target),
+            Value::Artifact(ArtifactRef::Output { target, .. }) => Some(target),
+            _ => None,
+        };
+        if let Some(TargetRef::Local(local)) = reference {
+            self.names.entry(*local).or_insert_with(|| name.to_owned());
+        }
+        match value {
+            Value::Array(items) | Value::Joined(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.used(&format!("{name}[{index}]"), item);
+                }
+            }
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    self.used(&format!("{name}.{key}"), field);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn shown(&self, name: &str) -> String {
+        Label::new(self.package.clone(), name).to_string()
+    }
+}
+
+/// The value with this package's targets by their labels.
+fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
+    let reference = |target: &TargetRef| match target {
+        TargetRef::Local(local) => label(*local).map_or_else(|| target.clone(), TargetRef::Label),
+        TargetRef::Label(_) => target.clone(),
+    };
+    match value {
+        Value::Target(handle) => {
+            let mut handle = handle.clone();
+            handle.target = reference(&handle.target);
+            Value::Target(handle)
+        }
+        Value::Artifact(ArtifactRef::Output { target, name }) => {
+            Value::Artifact(ArtifactRef::Output { target: reference(target), name: name.clone() })
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| relabel(item, label)).collect()),
+        Value::Joined(items) => Value::Joined(items.iter().map(|item| relabel(item, label)).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(key, field)| (key.clone(), relabel(field, label))).collect())
+        }
+        other => other.clone(),
+    }
+}

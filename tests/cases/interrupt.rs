@@ -1,0 +1,47 @@
+//! Ctrl-C in the middle of a build.
+
+use nix::sys::signal::Signal;
+use zako_tests::{Workspace, is_gone};
+
+fn interrupted_by(signal: Signal) {
+    let workspace = Workspace::empty();
+    let started = workspace.fifo("started");
+    workspace.write(
+        "BUILD.ts",
+        &format!(
+            "import {{ task }} from \"zako:build\";\n\
+             export const before = task({{ outputs: [\"before.txt\"], shell: 'echo done > \"$out\"' }});\n\
+             export const during = task({{\n  inputs: [before],\n  outputs: [\"during.txt\"],\n  \
+             shell: `sleep 600 & echo $$ $! > {}; wait`,\n}});\n\
+             export const after = task({{ inputs: [during], outputs: [\"after.txt\"], shell: 'cp \"$in\" \"$out\"' }});\n",
+            started.path().display(),
+        ),
+    );
+    let build = workspace.start(&["build"]);
+    let children: Vec<i32> = started
+        .receive()
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert_eq!(children.len(), 2);
+    build.0.signal(signal);
+    let outcome = workspace.finish(build).exits(130);
+    assert_eq!(outcome.actions("ran").len(), 1, "{outcome}");
+    assert_eq!(outcome.actions("cancelled").len(), 2, "{outcome}");
+    for child in children {
+        assert!(is_gone(child), "{child} still runs\n{outcome}");
+    }
+    workspace.zako("build //:before").exits(0).ran_nothing();
+    assert_eq!(workspace.read("zako-out/before.txt"), "done\n");
+    assert!(!workspace.has("zako-out/during.txt"));
+}
+
+#[test]
+fn an_interrupt_ends_the_children_and_keeps_what_is_done() {
+    interrupted_by(Signal::SIGINT);
+}
+
+#[test]
+fn so_does_a_request_to_terminate() {
+    interrupted_by(Signal::SIGTERM);
+}

@@ -1,0 +1,15 @@
+//! End-to-end cases: the real `zako` in workspaces of its own, from the command line to what is on the disk.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod actions;
+mod changes;
+mod command_line;
+mod embed;
+mod examples;
+mod imports;
+mod interrupt;
+mod limits;
+mod scripts;
+mod targets;
+mod types;
+mod zstd;
