@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 
 pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: &Terminal) -> Done {
     let runtime = runtime()?;
-    let opened = Opened::of(options, &runtime)?;
+    let opened = Opened::of(options)?;
     let how = BuildOptions {
         tests: kind == Kind::Test,
         ..opened.build_options(options)
