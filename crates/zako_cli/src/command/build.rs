@@ -78,9 +78,15 @@ pub(crate) async fn watched(
     };
     let build = opened.session.build(patterns, how);
     let report = watcher.watch(build, interrupts).await;
-    if let Some(report) = &report {
-        watcher.progress.finish(report);
-        terminal.say(&summary(report, verb, terminal.palette()));
+    match &report {
+        Some(report) => {
+            watcher.progress.finish(report);
+            terminal.say(&summary(report, verb, terminal.palette()));
+        }
+        None => {
+            watcher.progress.abandon();
+            terminal.say("interrupted twice: left without waiting for what still stops");
+        }
     }
     if let Some(warning) = watcher.log.and_then(EventLog::finish) {
         terminal.show(&warning);
