@@ -79,8 +79,7 @@ impl Opened {
     pub(crate) fn of(options: &Options, runtime: &Runtime) -> Result<Opened, Diagnostic> {
         let isolation = options.isolation.map(isolation_of).transpose()?;
         let start = start_of(options)?;
-        let global: Arc<GlobalState> =
-            runtime.block_on(GlobalState::new(state_options_of(options, &start)?))?;
+        let global: Arc<GlobalState> = GlobalState::new(state_options_of(options, &start)?)?;
         let session = Session::open(global, &start)?;
         let package = package_of(session.root(), &start)?;
         Ok(Opened {

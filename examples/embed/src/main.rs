@@ -55,7 +55,7 @@ async fn run() -> Result<(), Diagnostic> {
     options
         .builtins
         .push(BuiltinModule::new("acme:env", ACME_ENV).function("setting", setting));
-    let global = GlobalState::new(options).await?;
+    let global = GlobalState::new(options)?;
 
     // 2. A workspace, and a build of all that it has.
     let session = Session::open(global, &workspace)?;

@@ -32,7 +32,7 @@ pub(super) fn all(options: GlobalStateOptions, start: &Path) -> Vec<Check> {
         Ok(runtime) => runtime,
         Err(error) => return vec![broken("threads", error)],
     };
-    match runtime.block_on(GlobalState::new(options)) {
+    match GlobalState::new(options) {
         Ok(global) => vec![engine(&global, &runtime), workspace(global, start)],
         Err(error) => vec![broken("state", error)],
     }
