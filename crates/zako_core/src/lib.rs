@@ -8,7 +8,6 @@ mod diagnostic;
 mod event;
 #[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
 mod execute;
-#[cfg_attr(not(test), expect(dead_code, reason = "the session calls it"))]
 mod files;
 mod global;
 mod options;

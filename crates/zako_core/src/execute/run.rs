@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionResult, Executed, Executor, Exit, Job};
+use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job};
 use zako_exec::{LocalExecutor, Priority, Request};
 use zako_path::NeutralPath;
 
@@ -208,6 +208,12 @@ fn finish(
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let finished = conclude(shop, at, &ready, job, executed, began, output);
+    if !matches!(finished, Ok(Finished::Ended(_))) && ready.action.isolation == Isolation::None {
+        // It wrote in the workspace itself.
+        for output in &shop.actions[at].spec.outputs {
+            let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
+        }
+    }
     if let Err(error) = super::place::remove_all(&job.scratch) {
         tracing::warn!(path = %job.scratch.display(), %error, "cannot remove a scratch folder");
     }

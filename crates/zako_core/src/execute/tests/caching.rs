@@ -80,7 +80,7 @@ async fn directories_are_outputs_and_inputs() {
     let actions = [
         sh("cp -R tree/. zako-out/d; ln -s x zako-out/d/link; mkdir -p zako-out/d/empty", &["tree"], &["zako-out/d/"]),
         sh("cat zako-out/d/sub/y > $out", &["zako-out/d/sub/y"], &["zako-out/y"]),
-        sh("ls zako-out > $out", &["zako-out/d"], &["zako-out/list"]),
+        sh("ls zako-out/d > $out", &["zako-out/d"], &["zako-out/list"]),
     ];
     world.check(&actions, &[Ran, Ran, Ran]).await;
     assert_eq!((world.read("zako-out/d/link"), world.read("zako-out/y")), ("1".into(), "2".into()));
