@@ -17,7 +17,10 @@ use zako_path::NeutralPath;
 
 use crate::files::{Decoder, Encoder, Format};
 
-const FORMAT: Format = Format { kind: "outputs", version: 1 };
+const FORMAT: Format = Format {
+    kind: "outputs",
+    version: 1,
+};
 
 pub(super) struct Manifest {
     path: PathBuf,
@@ -29,8 +32,16 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn load(path: PathBuf, function: DigestFunction) -> Self {
-        let written = FORMAT.read(&path).and_then(|body| decode(&body, function)).unwrap_or_default();
-        Manifest { path, function, written, is_new: false }
+        let written = FORMAT
+            .read(&path)
+            .and_then(|body| decode(&body, function))
+            .unwrap_or_default();
+        Manifest {
+            path,
+            function,
+            written,
+            is_new: false,
+        }
     }
 
     /// Whether zako wrote this path, or was about to.
@@ -65,8 +76,14 @@ impl Manifest {
         for (path, value) in &self.written {
             let (kind, digest) = match value {
                 None => (0, None),
-                Some(ArtifactValue::File { digest, executable: false }) => (1, Some(digest)),
-                Some(ArtifactValue::File { digest, executable: true }) => (2, Some(digest)),
+                Some(ArtifactValue::File {
+                    digest,
+                    executable: false,
+                }) => (1, Some(digest)),
+                Some(ArtifactValue::File {
+                    digest,
+                    executable: true,
+                }) => (2, Some(digest)),
                 Some(ArtifactValue::Directory { tree }) => (3, Some(tree)),
                 Some(ArtifactValue::Symlink { .. }) => (0, None),
             };
@@ -81,7 +98,10 @@ impl Manifest {
     }
 }
 
-fn decode(body: &[u8], function: DigestFunction) -> Option<BTreeMap<NeutralPath, Option<ArtifactValue>>> {
+fn decode(
+    body: &[u8],
+    function: DigestFunction,
+) -> Option<BTreeMap<NeutralPath, Option<ArtifactValue>>> {
     let mut body = Decoder::new(body);
     if body.text()? != function.name() {
         return None;
@@ -91,10 +111,17 @@ fn decode(body: &[u8], function: DigestFunction) -> Option<BTreeMap<NeutralPath,
         let path = NeutralPath::new(body.text()?).ok()?;
         let kind = body.u8()?;
         let size = body.u64()?;
-        let digest = Digest { function, hash: body.array()?, size };
+        let digest = Digest {
+            function,
+            hash: body.array()?,
+            size,
+        };
         let value = match kind {
             0 => None,
-            1 | 2 => Some(ArtifactValue::File { digest, executable: kind == 2 }),
+            1 | 2 => Some(ArtifactValue::File {
+                digest,
+                executable: kind == 2,
+            }),
             3 => Some(ArtifactValue::Directory { tree: digest }),
             _ => return None,
         };
