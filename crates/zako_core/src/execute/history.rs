@@ -204,4 +204,25 @@ mod tests {
         assert_eq!(again.name(0), history.name(0));
         assert_eq!((again.duration(0), again.memory(0)), (Some(usage.wall), 7));
     }
+
+    #[test]
+    fn the_format_is_a_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history");
+        let history = History::load(path.clone(), &[action(Some("zako-out/a"))]);
+        let usage = Usage {
+            wall: Duration::from_micros(258),
+            max_rss_bytes: 7,
+            ..Usage::default()
+        };
+        history.record(0, &usage);
+        history.save().unwrap();
+        let body = hex::encode(FORMAT.read(&path).unwrap());
+        assert_eq!(body[..32], history.name(0).hex());
+        assert_eq!(
+            body[32..],
+            *"02010000000000000700000000000000",
+            "raise the format's version with any change"
+        );
+    }
 }

@@ -129,3 +129,87 @@ fn decode(
     }
     Some(written)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_known_next_time_and_claims_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("outputs");
+        let load = || Manifest::load(path.clone(), DigestFunction::Blake3);
+        let name = |text: &str| NeutralPath::new(text).unwrap();
+        let mut manifest = load();
+        manifest.claim(&name("dist/a")).unwrap();
+        assert!(
+            load().is_ours(&name("dist/a")),
+            "before anything is written there"
+        );
+        let digest = DigestFunction::Blake3.hash(b"x");
+        let values = [
+            (
+                "a",
+                ArtifactValue::File {
+                    digest,
+                    executable: false,
+                },
+            ),
+            (
+                "b",
+                ArtifactValue::File {
+                    digest,
+                    executable: true,
+                },
+            ),
+            ("c", ArtifactValue::Directory { tree: digest }),
+        ];
+        for (text, value) in &values {
+            manifest.record(&name(text), value);
+        }
+        assert!(!load().is_ours(&name("a")));
+        manifest.save().unwrap();
+        assert_eq!(load().written, manifest.written);
+        let other = Manifest::load(path, DigestFunction::Sha256);
+        assert!(
+            !other.is_ours(&name("a")),
+            "another function's digests mean nothing"
+        );
+    }
+
+    #[test]
+    fn the_format_is_a_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::load(dir.path().join("outputs"), DigestFunction::Blake3);
+        let digest = Digest {
+            function: DigestFunction::Blake3,
+            hash: [0xab; 32],
+            size: 258,
+        };
+        let path = NeutralPath::new("o/x").unwrap();
+        manifest.record(
+            &path,
+            &ArtifactValue::File {
+                digest,
+                executable: true,
+            },
+        );
+        manifest.save().unwrap();
+        let body = FORMAT.read(&dir.path().join("outputs")).unwrap();
+        let golden = [
+            "06000000",
+            "626c616b6533",
+            "03000000",
+            "6f2f78",
+            "02",
+            "0201000000000000",
+        ]
+        .concat();
+        assert_eq!(
+            hex::encode(body),
+            golden + &"ab".repeat(32),
+            "raise the format's version with any change"
+        );
+    }
+}

@@ -176,6 +176,20 @@ mod tests {
         let mut out = Encoder::default();
         at(7).encode(&mut out);
         let body = out.finish();
+        let time = "e80300000000000007000000";
+        let golden = [
+            "a4810000",
+            "0100000000000000",
+            time,
+            time,
+            "0100000000000000",
+            "0100000000000000",
+        ];
+        assert_eq!(
+            hex::encode(&body),
+            golden.concat(),
+            "raise the format's version with any change"
+        );
         assert_eq!(Signature::decode(&mut Decoder::new(&body)).unwrap(), at(7));
     }
 
