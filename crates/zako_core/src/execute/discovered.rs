@@ -12,8 +12,8 @@ use zako_action::depfile::{classify, parse};
 use zako_action::{ArtifactValue, Discovered, DiscoveredPath, Executed, Isolation, Job};
 use zako_path::NeutralPath;
 
-use super::prepare::Ready;
 use super::PlannedAction;
+use super::prepare::Ready;
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::files::{FileError, Files};
 
@@ -39,7 +39,10 @@ pub(super) fn discover(
         return Ok(None);
     };
     let malformed = |reason: &dyn std::fmt::Display| {
-        let message = format!("the depfile `{path}` that {} wrote cannot be used: {reason}", planned.spec.owner);
+        let message = format!(
+            "the depfile `{path}` that {} wrote cannot be used: {reason}",
+            planned.spec.owner
+        );
         Diagnostic::error(Fault::Build, message)
     };
     let root = match ready.action.isolation {
@@ -52,15 +55,29 @@ pub(super) fn discover(
         let file = Path::new(file);
         !file.starts_with(&job.scratch) || file.starts_with(&root)
     });
-    let mut found = classify(&listed, &ready.action, &job.workspace, &root, &ready.toolchains).map_err(|e| malformed(&e))?;
-    found.undeclared.retain(|path| !is_own(planned, ready, &root, path));
+    let mut found = classify(
+        &listed,
+        &ready.action,
+        &job.workspace,
+        &root,
+        &ready.toolchains,
+    )
+    .map_err(|e| malformed(&e))?;
+    found
+        .undeclared
+        .retain(|path| !is_own(planned, ready, &root, path));
     if !found.undeclared.is_empty() {
         return Err(undeclared(planned, &found.undeclared));
     }
     let mut list = Some(Vec::new());
     for path in &found.workspace {
-        if let (Some(ArtifactValue::File { digest, .. }), Some(list)) = (ready.action.staged.get(path), &mut list) {
-            list.push(Discovered { path: DiscoveredPath::Workspace(path.clone()), digest: *digest });
+        if let (Some(ArtifactValue::File { digest, .. }), Some(list)) =
+            (ready.action.staged.get(path), &mut list)
+        {
+            list.push(Discovered {
+                path: DiscoveredPath::Workspace(path.clone()),
+                digest: *digest,
+            });
         }
     }
     for place in found.external {
@@ -69,23 +86,41 @@ pub(super) fn discover(
             None => list = None,
         }
     }
-    Ok(Some(Reading { staged: found.workspace, list }))
+    Ok(Some(Reading {
+        staged: found.workspace,
+        list,
+    }))
 }
 
 /// Whether the action made `path` itself.
 fn is_own(planned: &PlannedAction, ready: &Ready, root: &Path, path: &NeutralPath) -> bool {
-    let is_output = planned.spec.outputs.iter().any(|output| path.starts_with(&output.path));
+    let is_output = planned
+        .spec
+        .outputs
+        .iter()
+        .any(|output| path.starts_with(&output.path));
     // In an input root all that was there before is a link.
     let is_written = ready.action.isolation == Isolation::Basic
         && fs::symlink_metadata(path.to_os_path(root)).is_ok_and(|found| found.is_file());
     is_output || is_written
 }
 
-fn external(files: &Files, place: &PathBuf, began: SystemTime) -> Result<Option<Discovered>, FileError> {
-    let is_old = fs::metadata(place).and_then(|found| found.modified()).is_ok_and(|modified| modified < began);
-    let (true, Some(path)) = (is_old, place.to_str()) else { return Ok(None) };
+fn external(
+    files: &Files,
+    place: &PathBuf,
+    began: SystemTime,
+) -> Result<Option<Discovered>, FileError> {
+    let is_old = fs::metadata(place)
+        .and_then(|found| found.modified())
+        .is_ok_and(|modified| modified < began);
+    let (true, Some(path)) = (is_old, place.to_str()) else {
+        return Ok(None);
+    };
     let digest = files.external(place)?;
-    Ok(digest.map(|digest| Discovered { path: DiscoveredPath::External(path.to_owned()), digest }))
+    Ok(digest.map(|digest| Discovered {
+        path: DiscoveredPath::External(path.to_owned()),
+        digest,
+    }))
 }
 
 fn undeclared(planned: &PlannedAction, paths: &[NeutralPath]) -> Diagnostic {
@@ -94,9 +129,14 @@ fn undeclared(planned: &PlannedAction, paths: &[NeutralPath]) -> Diagnostic {
     let list = list.join(", ");
     let message = format!("{} reads {list} without declaring it", planned.subject());
     let is_header = |path: &NeutralPath| {
-        path.extension().is_some_and(|e| ["h", "hh", "hpp", "hxx", "inc", "inl", "ipp", "tpp"].contains(&e))
+        path.extension()
+            .is_some_and(|e| ["h", "hh", "hpp", "hxx", "inc", "inl", "ipp", "tpp"].contains(&e))
     };
-    let attribute = if paths.iter().all(is_header) { "`hdrs` (or the library that has it to `deps`)" } else { "`inputs` or `deps`" };
+    let attribute = if paths.iter().all(is_header) {
+        "`hdrs` (or the library that has it to `deps`)"
+    } else {
+        "`inputs` or `deps`"
+    };
     let help = match &planned.declared_at {
         Some(location) => format!("add {list} to {attribute} of {owner}, at {location}"),
         None => format!("add {list} to {attribute} of {owner}"),

@@ -16,7 +16,10 @@ use crate::diagnostic::Diagnostic;
 
 /// All that an action writes: its outputs and its depfile.
 fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
-    spec.outputs.iter().map(|output| &output.path).chain(&spec.depfile)
+    spec.outputs
+        .iter()
+        .map(|output| &output.path)
+        .chain(&spec.depfile)
 }
 
 /// All of the workspace that an action may read.
@@ -48,12 +51,19 @@ impl Writers {
             }
         }
         for (path, at) in &writers {
-            let outer = path.ancestors().skip(1).find_map(|above| writers.get_key_value(&above));
+            let outer = path
+                .ancestors()
+                .skip(1)
+                .find_map(|above| writers.get_key_value(&above));
             if let Some((above, outer)) = outer {
                 errors.push(duplicate(above, &actions[*outer], path, &actions[*at]));
             }
         }
-        if errors.is_empty() { Ok(Writers(writers)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Writers(writers))
+        } else {
+            Err(errors)
+        }
     }
 
     /// All that is written.
@@ -63,33 +73,53 @@ impl Writers {
 
     /// The actions that write `path`, what it is in, or what is in it.
     fn behind(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<> {
-        let above = path.ancestors().find_map(|above| self.0.get(&above).copied());
+        let above = path
+            .ancestors()
+            .find_map(|above| self.0.get(&above).copied());
         // All that is below `a` lies between `a/` and `a0`, which comes next in byte order.
         let (from, to) = if path.is_root() {
             (Bound::Unbounded, Bound::Unbounded)
         } else {
-            (Bound::Included(format!("{path}/")), Bound::Excluded(format!("{path}0")))
+            (
+                Bound::Included(format!("{path}/")),
+                Bound::Excluded(format!("{path}0")),
+            )
         };
-        let bounds = (from.as_ref().map(String::as_str), to.as_ref().map(String::as_str));
+        let bounds = (
+            from.as_ref().map(String::as_str),
+            to.as_ref().map(String::as_str),
+        );
         let below: Vec<usize> = self.0.range::<str, _>(bounds).map(|(_, at)| *at).collect();
         above.into_iter().chain(below)
     }
 
     /// The plan of `actions`, with the durations that `history` knows.
-    pub(super) fn plan(&self, actions: &[PlannedAction], history: &History) -> Result<Plan, Vec<Diagnostic>> {
+    pub(super) fn plan(
+        &self,
+        actions: &[PlannedAction],
+        history: &History,
+    ) -> Result<Plan, Vec<Diagnostic>> {
         let mut builder = PlanBuilder::new();
         let mut ids: Vec<PlanId> = Vec::with_capacity(actions.len());
         let fail = |error: PlanError| vec![Diagnostic::user(error.to_string())];
         for (at, action) in actions.iter().enumerate() {
-            ids.push(builder.add(name(action), history.duration(at)).map_err(fail)?);
+            ids.push(
+                builder
+                    .add(name(action), history.duration(at))
+                    .map_err(fail)?,
+            );
         }
         for (at, action) in actions.iter().enumerate() {
             for path in reads(&action.spec) {
                 for needed in self.behind(path) {
                     if needed == at {
-                        let message = format!("{} reads `{path}`, which it writes itself", name(action));
-                        let help = format!("remove `{path}` from its inputs, or write another path");
-                        return Err(vec![action.blame(Diagnostic::user(message).with_help(help))]);
+                        let message =
+                            format!("{} reads `{path}`, which it writes itself", name(action));
+                        let help =
+                            format!("remove `{path}` from its inputs, or write another path");
+                        return Err(vec![
+                            action.blame(Diagnostic::user(message).with_help(help)),
+                        ]);
                     }
                     builder.needs(ids[at], ids[needed]);
                 }
@@ -99,7 +129,9 @@ impl Writers {
             PlanError::Cycle { path } => {
                 let diagnostic = Diagnostic::user(error.to_string())
                     .with_help("one of them has to stop using what another one builds");
-                let first = actions.iter().find(|action| path.first().is_some_and(|first| *first == name(action)));
+                let first = actions
+                    .iter()
+                    .find(|action| path.first().is_some_and(|first| *first == name(action)));
                 vec![match first {
                     Some(first) => first.blame(diagnostic),
                     None => diagnostic,
@@ -118,7 +150,12 @@ fn name(action: &PlannedAction) -> String {
     }
 }
 
-fn duplicate(first: &NeutralPath, one: &PlannedAction, second: &NeutralPath, other: &PlannedAction) -> Diagnostic {
+fn duplicate(
+    first: &NeutralPath,
+    one: &PlannedAction,
+    second: &NeutralPath,
+    other: &PlannedAction,
+) -> Diagnostic {
     let (a, b) = (&one.spec.owner, &other.spec.owner);
     let message = if first == second {
         format!("`{first}` is written by two actions, of {a} and of {b}")
@@ -133,6 +170,9 @@ fn duplicate(first: &NeutralPath, one: &PlannedAction, second: &NeutralPath, oth
         .with_help("give one of them another output name")
         .with_trace(place(one))
         .with_trace(place(other));
-    diagnostic.location = other.declared_at.clone().or_else(|| one.declared_at.clone());
+    diagnostic.location = other
+        .declared_at
+        .clone()
+        .or_else(|| one.declared_at.clone());
     diagnostic
 }

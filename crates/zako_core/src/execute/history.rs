@@ -17,7 +17,10 @@ use zako_action::{ActionSpec, Usage};
 use super::PlannedAction;
 use crate::files::{Decoder, Encoder, Format};
 
-const FORMAT: Format = Format { kind: "history", version: 1 };
+const FORMAT: Format = Format {
+    kind: "history",
+    version: 1,
+};
 
 /// How many actions are remembered.
 const MAX_ACTIONS: usize = 1 << 20;
@@ -32,7 +35,11 @@ pub(super) struct StableName([u8; 16]);
 impl StableName {
     fn of(spec: &ActionSpec, number: u32) -> Self {
         let mut hasher = blake3::Hasher::new();
-        let first = spec.outputs.first().map(|output| &output.path).or(spec.depfile.as_ref());
+        let first = spec
+            .outputs
+            .first()
+            .map(|output| &output.path)
+            .or(spec.depfile.as_ref());
         let distinction = first.map_or(spec.mnemonic.as_str(), |path| path.as_str());
         for part in [spec.owner.as_str(), distinction] {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -76,8 +83,16 @@ impl History {
                 StableName::of(&action.spec, *number)
             })
             .collect();
-        let took = FORMAT.read(&path).and_then(|body| decode(&body)).unwrap_or_default();
-        History { path, names, took: Mutex::new(took), is_new: AtomicBool::new(false) }
+        let took = FORMAT
+            .read(&path)
+            .and_then(|body| decode(&body))
+            .unwrap_or_default();
+        History {
+            path,
+            names,
+            took: Mutex::new(took),
+            is_new: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn name(&self, action: usize) -> StableName {
@@ -85,16 +100,25 @@ impl History {
     }
 
     pub(super) fn duration(&self, action: usize) -> Option<Duration> {
-        self.took.lock().get(&self.names[action]).map(|took| took.duration)
+        self.took
+            .lock()
+            .get(&self.names[action])
+            .map(|took| took.duration)
     }
 
     /// Peak memory, in bytes.
     pub(super) fn memory(&self, action: usize) -> u64 {
-        self.took.lock().get(&self.names[action]).map_or(UNKNOWN_MEMORY, |took| took.memory)
+        self.took
+            .lock()
+            .get(&self.names[action])
+            .map_or(UNKNOWN_MEMORY, |took| took.memory)
     }
 
     pub(super) fn record(&self, action: usize, usage: &Usage) {
-        let took = Took { duration: usage.wall, memory: usage.max_rss_bytes };
+        let took = Took {
+            duration: usage.wall,
+            memory: usage.max_rss_bytes,
+        };
         self.took.lock().insert(self.names[action], took);
         self.is_new.store(true, Ordering::Relaxed);
     }
@@ -107,7 +131,8 @@ impl History {
         let took = self.took.lock();
         // This build's actions first, so that they are what is kept.
         let own: HashSet<_> = self.names.iter().collect();
-        let (ours, others): (Vec<_>, Vec<_>) = took.iter().partition(|(name, _)| own.contains(name));
+        let (ours, others): (Vec<_>, Vec<_>) =
+            took.iter().partition(|(name, _)| own.contains(name));
         let mut out = Encoder::default();
         for (name, took) in ours.into_iter().chain(others).take(MAX_ACTIONS) {
             out.raw(&name.0);
@@ -124,7 +149,13 @@ fn decode(body: &[u8]) -> Option<HashMap<StableName, Took>> {
     while !body.is_empty() {
         let name = StableName(body.array()?);
         let duration = Duration::from_micros(body.u64()?);
-        took.insert(name, Took { duration, memory: body.u64()? });
+        took.insert(
+            name,
+            Took {
+                duration,
+                memory: body.u64()?,
+            },
+        );
     }
     Some(took)
 }
@@ -138,8 +169,15 @@ mod tests {
     use super::*;
 
     fn action(output: Option<&str>) -> PlannedAction {
-        let mut spec = ActionSpec::new("//a:t", "test", ActionBody::Shell { script: String::new() });
-        spec.outputs.extend(output.map(|path| OutputSpec::file(NeutralPath::new(path).unwrap())));
+        let mut spec = ActionSpec::new(
+            "//a:t",
+            "test",
+            ActionBody::Shell {
+                script: String::new(),
+            },
+        );
+        spec.outputs
+            .extend(output.map(|path| OutputSpec::file(NeutralPath::new(path).unwrap())));
         PlannedAction::new(spec)
     }
 
@@ -151,12 +189,40 @@ mod tests {
         let history = History::load(path.clone(), &actions);
         let names: HashSet<_> = (0..3).map(|at| history.name(at)).collect();
         assert_eq!(names.len(), 3, "actions without outputs are told apart");
-        assert_eq!((history.duration(0), history.memory(0)), (None, UNKNOWN_MEMORY));
-        let usage = Usage { wall: Duration::from_millis(5), max_rss_bytes: 7, ..Usage::default() };
+        assert_eq!(
+            (history.duration(0), history.memory(0)),
+            (None, UNKNOWN_MEMORY)
+        );
+        let usage = Usage {
+            wall: Duration::from_millis(5),
+            max_rss_bytes: 7,
+            ..Usage::default()
+        };
         history.record(0, &usage);
         history.save().unwrap();
         let again = History::load(path, &actions[..1]);
         assert_eq!(again.name(0), history.name(0));
         assert_eq!((again.duration(0), again.memory(0)), (Some(usage.wall), 7));
+    }
+
+    #[test]
+    fn the_format_is_a_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history");
+        let history = History::load(path.clone(), &[action(Some("zako-out/a"))]);
+        let usage = Usage {
+            wall: Duration::from_micros(258),
+            max_rss_bytes: 7,
+            ..Usage::default()
+        };
+        history.record(0, &usage);
+        history.save().unwrap();
+        let body = hex::encode(FORMAT.read(&path).unwrap());
+        assert_eq!(body[..32], history.name(0).hex());
+        assert_eq!(
+            body[32..],
+            *"02010000000000000700000000000000",
+            "raise the format's version with any change"
+        );
     }
 }

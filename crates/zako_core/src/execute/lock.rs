@@ -116,13 +116,20 @@ mod tests {
         let root = dir.path().to_owned();
         let (events, mut heard) = mpsc::channel(8);
         let cancel = CancellationToken::new();
-        let first = WorkspaceLock::acquire(&root, &events, &cancel).await.unwrap();
+        let first = WorkspaceLock::acquire(&root, &events, &cancel)
+            .await
+            .unwrap();
         assert!(heard.try_recv().is_err(), "the first does not wait");
         let second = tokio::spawn({
             let (root, events, cancel) = (root.clone(), events.clone(), cancel.clone());
             async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
         });
-        assert_eq!(heard.recv().await, Some(BuildEvent::Waiting { pid: Some(std::process::id()) }));
+        assert_eq!(
+            heard.recv().await,
+            Some(BuildEvent::Waiting {
+                pid: Some(std::process::id())
+            })
+        );
         drop(first);
         let second = second.await.unwrap().unwrap();
 
@@ -130,7 +137,10 @@ mod tests {
             let cancel = cancel.clone();
             async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
         });
-        assert!(matches!(heard.recv().await, Some(BuildEvent::Waiting { .. })));
+        assert!(matches!(
+            heard.recv().await,
+            Some(BuildEvent::Waiting { .. })
+        ));
         cancel.cancel();
         assert_eq!(third.await.unwrap().unwrap_err().fault, Fault::Interrupted);
         assert_eq!(heard.recv().await, None, "said once");

@@ -3,7 +3,9 @@
 //! **Invariant:** a result is used only when every blob that it names is in the store. One with files of this machine
 //! in its list of what was read is found by its narrow key alone, which looks at them.
 
-use zako_action::{ActionCache, ActionResult, ArtifactValue, CacheError, Discovered, DiscoveredPath};
+use zako_action::{
+    ActionCache, ActionResult, ArtifactValue, CacheError, Discovered, DiscoveredPath,
+};
 use zako_cas::Store;
 
 use super::place::{PlaceError, Places};
@@ -19,13 +21,20 @@ pub(super) struct Hit {
 }
 
 /// The recorded result of `ready`, if there is one that can be used.
-pub(super) fn find(cache: &ActionCache, store: &Store, files: &Files, ready: &Ready) -> Result<Option<ActionResult>, CacheError> {
+pub(super) fn find(
+    cache: &ActionCache,
+    store: &Store,
+    files: &Files,
+    ready: &Ready,
+) -> Result<Option<ActionResult>, CacheError> {
     if let Some(result) = cache.lookup(&ready.strong)?
         && result.is_complete(store)
     {
         return Ok(Some(result));
     }
-    let Some(narrow) = &ready.narrow else { return Ok(None) };
+    let Some(narrow) = &ready.narrow else {
+        return Ok(None);
+    };
     let current = |path: &DiscoveredPath| match path {
         DiscoveredPath::Workspace(path) => match ready.action.staged.get(path) {
             Some(ArtifactValue::File { digest, .. }) => Some(*digest),
@@ -33,7 +42,9 @@ pub(super) fn find(cache: &ActionCache, store: &Store, files: &Files, ready: &Re
         },
         DiscoveredPath::External(path) => files.external(path.as_ref()).ok().flatten(),
     };
-    let Some(result) = cache.lookup_narrow(narrow, current)? else { return Ok(None) };
+    let Some(result) = cache.lookup_narrow(narrow, current)? else {
+        return Ok(None);
+    };
     if !result.is_complete(store) {
         return Ok(None);
     }
@@ -63,7 +74,10 @@ pub(super) fn put(
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(Hit { result, was_up_to_date }))
+    Ok(Some(Hit {
+        result,
+        was_up_to_date,
+    }))
 }
 
 /// Records a good result under the keys that it may be found by.

@@ -17,7 +17,10 @@ use zako_path::NeutralPath;
 
 use crate::files::{Decoder, Encoder, Format};
 
-const FORMAT: Format = Format { kind: "outputs", version: 1 };
+const FORMAT: Format = Format {
+    kind: "outputs",
+    version: 1,
+};
 
 pub(super) struct Manifest {
     path: PathBuf,
@@ -29,8 +32,16 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn load(path: PathBuf, function: DigestFunction) -> Self {
-        let written = FORMAT.read(&path).and_then(|body| decode(&body, function)).unwrap_or_default();
-        Manifest { path, function, written, is_new: false }
+        let written = FORMAT
+            .read(&path)
+            .and_then(|body| decode(&body, function))
+            .unwrap_or_default();
+        Manifest {
+            path,
+            function,
+            written,
+            is_new: false,
+        }
     }
 
     /// Whether zako wrote this path, or was about to.
@@ -65,8 +76,14 @@ impl Manifest {
         for (path, value) in &self.written {
             let (kind, digest) = match value {
                 None => (0, None),
-                Some(ArtifactValue::File { digest, executable: false }) => (1, Some(digest)),
-                Some(ArtifactValue::File { digest, executable: true }) => (2, Some(digest)),
+                Some(ArtifactValue::File {
+                    digest,
+                    executable: false,
+                }) => (1, Some(digest)),
+                Some(ArtifactValue::File {
+                    digest,
+                    executable: true,
+                }) => (2, Some(digest)),
                 Some(ArtifactValue::Directory { tree }) => (3, Some(tree)),
                 Some(ArtifactValue::Symlink { .. }) => (0, None),
             };
@@ -81,7 +98,10 @@ impl Manifest {
     }
 }
 
-fn decode(body: &[u8], function: DigestFunction) -> Option<BTreeMap<NeutralPath, Option<ArtifactValue>>> {
+fn decode(
+    body: &[u8],
+    function: DigestFunction,
+) -> Option<BTreeMap<NeutralPath, Option<ArtifactValue>>> {
     let mut body = Decoder::new(body);
     if body.text()? != function.name() {
         return None;
@@ -91,14 +111,105 @@ fn decode(body: &[u8], function: DigestFunction) -> Option<BTreeMap<NeutralPath,
         let path = NeutralPath::new(body.text()?).ok()?;
         let kind = body.u8()?;
         let size = body.u64()?;
-        let digest = Digest { function, hash: body.array()?, size };
+        let digest = Digest {
+            function,
+            hash: body.array()?,
+            size,
+        };
         let value = match kind {
             0 => None,
-            1 | 2 => Some(ArtifactValue::File { digest, executable: kind == 2 }),
+            1 | 2 => Some(ArtifactValue::File {
+                digest,
+                executable: kind == 2,
+            }),
             3 => Some(ArtifactValue::Directory { tree: digest }),
             _ => return None,
         };
         written.insert(path, value);
     }
     Some(written)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_known_next_time_and_claims_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("outputs");
+        let load = || Manifest::load(path.clone(), DigestFunction::Blake3);
+        let name = |text: &str| NeutralPath::new(text).unwrap();
+        let mut manifest = load();
+        manifest.claim(&name("dist/a")).unwrap();
+        assert!(
+            load().is_ours(&name("dist/a")),
+            "before anything is written there"
+        );
+        let digest = DigestFunction::Blake3.hash(b"x");
+        let values = [
+            (
+                "a",
+                ArtifactValue::File {
+                    digest,
+                    executable: false,
+                },
+            ),
+            (
+                "b",
+                ArtifactValue::File {
+                    digest,
+                    executable: true,
+                },
+            ),
+            ("c", ArtifactValue::Directory { tree: digest }),
+        ];
+        for (text, value) in &values {
+            manifest.record(&name(text), value);
+        }
+        assert!(!load().is_ours(&name("a")));
+        manifest.save().unwrap();
+        assert_eq!(load().written, manifest.written);
+        let other = Manifest::load(path, DigestFunction::Sha256);
+        assert!(
+            !other.is_ours(&name("a")),
+            "another function's digests mean nothing"
+        );
+    }
+
+    #[test]
+    fn the_format_is_a_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut manifest = Manifest::load(dir.path().join("outputs"), DigestFunction::Blake3);
+        let digest = Digest {
+            function: DigestFunction::Blake3,
+            hash: [0xab; 32],
+            size: 258,
+        };
+        let path = NeutralPath::new("o/x").unwrap();
+        manifest.record(
+            &path,
+            &ArtifactValue::File {
+                digest,
+                executable: true,
+            },
+        );
+        manifest.save().unwrap();
+        let body = FORMAT.read(&dir.path().join("outputs")).unwrap();
+        let golden = [
+            "06000000",
+            "626c616b6533",
+            "03000000",
+            "6f2f78",
+            "02",
+            "0201000000000000",
+        ]
+        .concat();
+        assert_eq!(
+            hex::encode(body),
+            golden + &"ab".repeat(32),
+            "raise the format's version with any change"
+        );
+    }
 }

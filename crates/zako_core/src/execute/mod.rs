@@ -10,6 +10,7 @@
 mod discovered;
 mod edges;
 mod failure;
+mod hint;
 mod history;
 pub(crate) mod lock;
 mod lookup;
@@ -112,7 +113,13 @@ pub(crate) struct PlannedAction {
 impl PlannedAction {
     /// An action that runs what `spec` says.
     pub(crate) fn new(spec: ActionSpec) -> Self {
-        PlannedAction { spec: Arc::new(spec), declared_at: None, test: false, write: None, script: None }
+        PlannedAction {
+            spec: Arc::new(spec),
+            declared_at: None,
+            test: false,
+            write: None,
+            script: None,
+        }
     }
 
     /// What it is called in a sentence, as "compile app/main.c".
@@ -197,39 +204,63 @@ struct Told {
 }
 
 /// Executes. Needs a tokio runtime; the order of `actions` does not matter.
-pub(crate) async fn execute(parts: &ExecuteParts, dirs: &WorkspaceDirs, execution: Execution) -> ExecuteSummary {
-    let Execution { actions, keep_going, isolation, events, cancel } = execution;
+pub(crate) async fn execute(
+    parts: &ExecuteParts,
+    dirs: &WorkspaceDirs,
+    execution: Execution,
+) -> ExecuteSummary {
+    let Execution {
+        actions,
+        keep_going,
+        isolation,
+        events,
+        cancel,
+    } = execution;
     // Whoever drops this future stops what was started.
     let cancel = cancel.child_token();
     let _stop = cancel.clone().drop_guard();
     let (parts, dirs) = (parts.clone(), dirs.clone());
     let count = actions.len();
     let stop_early = |diagnostics: Vec<Diagnostic>| ExecuteSummary {
-        counts: ActionCounts { cancelled: count, ..ActionCounts::default() },
+        counts: ActionCounts {
+            cancelled: count,
+            ..ActionCounts::default()
+        },
         diagnostics,
         statuses: vec![ActionStatus::Cancelled; count],
     };
     let teller = events.clone();
-    let opened = tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, events)).await;
-    let opened = opened.unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
+    let opened =
+        tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, events)).await;
+    let opened =
+        opened.unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
     let (shop, plan) = match opened {
         Ok((shop, plan)) => (Arc::new(shop), plan),
         Err(diagnostics) => {
             for diagnostic in &diagnostics {
-                let _nobody_listens = teller.send(BuildEvent::Diagnostic(diagnostic.clone())).await;
+                let _nobody_listens = teller
+                    .send(BuildEvent::Diagnostic(diagnostic.clone()))
+                    .await;
             }
             return stop_early(diagnostics);
         }
     };
     drop(teller);
 
-    let scheduler = Scheduler::new(plan, ScheduleOptions { keep_going, max_in_flight: MAX_IN_FLIGHT });
+    let scheduler = Scheduler::new(
+        plan,
+        ScheduleOptions {
+            keep_going,
+            max_in_flight: MAX_IN_FLIGHT,
+        },
+    );
     let runner = {
         let shop = shop.clone();
         move |id: PlanId, priority: Priority, cancel: CancellationToken| {
             let shop = shop.clone();
             async move {
-                let work = tokio::spawn(async move { shop.run(id.index(), priority, &cancel).await });
+                let work =
+                    tokio::spawn(async move { shop.run(id.index(), priority, &cancel).await });
                 work.await.unwrap_or(Outcome::Failed)
             }
             .boxed()
@@ -246,8 +277,14 @@ pub(crate) async fn execute(parts: &ExecuteParts, dirs: &WorkspaceDirs, executio
         };
         if shop.told.lock().statuses[id.index()].is_none() {
             if status == ActionStatus::Failed {
-                let message = format!("zako failed while it ran {}", shop.actions[id.index()].subject());
-                shop.complain(shop.actions[id.index()].blame(Diagnostic::error(Fault::Bug, message))).await;
+                let message = format!(
+                    "zako failed while it ran {}",
+                    shop.actions[id.index()].subject()
+                );
+                shop.complain(
+                    shop.actions[id.index()].blame(Diagnostic::error(Fault::Bug, message)),
+                )
+                .await;
             }
             shop.tell_end(id.index(), status, None, None).await;
         }
@@ -255,7 +292,8 @@ pub(crate) async fn execute(parts: &ExecuteParts, dirs: &WorkspaceDirs, executio
     let saved = shop.blocking(|shop| Ok::<_, Stopped>(shop.save())).await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
-        let mut diagnostic = Diagnostic::environment(format!("cannot write the workspace's state: {error}"));
+        let mut diagnostic =
+            Diagnostic::environment(format!("cannot write the workspace's state: {error}"));
         diagnostic.severity = crate::diagnostic::Severity::Warning;
         shop.complain(diagnostic).await;
     }
@@ -274,7 +312,12 @@ fn open(
     // What a killed run left.
     place::remove_all(&scratch)
         .and_then(|()| std::fs::create_dir_all(&scratch))
-        .map_err(|e| vec![Diagnostic::environment(format!("cannot clear {}: {e}", scratch.display()))])?;
+        .map_err(|e| {
+            vec![Diagnostic::environment(format!(
+                "cannot clear {}: {e}",
+                scratch.display()
+            ))]
+        })?;
     let writers = edges::Writers::of(&actions)?;
     let history = History::load(state.join("history"), &actions);
     let plan = writers.plan(&actions, &history)?;
@@ -284,10 +327,16 @@ fn open(
         files: Files::open(dirs.root.clone(), &state, function, writers.paths()),
         tools: Tools::default(),
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
-        places: Places::new(dirs.root.clone(), Manifest::load(state.join("outputs"), function)),
+        places: Places::new(
+            dirs.root.clone(),
+            Manifest::load(state.join("outputs"), function),
+        ),
         history,
         computing: Semaphore::new(processors),
-        told: Mutex::new(Told { diagnostics: Vec::new(), statuses: vec![None; actions.len()] }),
+        told: Mutex::new(Told {
+            diagnostics: Vec::new(),
+            statuses: vec![None; actions.len()],
+        }),
         parts,
         dirs,
         actions,
@@ -299,10 +348,16 @@ fn open(
 
 impl Workshop {
     /// Runs one action and tells how it ended.
-    async fn run(self: &Arc<Self>, at: usize, priority: Priority, cancel: &CancellationToken) -> Outcome {
+    async fn run(
+        self: &Arc<Self>,
+        at: usize,
+        priority: Priority,
+        cancel: &CancellationToken,
+    ) -> Outcome {
         match run::run(self, at, priority, cancel).await {
             Ok(ended) => {
-                self.tell_end(at, ended.status, ended.usage, ended.output).await;
+                self.tell_end(at, ended.status, ended.usage, ended.output)
+                    .await;
                 Outcome::Succeeded
             }
             Err(Stopped::Cancelled) => {
@@ -324,7 +379,11 @@ impl Workshop {
         self: &Arc<Self>,
         work: impl FnOnce(&Workshop) -> Result<T, E> + Send + 'static,
     ) -> Result<Result<T, E>, Stopped> {
-        let _permit = self.computing.acquire().await.map_err(|_| Stopped::Cancelled)?;
+        let _permit = self
+            .computing
+            .acquire()
+            .await
+            .map_err(|_| Stopped::Cancelled)?;
         let shop = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&shop)).await;
         done.map_err(|panic| Diagnostic::error(Fault::Bug, format!("zako failed: {panic}")).into())
@@ -360,8 +419,21 @@ impl Workshop {
         self.told.lock().statuses[at] = Some(status);
         let action = &self.actions[at];
         let wrote = matches!(status, ActionStatus::Ran | ActionStatus::FromCache);
-        let outputs = action.spec.outputs.iter().filter(|_| wrote).map(|output| output.path.to_string()).collect();
-        self.tell(BuildEvent::ActionFinished { action: action.event_name(at), status, outputs, usage, output }).await;
+        let outputs = action
+            .spec
+            .outputs
+            .iter()
+            .filter(|_| wrote)
+            .map(|output| output.path.to_string())
+            .collect();
+        self.tell(BuildEvent::ActionFinished {
+            action: action.event_name(at),
+            status,
+            outputs,
+            usage,
+            output,
+        })
+        .await;
     }
 
     /// Writes down what the next build wants to know.
@@ -373,7 +445,11 @@ impl Workshop {
 
     fn summary(&self) -> ExecuteSummary {
         let told = self.told.lock();
-        let statuses: Vec<_> = told.statuses.iter().map(|status| status.unwrap_or(ActionStatus::Cancelled)).collect();
+        let statuses: Vec<_> = told
+            .statuses
+            .iter()
+            .map(|status| status.unwrap_or(ActionStatus::Cancelled))
+            .collect();
         let mut counts = ActionCounts::default();
         for status in &statuses {
             let count = match status {
@@ -386,7 +462,11 @@ impl Workshop {
             };
             *count += 1;
         }
-        ExecuteSummary { counts, diagnostics: told.diagnostics.clone(), statuses }
+        ExecuteSummary {
+            counts,
+            diagnostics: told.diagnostics.clone(),
+            statuses,
+        }
     }
 }
 

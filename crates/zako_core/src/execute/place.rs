@@ -25,13 +25,19 @@ pub(super) const OUTPUT_FOLDER: &str = "zako-out";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlaceError {
     /// Something stands there that zako did not write.
-    #[error("`{0}` is in the way: it is an output, but the file that is there was not written by zako")]
+    #[error(
+        "`{0}` is in the way: it is an output, but the file that is there was not written by zako"
+    )]
     InTheWay(NeutralPath),
     /// The folder of an output is behind a link that leads out of the workspace.
     #[error("`{path}` would be written to {}, which is outside of the workspace", folder.display())]
     Escapes { path: NeutralPath, folder: PathBuf },
     #[error("cannot {verb} {}: {source}", path.display())]
-    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -42,7 +48,11 @@ pub(super) enum PlaceError {
 
 impl PlaceError {
     fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PlaceError + 'a {
-        move |source| PlaceError::Io { verb, path: path.to_owned(), source }
+        move |source| PlaceError::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// Whether a blob is gone from the store, so that the action has to run.
@@ -50,7 +60,9 @@ impl PlaceError {
         matches!(
             self,
             PlaceError::Store(StoreError::Missing(_))
-                | PlaceError::Tree(TreeError::Missing(_) | TreeError::Store(StoreError::Missing(_)))
+                | PlaceError::Tree(
+                    TreeError::Missing(_) | TreeError::Store(StoreError::Missing(_))
+                )
         )
     }
 }
@@ -76,7 +88,10 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(root: Arc<Path>, manifest: Manifest) -> Self {
-        Places { root, manifest: Mutex::new(manifest) }
+        Places {
+            root,
+            manifest: Mutex::new(manifest),
+        }
     }
 
     pub(super) fn save(&self) -> io::Result<()> {
@@ -97,9 +112,15 @@ impl Places {
             if !manifest.is_ours(path) && fs::symlink_metadata(&place).is_ok() {
                 return Err(PlaceError::InTheWay(path.clone()));
             }
-            manifest.claim(path).map_err(PlaceError::io("write what zako wrote for", &place))?;
+            manifest
+                .claim(path)
+                .map_err(PlaceError::io("write what zako wrote for", &place))?;
         }
-        let mut above: Vec<NeutralPath> = path.ancestors().skip(1).filter(|above| !above.is_root()).collect();
+        let mut above: Vec<NeutralPath> = path
+            .ancestors()
+            .skip(1)
+            .filter(|above| !above.is_root())
+            .collect();
         above.reverse();
         for folder in &above {
             let at = folder.to_os_path(&self.root);
@@ -107,7 +128,10 @@ impl Places {
                 Err(_) => break,
                 Ok(found) if found.is_dir() => {}
                 // A person may have put all of `zako-out` elsewhere.
-                Ok(found) if found.is_symlink() && (!is_own || folder.as_str() == OUTPUT_FOLDER) && at.is_dir() => {}
+                Ok(found)
+                    if found.is_symlink()
+                        && (!is_own || folder.as_str() == OUTPUT_FOLDER)
+                        && at.is_dir() => {}
                 Ok(_) if is_own => fs::remove_file(&at).map_err(PlaceError::io("remove", &at))?,
                 Ok(_) => return Err(PlaceError::InTheWay(folder.clone())),
             }
@@ -117,7 +141,10 @@ impl Places {
             if !is_own {
                 let real = fs::canonicalize(folder).map_err(PlaceError::io("read", folder))?;
                 if !real.starts_with(&self.root) {
-                    return Err(PlaceError::Escapes { path: path.clone(), folder: real });
+                    return Err(PlaceError::Escapes {
+                        path: path.clone(),
+                        folder: real,
+                    });
                 }
             }
         }
@@ -125,8 +152,14 @@ impl Places {
     }
 
     /// Whether `output` stands in its place already.
-    pub(super) fn is_in_place(&self, files: &Files, output: &OutputFile) -> Result<bool, FileError> {
-        let is = files.value(&output.path)?.is_some_and(|found| found.value == output.value);
+    pub(super) fn is_in_place(
+        &self,
+        files: &Files,
+        output: &OutputFile,
+    ) -> Result<bool, FileError> {
+        let is = files
+            .value(&output.path)?
+            .is_some_and(|found| found.value == output.value);
         if is {
             self.record(&output.path, &output.value);
         }
@@ -134,7 +167,12 @@ impl Places {
     }
 
     /// Puts `output` in its place from the store.
-    pub(super) fn restore(&self, files: &Files, store: &Store, output: &OutputFile) -> Result<(), PlaceError> {
+    pub(super) fn restore(
+        &self,
+        files: &Files,
+        store: &Store,
+        output: &OutputFile,
+    ) -> Result<(), PlaceError> {
         self.make_room(&output.path)?;
         files.forget(&output.path);
         let place = output.path.to_os_path(&self.root);
@@ -146,7 +184,8 @@ impl Places {
                 store.materialise_tree(tree, &place, MaterialiseMode::Reflink)?;
             }
             ArtifactValue::Symlink { target } => {
-                std::os::unix::fs::symlink(target, &place).map_err(PlaceError::io("link", &place))?;
+                std::os::unix::fs::symlink(target, &place)
+                    .map_err(PlaceError::io("link", &place))?;
             }
         }
         self.record(&output.path, &output.value);
@@ -155,7 +194,12 @@ impl Places {
     }
 
     /// Moves what an action wrote to its place.
-    pub(super) fn take(&self, files: &Files, store: &Store, produced: &Produced) -> Result<(), PlaceError> {
+    pub(super) fn take(
+        &self,
+        files: &Files,
+        store: &Store,
+        produced: &Produced,
+    ) -> Result<(), PlaceError> {
         let output = &produced.file;
         let Some(from) = &produced.produced_at else {
             return self.restore(files, store, output);
@@ -164,7 +208,8 @@ impl Places {
         if let ArtifactValue::File { executable, .. } = output.value {
             // As it would come out of the store.
             let mode = if executable { 0o755 } else { 0o644 };
-            fs::set_permissions(from, fs::Permissions::from_mode(mode)).map_err(PlaceError::io("set the mode of", from))?;
+            fs::set_permissions(from, fs::Permissions::from_mode(mode))
+                .map_err(PlaceError::io("set the mode of", from))?;
         }
         if *from != place {
             self.make_room(&output.path)?;
@@ -206,7 +251,14 @@ pub(super) fn remove_all(path: &Path) -> io::Result<()> {
         }),
     };
     match removed {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }

@@ -43,30 +43,60 @@ pub(super) struct Bench<'a> {
 }
 
 /// Prepares `planned`; its errors carry its place.
-pub(super) fn prepare(bench: &Bench<'_>, planned: &PlannedAction) -> Result<Ready, Vec<Diagnostic>> {
+pub(super) fn prepare(
+    bench: &Bench<'_>,
+    planned: &PlannedAction,
+) -> Result<Ready, Vec<Diagnostic>> {
     let spec = &planned.spec;
-    let mut found = Found { bench, stamps: BTreeMap::new(), errors: Vec::new() };
+    let mut found = Found {
+        bench,
+        stamps: BTreeMap::new(),
+        errors: Vec::new(),
+    };
     let inputs = found.values(&spec.inputs);
     let staged = found.values(&spec.staged);
     let tools = found.tools(planned);
     let Found { stamps, errors, .. } = found;
     if !errors.is_empty() {
-        return Err(errors.into_iter().map(|error| planned.blame(error)).collect());
+        return Err(errors
+            .into_iter()
+            .map(|error| planned.blame(error))
+            .collect());
     }
     let isolation = spec.isolation.unwrap_or(bench.isolation);
     // What runs without walls could have read anything of this workspace.
-    let salt = if isolation < Isolation::Enhanced { bench.root.display().to_string() } else { String::new() };
+    let salt = if isolation < Isolation::Enhanced {
+        bench.root.display().to_string()
+    } else {
+        String::new()
+    };
     let toolchains = toolchain_roots(&tools, bench.root);
-    let action = Prepared { spec: spec.clone(), inputs, staged, tools, salt, isolation };
+    let action = Prepared {
+        spec: spec.clone(),
+        inputs,
+        staged,
+        tools,
+        salt,
+        isolation,
+    };
     let keys = || {
         let strong = action.strong_key(bench.function, Some(bench.subtrees))?;
-        Ok((strong, action.narrow_key(bench.function, Some(bench.subtrees))?))
+        Ok((
+            strong,
+            action.narrow_key(bench.function, Some(bench.subtrees))?,
+        ))
     };
     let (strong, narrow) = keys().map_err(|error: zako_cas::TreeError| {
         let message = format!("the inputs of {} do not go together: {error}", spec.owner);
         vec![planned.blame(Diagnostic::user(message))]
     })?;
-    Ok(Ready { action: Arc::new(action), stamps, toolchains, strong, narrow })
+    Ok(Ready {
+        action: Arc::new(action),
+        stamps,
+        toolchains,
+        strong,
+        narrow,
+    })
 }
 
 struct Found<'a> {
@@ -93,7 +123,10 @@ impl Found<'_> {
     }
 
     fn values(&mut self, paths: &[NeutralPath]) -> BTreeMap<NeutralPath, ArtifactValue> {
-        paths.iter().filter_map(|path| Some((path.clone(), self.value(path)?))).collect()
+        paths
+            .iter()
+            .filter_map(|path| Some((path.clone(), self.value(path)?)))
+            .collect()
     }
 
     /// What runs first, then the declared ones in order.
@@ -107,7 +140,10 @@ impl Found<'_> {
         } else if let Some(argv) = spec.argv() {
             match argv.first() {
                 Some(name) => tools.extend(self.program(spec, name)),
-                None => self.errors.push(Diagnostic::user(format!("the command of {} is empty", spec.owner))),
+                None => self.errors.push(Diagnostic::user(format!(
+                    "the command of {} is empty",
+                    spec.owner
+                ))),
             }
         }
         for tool in &spec.tools {
@@ -128,14 +164,22 @@ impl Found<'_> {
             Ok(path) => path,
             Err(error) => {
                 let message = format!("`{name}` cannot be run: {error}");
-                self.errors.push(Diagnostic::user(message).with_help("name a file of the workspace, or a bare name"));
+                self.errors.push(
+                    Diagnostic::user(message)
+                        .with_help("name a file of the workspace, or a bare name"),
+                );
                 return None;
             }
         };
-        let is_declared = |path: &NeutralPath| super::edges::reads(spec).any(|declared| path.starts_with(declared));
+        let is_declared = |path: &NeutralPath| {
+            super::edges::reads(spec).any(|declared| path.starts_with(declared))
+        };
         if !is_declared(&path) {
             let message = format!("{} runs `{path}` without declaring it", spec.owner);
-            self.errors.push(Diagnostic::user(message).with_help(format!("add `{path}` to its `tools` or `inputs`")));
+            self.errors.push(
+                Diagnostic::user(message)
+                    .with_help(format!("add `{path}` to its `tools` or `inputs`")),
+            );
             return None;
         }
         self.artifact(name, &path)
@@ -154,19 +198,31 @@ impl Found<'_> {
 
     fn artifact(&mut self, name: &str, path: &NeutralPath) -> Option<ResolvedTool> {
         let digest = self.value(path)?.digest()?;
-        Some(ResolvedTool { name: name.to_owned(), path: path.as_str().into(), digest })
+        Some(ResolvedTool {
+            name: name.to_owned(),
+            path: path.as_str().into(),
+            digest,
+        })
     }
 }
 
 /// The "tool" of an action that only writes a text: the text.
 fn written(function: DigestFunction, text: &str) -> ResolvedTool {
     let name = "zako:write";
-    ResolvedTool { name: name.to_owned(), path: name.into(), digest: function.hash(text.as_bytes()) }
+    ResolvedTool {
+        name: name.to_owned(),
+        path: name.into(),
+        digest: function.hash(text.as_bytes()),
+    }
 }
 
 /// The "tool" of a script action: zako's version and every module that may run, in order of their names.
 fn script(function: DigestFunction, program: &ScriptProgram) -> ResolvedTool {
-    let mut modules: Vec<_> = program.modules.iter().map(|module| (module.specifier.url(), &module.js)).collect();
+    let mut modules: Vec<_> = program
+        .modules
+        .iter()
+        .map(|module| (module.specifier.url(), &module.js))
+        .collect();
     modules.sort_unstable();
     let mut hasher = function.hasher();
     let mut add = |part: &str| {
@@ -180,14 +236,24 @@ fn script(function: DigestFunction, program: &ScriptProgram) -> ResolvedTool {
         add(js);
     }
     let name = "zako:script";
-    ResolvedTool { name: name.to_owned(), path: name.into(), digest: hasher.finish() }
+    ResolvedTool {
+        name: name.to_owned(),
+        path: name.into(),
+        digest: hasher.finish(),
+    }
 }
 
 fn missing(files: &Files, path: &NeutralPath) -> Diagnostic {
-    let near = files.nearest(path).map(|near| format!("did you mean `{near}`?"));
+    let near = files
+        .nearest(path)
+        .map(|near| format!("did you mean `{near}`?"));
     if path.components().next() == Some(OUTPUT_FOLDER) {
-        let diagnostic = Diagnostic::user(format!("input {path} does not exist, and no action writes it"));
-        return diagnostic.with_help(near.unwrap_or_else(|| "name the target that builds it, not the file".to_owned()));
+        let diagnostic = Diagnostic::user(format!(
+            "input {path} does not exist, and no action writes it"
+        ));
+        return diagnostic.with_help(
+            near.unwrap_or_else(|| "name the target that builds it, not the file".to_owned()),
+        );
     }
     let diagnostic = Diagnostic::user(format!("input {path} does not exist"));
     match near {
@@ -198,11 +264,14 @@ fn missing(files: &Files, path: &NeutralPath) -> Diagnostic {
 
 fn unreadable(path: &NeutralPath, error: &FileError) -> Diagnostic {
     match error {
-        FileError::Escapes { .. } => Diagnostic::user(format!("input {error}"))
-            .with_help("copy what it links to into the workspace: a build uses nothing that lies elsewhere"),
+        FileError::Escapes { .. } => Diagnostic::user(format!("input {error}")).with_help(
+            "copy what it links to into the workspace: a build uses nothing that lies elsewhere",
+        ),
         FileError::BadName { .. } | FileError::Special(_) | FileError::Tree(_) => {
             Diagnostic::user(format!("input `{path}` cannot be used: {error}"))
         }
-        FileError::Unstable(_) | FileError::Io { .. } => Diagnostic::environment(format!("input `{path}`: {error}")),
+        FileError::Unstable(_) | FileError::Io { .. } => {
+            Diagnostic::environment(format!("input `{path}`: {error}"))
+        }
     }
 }

@@ -46,8 +46,14 @@ impl Printed {
         Some(if kept.dropped == 0 {
             String::from_utf8_lossy(&[&kept.head[..], &tail].concat()).into_owned()
         } else {
-            let (head, tail) = (String::from_utf8_lossy(&kept.head), String::from_utf8_lossy(&tail));
-            format!("{head}\n[… {} bytes are left out here …]\n{tail}", kept.dropped)
+            let (head, tail) = (
+                String::from_utf8_lossy(&kept.head),
+                String::from_utf8_lossy(&tail),
+            );
+            format!(
+                "{head}\n[… {} bytes are left out here …]\n{tail}",
+                kept.dropped
+            )
         })
     }
 }
@@ -70,13 +76,21 @@ mod tests {
         printed.push(b"\xff\n");
         assert_eq!(printed.text().as_deref(), Some("ä\u{fffd}\n"));
         printed.clear();
-        let text: Vec<u8> = (0..100_000u32).map(|n| b"0123456789"[n as usize % 10]).collect();
+        let text: Vec<u8> = (0..100_000u32)
+            .map(|n| b"0123456789"[n as usize % 10])
+            .collect();
         for chunk in text.chunks(777) {
             printed.push(chunk);
         }
         let shown = printed.text().unwrap_or_default();
-        let note = format!("\n[… {} bytes are left out here …]\n", 100_000 - 2 * MAX_END_BYTES);
+        let note = format!(
+            "\n[… {} bytes are left out here …]\n",
+            100_000 - 2 * MAX_END_BYTES
+        );
         assert_eq!(shown.len(), 2 * MAX_END_BYTES + note.len());
-        assert!(shown.starts_with("0123") && shown.contains(&note) && shown.ends_with("6789"), "both ends and a note");
+        assert!(
+            shown.starts_with("0123") && shown.contains(&note) && shown.ends_with("6789"),
+            "both ends and a note"
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionResult, Executed, Executor, Exit, Job};
+use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job};
 use zako_exec::{LocalExecutor, Priority, Request};
 use zako_path::NeutralPath;
 
@@ -18,7 +18,7 @@ use super::lookup::{self, CacheFault};
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
 use super::script_executor::{ScriptExecutor, WriteExecutor};
-use super::{PlannedAction, Workshop, failure};
+use super::{PlannedAction, Workshop, failure, hint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::{ActionStatus, ActionUsage, BuildEvent, millis};
 
@@ -69,11 +69,15 @@ pub(super) async fn run(
         if grant.is_none() {
             let request = Request::of(&planned.spec.resources, shop.history.memory(at));
             let admitted = shop.parts.pool.acquire(&request, priority, cancel).await;
-            grant = Some(admitted.map_err(|error| match failure::of_admission(planned, &error) {
-                Some(diagnostic) => planned.blame(diagnostic).into(),
-                None => Stopped::Cancelled,
-            })?);
-            shop.tell(BuildEvent::ActionStarted(planned.event_name(at))).await;
+            grant =
+                Some(
+                    admitted.map_err(|error| match failure::of_admission(planned, &error) {
+                        Some(diagnostic) => planned.blame(diagnostic).into(),
+                        None => Stopped::Cancelled,
+                    })?,
+                );
+            shop.tell(BuildEvent::ActionStarted(planned.event_name(at)))
+                .await;
         }
         let job = Job {
             action: ready.action.clone(),
@@ -81,7 +85,8 @@ pub(super) async fn run(
             scratch: shop.dirs.scratch().join(shop.history.name(at).hex()),
             attempt: 0,
         };
-        shop.blocking(move |shop| make_room(shop, &shop.actions[at])).await??;
+        shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
+            .await??;
         let printed = Printed::default();
         let began = SystemTime::now();
         let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
@@ -98,9 +103,17 @@ pub(super) async fn run(
         }
     }
     let path = changed.map(|path| path.to_string()).unwrap_or_default();
-    let message = format!("{} ran {} times, and `{path}` changed each time", planned.subject(), MAX_RERUNS + 1);
-    let help = format!("`{path}` is one of its inputs: find out what writes it, or declare it as an output of that");
-    Err(planned.blame(Diagnostic::error(Fault::Build, message).with_help(help)).into())
+    let message = format!(
+        "{} ran {} times, and `{path}` changed each time",
+        planned.subject(),
+        MAX_RERUNS + 1
+    );
+    let help = format!(
+        "`{path}` is one of its inputs: find out what writes it, or declare it as an output of that"
+    );
+    Err(planned
+        .blame(Diagnostic::error(Fault::Build, message).with_help(help))
+        .into())
 }
 
 /// Prepares, and looks whether the result is known. Blocks.
@@ -111,17 +124,28 @@ fn find(shop: &Workshop, at: usize) -> Result<(Ready, Option<Ended>), Stopped> {
         return Ok((ready, None));
     }
     let (store, files) = (&shop.parts.store, &shop.files);
-    let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready).map_err(|e| planned.blame(CacheFault(e).into()))?
+    let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
+        .map_err(|e| planned.blame(CacheFault(e).into()))?
     else {
         return Ok((ready, None));
     };
-    let Some(hit) = lookup::put(store, files, &shop.places, result).map_err(|e| planned.blame(e.into()))? else {
+    let Some(hit) =
+        lookup::put(store, files, &shop.places, result).map_err(|e| planned.blame(e.into()))?
+    else {
         return Ok((ready, None));
     };
     let ended = if hit.was_up_to_date {
-        Ended { status: ActionStatus::UpToDate, usage: None, output: None }
+        Ended {
+            status: ActionStatus::UpToDate,
+            usage: None,
+            output: None,
+        }
     } else {
-        Ended { status: ActionStatus::FromCache, usage: None, output: replay(shop, &hit.result) }
+        Ended {
+            status: ActionStatus::FromCache,
+            usage: None,
+            output: replay(shop, &hit.result),
+        }
     };
     Ok((ready, Some(ended)))
 }
@@ -141,7 +165,9 @@ fn replay(shop: &Workshop, result: &ActionResult) -> Option<String> {
 /// Removes the outputs of earlier runs. Blocks.
 fn make_room(shop: &Workshop, planned: &PlannedAction) -> Result<(), Stopped> {
     for output in &planned.spec.outputs {
-        shop.places.make_room(&output.path).map_err(|error| planned.blame(error.into()))?;
+        shop.places
+            .make_room(&output.path)
+            .map_err(|error| planned.blame(error.into()))?;
         shop.files.forget(&output.path);
     }
     Ok(())
@@ -182,10 +208,18 @@ async fn attempts(
 fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     let store = shop.parts.store.clone();
     if let Some(text) = &planned.write {
-        Box::new(WriteExecutor { store, text: text.clone() })
+        Box::new(WriteExecutor {
+            store,
+            text: text.clone(),
+        })
     } else if let Some(program) = &planned.script {
         let (engine, limits) = (shop.parts.engine.clone(), shop.parts.script_limits);
-        Box::new(ScriptExecutor { engine, limits, store, program: program.clone() })
+        Box::new(ScriptExecutor {
+            engine,
+            limits,
+            store,
+            program: program.clone(),
+        })
     } else {
         Box::new(LocalExecutor::new(store))
     }
@@ -208,6 +242,12 @@ fn finish(
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let finished = conclude(shop, at, &ready, job, executed, began, output);
+    if !matches!(finished, Ok(Finished::Ended(_))) && ready.action.isolation == Isolation::None {
+        // It wrote in the workspace itself.
+        for output in &shop.actions[at].spec.outputs {
+            let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
+        }
+    }
     if let Err(error) = super::place::remove_all(&job.scratch) {
         tracing::warn!(path = %job.scratch.display(), %error, "cannot remove a scratch folder");
     }
@@ -242,17 +282,28 @@ fn conclude(
         if let Some(path) = changed_input(shop, ready, None) {
             return Ok(Finished::Changed(path));
         }
-        return Err(planned.blame(failure::ended_badly(planned, executed.exit, count, output)).into());
+        let help = output
+            .as_deref()
+            .and_then(|printed| hint::undeclared(planned, &shop.dirs.root, printed));
+        let diagnostic = failure::ended_badly(planned, executed.exit, count, output);
+        return Err(planned.blame(Diagnostic { help, ..diagnostic }).into());
     }
     let reading = discover(&shop.files, planned, ready, job, &executed, began);
     let read = reading.as_ref().ok().and_then(Option::as_ref);
     if let Some(path) = changed_input(shop, ready, read) {
         return Ok(Finished::Changed(path));
     }
-    let reading = reading.map_err(|error| planned.blame(Diagnostic { output: output.clone(), ..error }))?;
+    let reading = reading.map_err(|error| {
+        planned.blame(Diagnostic {
+            output: output.clone(),
+            ..error
+        })
+    })?;
     keep(shop, planned, ready, &executed, reading).map_err(|error| planned.blame(error))?;
     for produced in &executed.outputs {
-        shop.places.take(&shop.files, &shop.parts.store, produced).map_err(|error| planned.blame(error.into()))?;
+        shop.places
+            .take(&shop.files, &shop.parts.store, produced)
+            .map_err(|error| planned.blame(error.into()))?;
     }
     shop.history.record(at, &executed.usage);
     let usage = ActionUsage {
@@ -261,7 +312,11 @@ fn conclude(
         system_ms: millis(executed.usage.system),
         max_rss_bytes: executed.usage.max_rss_bytes,
     };
-    Ok(Finished::Ended(Ended { status: ActionStatus::Ran, usage: Some(usage), output }))
+    Ok(Finished::Ended(Ended {
+        status: ActionStatus::Ran,
+        usage: Some(usage),
+        output,
+    }))
 }
 
 /// Something that the action read and that is no longer as it was when it was keyed; forgotten, so that it is looked
@@ -270,10 +325,20 @@ fn changed_input(shop: &Workshop, ready: &Ready, reading: Option<&Reading>) -> O
     let mut changed = None;
     for (path, stamp) in &ready.stamps {
         let is_unread = reading.is_some_and(|reading| {
-            let is_file = matches!(ready.action.staged.get(path), Some(zako_action::ArtifactValue::File { .. }));
-            is_file && !ready.action.inputs.contains_key(path) && reading.staged.binary_search(path).is_err()
+            let is_file = matches!(
+                ready.action.staged.get(path),
+                Some(zako_action::ArtifactValue::File { .. })
+            );
+            is_file
+                && !ready.action.inputs.contains_key(path)
+                && reading.staged.binary_search(path).is_err()
         });
-        if !is_unread && !shop.files.stamp(path).is_ok_and(|now| now.as_ref() == Some(stamp)) {
+        if !is_unread
+            && !shop
+                .files
+                .stamp(path)
+                .is_ok_and(|now| now.as_ref() == Some(stamp))
+        {
             shop.files.forget(path);
             changed.get_or_insert_with(|| path.clone());
         }
@@ -291,11 +356,18 @@ fn keep(
 ) -> Result<(), Diagnostic> {
     let discovered = match reading {
         None => None,
-        Some(Reading { list: Some(list), .. }) => Some(list),
+        Some(Reading {
+            list: Some(list), ..
+        }) => Some(list),
         // It read something that can't be relied on.
         Some(Reading { list: None, .. }) => return Ok(()),
     };
-    let (true, Exit::Code(_)) = (planned.spec.cache, executed.exit) else { return Ok(()) };
-    let Some(result) = ActionResult::from_executed(executed, discovered.clone()) else { return Ok(()) };
-    lookup::record(&shop.parts.cache, ready, &result, discovered).map_err(|error| CacheFault(error).into())
+    let (true, Exit::Code(_)) = (planned.spec.cache, executed.exit) else {
+        return Ok(());
+    };
+    let Some(result) = ActionResult::from_executed(executed, discovered.clone()) else {
+        return Ok(());
+    };
+    lookup::record(&shop.parts.cache, ready, &result, discovered)
+        .map_err(|error| CacheFault(error).into())
 }

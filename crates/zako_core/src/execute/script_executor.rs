@@ -14,14 +14,15 @@ use futures::future::BoxFuture;
 use serde_json::{Value as Json, json};
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Job, OutputFile, OutputKind, OutputSink,
-    Produced, Stream, Usage,
+    ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Job, OutputFile, OutputKind,
+    OutputSink, Produced, Stream, Usage,
 };
 use zako_cas::{Store, TreeError};
 use zako_path::NeutralPath;
 use zako_script::engine::{Entry, refused};
 use zako_script::{
-    Evaluation, Host, HostCall, HostFailure, Limits, LogLevel, Place, ScriptEngine, ScriptErrorKind, Specifier,
+    Evaluation, Host, HostCall, HostFailure, Limits, LogLevel, Place, ScriptEngine,
+    ScriptErrorKind, Specifier,
 };
 
 use super::ScriptProgram;
@@ -37,7 +38,12 @@ pub(super) struct ScriptExecutor {
 }
 
 impl ScriptExecutor {
-    async fn run(&self, job: &Job, sink: &dyn OutputSink, cancel: &CancellationToken) -> Result<Executed, ExecuteError> {
+    async fn run(
+        &self,
+        job: &Job,
+        sink: &dyn OutputSink,
+        cancel: &CancellationToken,
+    ) -> Result<Executed, ExecuteError> {
         let started = Instant::now();
         let spec = job.action.spec.clone();
         let root = job.scratch.join("root");
@@ -47,13 +53,20 @@ impl ScriptExecutor {
         })
         .await?;
         let logged = Arc::new(Printed::default());
-        let host = ScriptHost { job: job.clone(), root: root.clone(), logged: logged.clone() };
+        let host = ScriptHost {
+            job: job.clone(),
+            root: root.clone(),
+            logged: logged.clone(),
+        };
         let time = spec.timeout.unwrap_or(self.limits.time);
         let evaluation = Evaluation {
             modules: self.program.modules.clone(),
             entry: Entry::Script(self.program.module.clone()),
             host: Box::new(host),
-            limits: Some(Limits { time, ..self.limits }),
+            limits: Some(Limits {
+                time,
+                ..self.limits
+            }),
         };
         let evaluated = self.engine.evaluate(evaluation, cancel).await;
         let text = logged.text().unwrap_or_default();
@@ -62,16 +75,34 @@ impl ScriptExecutor {
         }
         let exit = match evaluated {
             Ok(_) => Exit::Code(0),
-            Err(error) if error.kind == ScriptErrorKind::Cancelled => return Err(ExecuteError::Cancelled),
-            Err(error) if error.kind == ScriptErrorKind::Timeout && spec.timeout.is_some() => Exit::TimedOut { after: time },
+            Err(error) if error.kind == ScriptErrorKind::Cancelled => {
+                return Err(ExecuteError::Cancelled);
+            }
+            Err(error) if error.kind == ScriptErrorKind::Timeout && spec.timeout.is_some() => {
+                Exit::TimedOut { after: time }
+            }
             Err(error) => return Err(ExecuteError::Other(Box::new(error))),
         };
         let store = self.store.clone();
         blocking(move || {
-            let outputs = if exit == Exit::Code(0) { collect(&spec, &root, &store)? } else { Vec::new() };
-            let usage = Usage { wall: started.elapsed(), ..Usage::default() };
+            let outputs = if exit == Exit::Code(0) {
+                collect(&spec, &root, &store)?
+            } else {
+                Vec::new()
+            };
+            let usage = Usage {
+                wall: started.elapsed(),
+                ..Usage::default()
+            };
             let (stdout, stderr) = (store.put_bytes(text.as_bytes())?, store.put_bytes(b"")?);
-            Ok(Executed { exit, stdout, stderr, outputs, usage, depfile: None })
+            Ok(Executed {
+                exit,
+                stdout,
+                stderr,
+                outputs,
+                usage,
+                depfile: None,
+            })
         })
         .await
     }
@@ -115,7 +146,10 @@ impl Executor for WriteExecutor {
                 stdout: nothing,
                 stderr: nothing,
                 outputs: collect(spec, &root, &store)?,
-                usage: Usage { wall: started.elapsed(), ..Usage::default() },
+                usage: Usage {
+                    wall: started.elapsed(),
+                    ..Usage::default()
+                },
                 depfile: None,
             })
         })
@@ -133,14 +167,22 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> ExecuteError + 'a {
-    move |source| ExecuteError::Io { verb, path: path.to_owned(), source }
+    move |source| ExecuteError::Io {
+        verb,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// An empty scratch folder, but for the declared folders.
 fn make_room(spec: &ActionSpec, scratch: &Path, root: &Path) -> Result<(), ExecuteError> {
     remove_all(scratch).map_err(io("remove", scratch))?;
     fs::create_dir_all(root).map_err(io("create", root))?;
-    for output in spec.outputs.iter().filter(|output| output.kind == OutputKind::Directory) {
+    for output in spec
+        .outputs
+        .iter()
+        .filter(|output| output.kind == OutputKind::Directory)
+    {
         let place = output.path.to_os_path(root);
         fs::create_dir_all(&place).map_err(io("create", &place))?;
     }
@@ -157,14 +199,22 @@ fn write(place: &Path, bytes: &[u8]) -> Result<(), ExecuteError> {
 /// Stores what was written below `root`.
 fn collect(spec: &ActionSpec, root: &Path, store: &Store) -> Result<Vec<Produced>, ExecuteError> {
     let is_missing = |path: &NeutralPath| fs::symlink_metadata(path.to_os_path(root)).is_err();
-    let paths: Vec<_> = spec.outputs.iter().map(|output| output.path.clone()).filter(is_missing).collect();
+    let paths: Vec<_> = spec
+        .outputs
+        .iter()
+        .map(|output| output.path.clone())
+        .filter(is_missing)
+        .collect();
     if !paths.is_empty() {
         return Err(ExecuteError::MissingOutput { paths });
     }
     let collect_one = |output: &zako_action::OutputSpec| {
         let place = output.path.to_os_path(root);
         let value = match output.kind {
-            OutputKind::File => ArtifactValue::File { digest: store.put_file(&place)?, executable: false },
+            OutputKind::File => ArtifactValue::File {
+                digest: store.put_file(&place)?,
+                executable: false,
+            },
             OutputKind::Directory => {
                 let tree = store.put_directory(&place).map_err(|error| match error {
                     TreeError::Store(error) => ExecuteError::Store(error),
@@ -173,7 +223,13 @@ fn collect(spec: &ActionSpec, root: &Path, store: &Store) -> Result<Vec<Produced
                 ArtifactValue::Directory { tree }
             }
         };
-        Ok(Produced { file: OutputFile { path: output.path.clone(), value }, produced_at: Some(place) })
+        Ok(Produced {
+            file: OutputFile {
+                path: output.path.clone(),
+                value,
+            },
+            produced_at: Some(place),
+        })
     };
     spec.outputs.iter().map(collect_one).collect()
 }
@@ -186,7 +242,10 @@ struct ScriptHost {
 }
 
 fn failure(message: String) -> HostFailure {
-    HostFailure { message, misuse: false }
+    HostFailure {
+        message,
+        misuse: false,
+    }
 }
 
 impl ScriptHost {
@@ -195,8 +254,12 @@ impl ScriptHost {
     }
 
     fn path(args: &Json) -> Result<NeutralPath, HostFailure> {
-        let text = args["path"].as_str().ok_or_else(|| HostFailure { message: "a path is a string".to_owned(), misuse: true })?;
-        NeutralPath::normalize(text).map_err(|error| failure(format!("`{text}` is not a path in the workspace: {error}")))
+        let text = args["path"].as_str().ok_or_else(|| HostFailure {
+            message: "a path is a string".to_owned(),
+            misuse: true,
+        })?;
+        NeutralPath::normalize(text)
+            .map_err(|error| failure(format!("`{text}` is not a path in the workspace: {error}")))
     }
 
     /// Where a declared input is.
@@ -210,7 +273,9 @@ impl ScriptHost {
         });
         if !is_declared {
             let owner = &self.spec().owner;
-            return Err(failure(format!("`{path}` is not an input of {owner}; add it to `inputs`")));
+            return Err(failure(format!(
+                "`{path}` is not an input of {owner}; add it to `inputs`"
+            )));
         }
         let place = path.to_os_path(&self.job.workspace);
         Ok((path, place))
@@ -218,7 +283,8 @@ impl ScriptHost {
 
     fn read(&self, args: &Json) -> Result<(NeutralPath, Vec<u8>), HostFailure> {
         let (path, place) = self.input(args)?;
-        let bytes = fs::read(&place).map_err(|error| failure(format!("`{path}` cannot be read: {error}")))?;
+        let bytes = fs::read(&place)
+            .map_err(|error| failure(format!("`{path}` cannot be read: {error}")))?;
         Ok((path, bytes))
     }
 
@@ -230,9 +296,20 @@ impl ScriptHost {
             OutputKind::Directory => path != output.path && path.starts_with(&output.path),
         });
         if !is_declared {
-            let outputs: Vec<String> = spec.outputs.iter().map(|output| format!("`{}`", output.path)).collect();
-            let declared = if outputs.is_empty() { "it has none".to_owned() } else { format!("they are {}", outputs.join(", ")) };
-            return Err(failure(format!("`{path}` is not an output of {}; {declared}", spec.owner)));
+            let outputs: Vec<String> = spec
+                .outputs
+                .iter()
+                .map(|output| format!("`{}`", output.path))
+                .collect();
+            let declared = if outputs.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("they are {}", outputs.join(", "))
+            };
+            return Err(failure(format!(
+                "`{path}` is not an output of {}; {declared}",
+                spec.owner
+            )));
         }
         write(&path.to_os_path(&self.root), bytes).map_err(|error| failure(error.to_string()))
     }
@@ -243,20 +320,36 @@ impl Host for ScriptHost {
         match call.name {
             "scriptContext" => {
                 let spec = self.spec();
-                let paths = |paths: &[NeutralPath]| paths.iter().map(NeutralPath::as_str).collect::<Vec<_>>().into();
+                let paths = |paths: &[NeutralPath]| {
+                    paths
+                        .iter()
+                        .map(NeutralPath::as_str)
+                        .collect::<Vec<_>>()
+                        .into()
+                };
                 let named = |output: &zako_action::OutputSpec| {
-                    let name = output.name.clone().unwrap_or_else(|| output.path.to_string());
+                    let name = output
+                        .name
+                        .clone()
+                        .unwrap_or_else(|| output.path.to_string());
                     (name, output.path.as_str().to_owned())
                 };
                 let out: BTreeMap<String, String> = spec.outputs.iter().map(named).collect();
-                let outputs: Vec<&str> = spec.outputs.iter().map(|output| output.path.as_str()).collect();
+                let outputs: Vec<&str> = spec
+                    .outputs
+                    .iter()
+                    .map(|output| output.path.as_str())
+                    .collect();
                 let inputs: Json = paths(&spec.inputs);
                 Ok(json!({ "inputs": inputs, "out": out, "outputs": outputs, "env": spec.env }))
             }
             "readText" => {
                 let (path, bytes) = self.read(&call.args)?;
                 let text = String::from_utf8(bytes).map_err(|error| {
-                    failure(format!("`{path}` is not UTF-8 (at byte {}); use readBytes", error.utf8_error().valid_up_to()))
+                    failure(format!(
+                        "`{path}` is not UTF-8 (at byte {}); use readBytes",
+                        error.utf8_error().valid_up_to()
+                    ))
                 })?;
                 Ok(Json::String(text))
             }

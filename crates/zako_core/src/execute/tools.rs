@@ -47,7 +47,12 @@ pub(super) struct Tools {
 
 impl Tools {
     /// The program called `name`, a bare name or an absolute path, for an action with this PATH.
-    pub(super) fn find(&self, files: &Files, name: &str, path: Option<&str>) -> Result<ResolvedTool, Diagnostic> {
+    pub(super) fn find(
+        &self,
+        files: &Files,
+        name: &str,
+        path: Option<&str>,
+    ) -> Result<ResolvedTool, Diagnostic> {
         let path = path.unwrap_or(FIXED_PATH);
         let key = (name.to_owned(), path.to_owned());
         if let Some(tool) = self.found.lock().get(&key) {
@@ -63,8 +68,15 @@ impl Tools {
         };
         let place = place.ok_or_else(|| missing(name, path))?;
         let real = fs::canonicalize(&place).map_err(|e| unreadable(&e))?;
-        let digest = files.external(&real).map_err(|e| unreadable(&e))?.ok_or_else(|| missing(name, path))?;
-        let tool = ResolvedTool { name: name.to_owned(), path: real, digest };
+        let digest = files
+            .external(&real)
+            .map_err(|e| unreadable(&e))?
+            .ok_or_else(|| missing(name, path))?;
+        let tool = ResolvedTool {
+            name: name.to_owned(),
+            path: real,
+            digest,
+        };
         self.found.lock().insert(key, tool.clone());
         Ok(tool)
     }
@@ -75,7 +87,10 @@ fn missing(name: &str, path: &str) -> Diagnostic {
         return Diagnostic::environment(format!("the program `{name}` is not on this machine"))
             .with_help("install it, or name another one");
     }
-    let package = PACKAGES.iter().find(|(program, _)| *program == name).map_or(name, |(_, package)| package);
+    let package = PACKAGES
+        .iter()
+        .find(|(program, _)| *program == name)
+        .map_or(name, |(_, package)| package);
     Diagnostic::environment(format!("the program `{name}` is not on this machine (looked in {path})")).with_help(format!(
         "install it (on Debian and Ubuntu: `apt install {package}`), or build it and name it in `tools`"
     ))
@@ -87,12 +102,19 @@ fn missing(name: &str, path: &str) -> Diagnostic {
 pub(super) fn toolchain_roots(tools: &[ResolvedTool], workspace: &Path) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = SYSTEM_ROOTS.iter().map(PathBuf::from).collect();
     for tool in tools.iter().filter(|tool| tool.path.is_absolute()) {
-        let Some(folder) = tool.path.parent() else { continue };
+        let Some(folder) = tool.path.parent() else {
+            continue;
+        };
         let prefix = match folder.file_name() {
             Some(name) if name == "bin" => folder.parent().unwrap_or(folder),
             _ => folder,
         };
-        roots.extend([prefix, folder].into_iter().find(|root| root.parent().is_some()).map(Path::to_owned));
+        roots.extend(
+            [prefix, folder]
+                .into_iter()
+                .find(|root| root.parent().is_some())
+                .map(Path::to_owned),
+        );
     }
     roots.retain(|root| !workspace.starts_with(root));
     roots.sort_unstable();
@@ -107,25 +129,54 @@ mod tests {
     use super::*;
 
     fn roots(tool: &str, workspace: &str) -> Vec<String> {
-        let tool = ResolvedTool { name: "t".into(), path: tool.into(), digest: DigestFunction::Blake3.empty() };
+        let tool = ResolvedTool {
+            name: "t".into(),
+            path: tool.into(),
+            digest: DigestFunction::Blake3.empty(),
+        };
         let roots = toolchain_roots(&[tool], Path::new(workspace));
-        roots.into_iter().map(|root| root.display().to_string()).filter(|r| !SYSTEM_ROOTS.contains(&r.as_str())).collect()
+        roots
+            .into_iter()
+            .map(|root| root.display().to_string())
+            .filter(|r| !SYSTEM_ROOTS.contains(&r.as_str()))
+            .collect()
     }
 
     #[test]
     fn a_toolchain_is_the_folder_above_bin() {
-        assert_eq!(roots("/home/u/llvm/bin/clang", "/home/u/ws"), ["/home/u/llvm"]);
-        assert_eq!(roots("/home/u/tools/clang", "/home/u/ws"), ["/home/u/tools"]);
-        assert_eq!(roots("/home/u/bin/clang", "/home/u/ws"), [""; 0], "the workspace is below /home/u");
+        assert_eq!(
+            roots("/home/u/llvm/bin/clang", "/home/u/ws"),
+            ["/home/u/llvm"]
+        );
+        assert_eq!(
+            roots("/home/u/tools/clang", "/home/u/ws"),
+            ["/home/u/tools"]
+        );
+        assert_eq!(
+            roots("/home/u/bin/clang", "/home/u/ws"),
+            [""; 0],
+            "the workspace is below /home/u"
+        );
         assert_eq!(roots("/bin/sh", "/ws"), ["/bin"]);
-        assert_eq!(roots("zako-out/tool", "/ws"), [""; 0], "a tool of the workspace is an input");
+        assert_eq!(
+            roots("zako-out/tool", "/ws"),
+            [""; 0],
+            "a tool of the workspace is an input"
+        );
     }
 
     #[test]
     fn a_missing_program_says_what_to_install() {
         let diagnostic = missing("c++", "/x:/y");
         assert_eq!(diagnostic.fault, crate::Fault::Environment);
-        assert_eq!(diagnostic.message, "the program `c++` is not on this machine (looked in /x:/y)");
-        assert!(diagnostic.help.is_some_and(|help| help.contains("apt install build-essential")));
+        assert_eq!(
+            diagnostic.message,
+            "the program `c++` is not on this machine (looked in /x:/y)"
+        );
+        assert!(
+            diagnostic
+                .help
+                .is_some_and(|help| help.contains("apt install build-essential"))
+        );
     }
 }

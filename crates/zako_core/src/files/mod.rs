@@ -39,7 +39,11 @@ const MAX_READS: usize = 3;
 pub(crate) enum FileError {
     /// A file or folder could not be read.
     #[error("cannot {verb} {}: {source}", path.display())]
-    Io { verb: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     /// A link, or a folder above, leads out of the workspace.
     #[error("`{path}` leads to {}, which is outside of the workspace", target.display())]
     Escapes { path: NeutralPath, target: PathBuf },
@@ -59,7 +63,11 @@ pub(crate) enum FileError {
 
 impl FileError {
     fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> FileError + 'a {
-        move |source| FileError::Io { verb, path: path.to_owned(), source }
+        move |source| FileError::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -151,10 +159,15 @@ impl Files {
             return Ok(());
         };
         if let (Seen::File { signature, .. }, ArtifactValue::File { digest, .. }) = (&seen, value) {
-            self.cache.insert(path.as_str(), *signature, *digest, moment);
+            self.cache
+                .insert(path.as_str(), *signature, *digest, moment);
         }
-        let found = Some(Stamped { value: value.clone(), stamp: seen.stamp() });
-        self.found.insert(path.clone(), Arc::new(Mutex::new(Some(found))));
+        let found = Some(Stamped {
+            value: value.clone(),
+            stamp: seen.stamp(),
+        });
+        self.found
+            .insert(path.clone(), Arc::new(Mutex::new(Some(found))));
         Ok(())
     }
 
@@ -167,41 +180,57 @@ impl Files {
             Ok(_) => {}
         }
         let key = place.to_str();
-        self.hash(key, place, Role::Source).map(|(digest, _)| Some(digest))
+        self.hash(key, place, Role::Source)
+            .map(|(digest, _)| Some(digest))
     }
 
     fn find_out(&self, path: &NeutralPath) -> Result<Option<Stamped>, FileError> {
         let role = self.role(path);
         for _ in 0..MAX_READS {
-            let Some(seen) = self.look(path)? else { return Ok(None) };
+            let Some(seen) = self.look(path)? else {
+                return Ok(None);
+            };
             let value = match &seen {
                 Seen::File { place, signature } => {
                     let (digest, hashed) = self.hash(Some(path.as_str()), place, role)?;
                     if hashed != *signature {
                         continue;
                     }
-                    ArtifactValue::File { digest, executable: signature.is_executable() }
+                    ArtifactValue::File {
+                        digest,
+                        executable: signature.is_executable(),
+                    }
                 }
-                Seen::Link(target) => ArtifactValue::Symlink { target: target.clone() },
+                Seen::Link(target) => ArtifactValue::Symlink {
+                    target: target.clone(),
+                },
                 Seen::Folder(walked) => match self.tree(path, walked)? {
                     Some(tree) => ArtifactValue::Directory { tree },
                     None => continue,
                 },
             };
-            return Ok(Some(Stamped { value, stamp: seen.stamp() }));
+            return Ok(Some(Stamped {
+                value,
+                stamp: seen.stamp(),
+            }));
         }
         Err(FileError::Unstable(path.to_os_path(&self.root)))
     }
 
     /// The tree's digest; `None` when a file in it changed since the walk.
-    fn tree(&self, path: &NeutralPath, walked: &[(NeutralPath, Walked)]) -> Result<Option<Digest>, FileError> {
+    fn tree(
+        &self,
+        path: &NeutralPath,
+        walked: &[(NeutralPath, Walked)],
+    ) -> Result<Option<Digest>, FileError> {
         let mut builder = TreeBuilder::new(self.function);
         for (below, entry) in walked {
             match entry {
                 Walked::File(signature) => {
                     let whole = path.join_path(below);
                     let place = whole.to_os_path(&self.root);
-                    let (digest, hashed) = self.hash(Some(whole.as_str()), &place, self.role(&whole))?;
+                    let (digest, hashed) =
+                        self.hash(Some(whole.as_str()), &place, self.role(&whole))?;
                     if hashed != *signature {
                         return Ok(None);
                     }
@@ -219,7 +248,12 @@ impl Files {
     }
 
     /// The digest of the file at `place`, remembered under `key`, and the signature that it had all the while.
-    fn hash(&self, key: Option<&str>, place: &Path, role: Role) -> Result<(Digest, Signature), FileError> {
+    fn hash(
+        &self,
+        key: Option<&str>,
+        place: &Path,
+        role: Role,
+    ) -> Result<(Digest, Signature), FileError> {
         for _ in 0..MAX_READS {
             let signature = || {
                 let metadata = fs::metadata(place).map_err(FileError::io("read", place))?;
@@ -233,7 +267,9 @@ impl Files {
             let digest = match hash_file(self.function, place) {
                 Ok(digest) => digest,
                 Err(StoreError::Changed { .. }) => continue,
-                Err(StoreError::Io { verb, path, source }) => return Err(FileError::Io { verb, path, source }),
+                Err(StoreError::Io { verb, path, source }) => {
+                    return Err(FileError::Io { verb, path, source });
+                }
                 Err(other) => return Err(TreeError::Store(other).into()),
             };
             if signature()? == before {
@@ -277,7 +313,11 @@ impl Files {
             let signature = Signature::of(&found, role);
             Ok(Some(Seen::File { place, signature }))
         } else if found.is_dir() {
-            Ok(Some(Seen::Folder(walk::walk(&self.root, path, &|below| self.role(below))?)))
+            Ok(Some(Seen::Folder(walk::walk(
+                &self.root,
+                path,
+                &|below| self.role(below),
+            )?)))
         } else {
             Err(FileError::Special(place))
         }
@@ -285,7 +325,9 @@ impl Files {
 
     /// The folder that `place` is in may be behind a link, but not one that leads out.
     fn check_folder(&self, path: &NeutralPath, place: &Path) -> Result<(), FileError> {
-        let Some(folder) = place.parent() else { return Ok(()) };
+        let Some(folder) = place.parent() else {
+            return Ok(());
+        };
         if path.is_root() || self.inside.contains_key(folder) {
             return Ok(());
         }
@@ -298,7 +340,10 @@ impl Files {
     fn must_be_inside(&self, path: &NeutralPath, real: PathBuf) -> Result<(), FileError> {
         match real.starts_with(&self.root) {
             true => Ok(()),
-            false => Err(FileError::Escapes { path: path.clone(), target: real }),
+            false => Err(FileError::Escapes {
+                path: path.clone(),
+                target: real,
+            }),
         }
     }
 
@@ -310,7 +355,10 @@ impl Files {
 
 /// What was seen at a path, but not read.
 enum Seen {
-    File { place: PathBuf, signature: Signature },
+    File {
+        place: PathBuf,
+        signature: Signature,
+    },
     Link(String),
     Folder(Vec<(NeutralPath, Walked)>),
 }
@@ -340,7 +388,10 @@ impl Seen {
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ pub(super) fn nearest(root: &Path, path: &NeutralPath) -> Option<NeutralPath> {
         let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let near = names
             .map(|name| (strsim::damerau_levenshtein(wanted, &name), name))
-            .filter(|(distance, name)| *distance <= wanted.chars().count().max(name.chars().count()) / 3)
+            .filter(|(distance, name)| {
+                *distance <= wanted.chars().count().max(name.chars().count()) / 3
+            })
             .min()?;
         found = found.join(near.1).ok()?;
     }

@@ -33,11 +33,21 @@ struct Time {
 
 impl Time {
     fn is_before(self, moment: SystemTime) -> bool {
-        let margin = if self.nanos == 0 { COARSE_MARGIN } else { FINE_MARGIN };
-        let Some(limit) = moment.checked_sub(margin).and_then(|m| m.duration_since(UNIX_EPOCH).ok()) else {
+        let margin = if self.nanos == 0 {
+            COARSE_MARGIN
+        } else {
+            FINE_MARGIN
+        };
+        let Some(limit) = moment
+            .checked_sub(margin)
+            .and_then(|m| m.duration_since(UNIX_EPOCH).ok())
+        else {
             return false;
         };
-        let limit = (i64::try_from(limit.as_secs()).unwrap_or(i64::MAX), limit.subsec_nanos());
+        let limit = (
+            i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            limit.subsec_nanos(),
+        );
         (self.seconds, self.nanos) < limit
     }
 
@@ -47,7 +57,10 @@ impl Time {
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Time> {
-        Some(Time { seconds: body.i64()?, nanos: body.u32()? })
+        Some(Time {
+            seconds: body.i64()?,
+            nanos: body.u32()?,
+        })
     }
 }
 
@@ -67,7 +80,10 @@ pub(crate) struct Signature {
 impl Signature {
     /// The signature that `metadata` says.
     pub(crate) fn of(metadata: &Metadata, role: Role) -> Self {
-        let time = |seconds, nanos: i64| Time { seconds, nanos: u32::try_from(nanos).unwrap_or(0) };
+        let time = |seconds, nanos: i64| Time {
+            seconds,
+            nanos: u32::try_from(nanos).unwrap_or(0),
+        };
         Signature {
             mode: metadata.mode(),
             size: metadata.len(),
@@ -83,7 +99,8 @@ impl Signature {
 
     /// Whether a later edit is bound to give another signature, when the content was read at `moment`.
     pub(crate) fn is_settled(&self, moment: SystemTime) -> bool {
-        self.modified.is_before(moment) && (self.changed == Time::default() || self.changed.is_before(moment))
+        self.modified.is_before(moment)
+            && (self.changed == Time::default() || self.changed.is_before(moment))
     }
 
     /// Whether it has the owner's executable bit.
@@ -118,8 +135,18 @@ mod tests {
     use super::*;
 
     fn at(nanos: u32) -> Signature {
-        let time = Time { seconds: 1000, nanos };
-        Signature { mode: 0o100_644, size: 1, modified: time, changed: time, inode: 1, device: 1 }
+        let time = Time {
+            seconds: 1000,
+            nanos,
+        };
+        Signature {
+            mode: 0o100_644,
+            size: 1,
+            modified: time,
+            changed: time,
+            inode: 1,
+            device: 1,
+        }
     }
 
     #[test]
@@ -128,10 +155,19 @@ mod tests {
         assert!(!at(5).is_settled(moment(1_000_000)));
         assert!(!at(5).is_settled(moment(1_000_019)));
         assert!(at(5).is_settled(moment(1_000_021)));
-        assert!(!at(0).is_settled(moment(1_001_000)), "whole seconds need more");
+        assert!(
+            !at(0).is_settled(moment(1_001_000)),
+            "whole seconds need more"
+        );
         assert!(at(0).is_settled(moment(1_004_000)));
         assert!(!at(5).is_settled(moment(900_000)), "from the future");
-        let later = Signature { changed: Time { seconds: 2000, nanos: 1 }, ..at(5) };
+        let later = Signature {
+            changed: Time {
+                seconds: 2000,
+                nanos: 1,
+            },
+            ..at(5)
+        };
         assert!(!later.is_settled(moment(1_500_000)), "ctime counts");
     }
 
@@ -140,6 +176,20 @@ mod tests {
         let mut out = Encoder::default();
         at(7).encode(&mut out);
         let body = out.finish();
+        let time = "e80300000000000007000000";
+        let golden = [
+            "a4810000",
+            "0100000000000000",
+            time,
+            time,
+            "0100000000000000",
+            "0100000000000000",
+        ];
+        assert_eq!(
+            hex::encode(&body),
+            golden.concat(),
+            "raise the format's version with any change"
+        );
         assert_eq!(Signature::decode(&mut Decoder::new(&body)).unwrap(), at(7));
     }
 
@@ -147,7 +197,13 @@ mod tests {
     fn outputs_have_no_ctime() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = file.as_file().metadata().unwrap();
-        assert_eq!(Signature::of(&metadata, Role::Output).changed, Time::default());
-        assert_ne!(Signature::of(&metadata, Role::Source).changed, Time::default());
+        assert_eq!(
+            Signature::of(&metadata, Role::Output).changed,
+            Time::default()
+        );
+        assert_ne!(
+            Signature::of(&metadata, Role::Source).changed,
+            Time::default()
+        );
     }
 }

@@ -17,7 +17,10 @@ use zako_cas::{Digest, DigestFunction};
 use super::signature::Signature;
 use super::state_file::{Decoder, Encoder, Format};
 
-const FORMAT: Format = Format { kind: "files", version: 1 };
+const FORMAT: Format = Format {
+    kind: "files",
+    version: 1,
+};
 
 /// How many files are remembered although no build asked for them this time.
 const MAX_UNUSED: usize = 1 << 18;
@@ -45,7 +48,12 @@ impl SignatureCache {
         {
             known.clear();
         }
-        SignatureCache { path, function, known, is_new: AtomicBool::new(false) }
+        SignatureCache {
+            path,
+            function,
+            known,
+            is_new: AtomicBool::new(false),
+        }
     }
 
     /// The digest of what has this signature at `key`.
@@ -59,10 +67,23 @@ impl SignatureCache {
     }
 
     /// Remembers that what was read at `moment` has this digest, unless an edit could go unnoticed.
-    pub(super) fn insert(&self, key: &str, signature: Signature, digest: Digest, moment: SystemTime) {
+    pub(super) fn insert(
+        &self,
+        key: &str,
+        signature: Signature,
+        digest: Digest,
+        moment: SystemTime,
+    ) {
         self.is_new.store(true, Ordering::Relaxed);
         if signature.is_settled(moment) {
-            self.known.insert(key.into(), Known { signature, digest, used: true });
+            self.known.insert(
+                key.into(),
+                Known {
+                    signature,
+                    digest,
+                    used: true,
+                },
+            );
         } else {
             self.known.remove(key);
         }
@@ -101,8 +122,19 @@ fn decode(body: &[u8], function: DigestFunction, known: &DashMap<Box<str>, Known
         let key = body.text()?;
         let signature = Signature::decode(&mut body)?;
         let size = body.u64()?;
-        let digest = Digest { function, hash: body.array()?, size };
-        known.insert(key.into(), Known { signature, digest, used: false });
+        let digest = Digest {
+            function,
+            hash: body.array()?,
+            size,
+        };
+        known.insert(
+            key.into(),
+            Known {
+                signature,
+                digest,
+                used: false,
+            },
+        );
     }
     Some(())
 }

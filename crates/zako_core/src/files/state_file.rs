@@ -59,7 +59,9 @@ impl Format {
     pub(crate) fn write(self, path: &Path, body: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".zako-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".zako-")
+            .tempfile_in(folder)?;
         file.write_all(&self.header(body))?;
         file.write_all(body)?;
         file.persist(path).map_err(|e| e.error)?;
@@ -158,7 +160,10 @@ impl<'a> Decoder<'a> {
 mod tests {
     use super::*;
 
-    const FORMAT: Format = Format { kind: "test", version: 1 };
+    const FORMAT: Format = Format {
+        kind: "test",
+        version: 1,
+    };
 
     #[test]
     fn what_is_written_is_read() {
@@ -167,13 +172,20 @@ mod tests {
         assert_eq!(FORMAT.read(&path), None);
         FORMAT.write(&path, b"body").unwrap();
         assert_eq!(FORMAT.read(&path).unwrap(), b"body");
-        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(
+            fs::read_dir(dir.path().join("a")).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
     fn the_header_is_a_contract() {
         let hex = hex::encode(FORMAT.header(b"x"));
-        assert!(hex.starts_with(&hex::encode("zako-state\ntest 1\n")), "{hex}");
+        assert!(
+            hex.starts_with(&hex::encode("zako-state\ntest 1\n")),
+            "{hex}"
+        );
         assert_eq!(hex.len(), 2 * (b"zako-state\ntest 1\n".len() + 32));
     }
 
@@ -194,8 +206,22 @@ mod tests {
             assert_eq!(FORMAT.read(&path), None, "flipped at {at}");
         }
         fs::write(&path, &whole).unwrap();
-        assert_eq!(Format { version: 2, ..FORMAT }.read(&path), None);
-        assert_eq!(Format { kind: "tset", ..FORMAT }.read(&path), None);
+        assert_eq!(
+            Format {
+                version: 2,
+                ..FORMAT
+            }
+            .read(&path),
+            None
+        );
+        assert_eq!(
+            Format {
+                kind: "tset",
+                ..FORMAT
+            }
+            .read(&path),
+            None
+        );
         assert_eq!(FORMAT.read(&path).unwrap(), b"some body");
     }
 
@@ -206,7 +232,10 @@ mod tests {
         encoder.u64(7);
         let body = encoder.finish();
         let mut decoder = Decoder::new(&body);
-        assert_eq!((decoder.text(), decoder.u64(), decoder.u8()), (Some("ä"), Some(7), None));
+        assert_eq!(
+            (decoder.text(), decoder.u64(), decoder.u8()),
+            (Some("ä"), Some(7), None)
+        );
         assert_eq!(Decoder::new(&[255, 255, 255, 255, 1]).text(), None);
     }
 }

@@ -19,7 +19,10 @@ impl Workspace {
         let dir = tempfile::tempdir().unwrap();
         let root: PathBuf = dir.path().canonicalize().unwrap().join("ws");
         fs::create_dir(&root).unwrap();
-        let workspace = Workspace { dir, root: root.into() };
+        let workspace = Workspace {
+            dir,
+            root: root.into(),
+        };
         for (name, text) in files {
             workspace.write(name, text);
         }
@@ -39,23 +42,40 @@ impl Workspace {
     }
 
     fn age(&self, name: &str, seconds: u64) {
-        let file = fs::File::options().write(true).open(self.place(name)).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(self.place(name))
+            .unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+            .unwrap();
     }
 
     /// A new build's view. Everything is an output in it, so that ctime, which can't be set back, does not count.
     fn files(&self) -> Files {
         let outputs = HashSet::from([NeutralPath::root()]);
-        Files::open(self.root.clone(), &self.place(".zako/state"), DigestFunction::Blake3, outputs)
+        Files::open(
+            self.root.clone(),
+            &self.place(".zako/state"),
+            DigestFunction::Blake3,
+            outputs,
+        )
     }
 
     fn sources(&self) -> Files {
-        Files::open(self.root.clone(), &self.place(".zako/state"), DigestFunction::Blake3, HashSet::new())
+        Files::open(
+            self.root.clone(),
+            &self.place(".zako/state"),
+            DigestFunction::Blake3,
+            HashSet::new(),
+        )
     }
 }
 
 fn file(text: &str) -> ArtifactValue {
-    ArtifactValue::File { digest: DigestFunction::Blake3.hash(text.as_bytes()), executable: false }
+    ArtifactValue::File {
+        digest: DigestFunction::Blake3.hash(text.as_bytes()),
+        executable: false,
+    }
 }
 
 fn value(files: &Files, name: &str) -> Option<ArtifactValue> {
@@ -71,7 +91,10 @@ fn values_follow_content_and_executable_bit() {
     workspace.write("a/x.c", "two");
     assert_eq!(value(&workspace.sources(), "a/x.c"), Some(file("two")));
     fs::set_permissions(workspace.place("a/x.c"), fs::Permissions::from_mode(0o755)).unwrap();
-    let executable = ArtifactValue::File { digest: DigestFunction::Blake3.hash(b"two"), executable: true };
+    let executable = ArtifactValue::File {
+        digest: DigestFunction::Blake3.hash(b"two"),
+        executable: true,
+    };
     assert_eq!(value(&workspace.sources(), "a/x.c"), Some(executable));
 }
 
@@ -82,11 +105,23 @@ fn settled_files_are_not_read_again() {
     assert_eq!(value(&files, "x"), Some(file("one")));
     files.save().unwrap();
     // What is remembered is told by its being wrong: same size, same time, same inode, other content.
-    let modified = fs::metadata(workspace.place("x")).unwrap().modified().unwrap();
+    let modified = fs::metadata(workspace.place("x"))
+        .unwrap()
+        .modified()
+        .unwrap();
     fs::write(workspace.place("x"), "two").unwrap();
-    fs::File::options().write(true).open(workspace.place("x")).unwrap().set_modified(modified).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(workspace.place("x"))
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
     assert_eq!(value(&workspace.files(), "x"), Some(file("one")));
-    assert_eq!(value(&workspace.sources(), "x"), Some(file("two")), "a source's ctime tells");
+    assert_eq!(
+        value(&workspace.sources(), "x"),
+        Some(file("two")),
+        "a source's ctime tells"
+    );
 }
 
 #[test]
@@ -94,7 +129,14 @@ fn racily_clean_files_are_read_again() {
     let workspace = Workspace::new(&[]);
     fs::write(workspace.place("x"), "one").unwrap();
     let ahead = SystemTime::now() + Duration::from_secs(60);
-    let set = || fs::File::options().write(true).open(workspace.place("x")).unwrap().set_modified(ahead).unwrap();
+    let set = || {
+        fs::File::options()
+            .write(true)
+            .open(workspace.place("x"))
+            .unwrap()
+            .set_modified(ahead)
+            .unwrap()
+    };
     set();
     let files = workspace.files();
     assert_eq!(value(&files, "x"), Some(file("one")));
@@ -125,9 +167,15 @@ fn folders_are_trees_as_the_store_makes_them() {
     fs::create_dir(workspace.place("d/empty")).unwrap();
     symlink("a", workspace.place("d/link")).unwrap();
     symlink("nowhere", workspace.place("d/dangling")).unwrap();
-    let store = zako_cas::Store::open(zako_cas::StoreOptions::new(workspace.dir.path().join("store"))).unwrap();
+    let store = zako_cas::Store::open(zako_cas::StoreOptions::new(
+        workspace.dir.path().join("store"),
+    ))
+    .unwrap();
     let tree = store.put_directory(&workspace.place("d")).unwrap();
-    assert_eq!(value(&workspace.sources(), "d"), Some(ArtifactValue::Directory { tree }));
+    assert_eq!(
+        value(&workspace.sources(), "d"),
+        Some(ArtifactValue::Directory { tree })
+    );
     let files = workspace.sources();
     let before = files.value(&path("d")).unwrap().unwrap();
     assert_eq!(files.stamp(&path("d")).unwrap(), Some(before.stamp));
@@ -151,7 +199,10 @@ fn links_stay_inside() {
     assert_eq!(value(&files, "folder/x"), Some(file("1")));
     for escaping in ["out", "out-folder", "out-folder/y", "real"] {
         let error = files.value(&path(escaping)).unwrap_err();
-        assert!(matches!(error, FileError::Escapes { .. }), "{escaping}: {error}");
+        assert!(
+            matches!(error, FileError::Escapes { .. }),
+            "{escaping}: {error}"
+        );
     }
 }
 
@@ -171,6 +222,9 @@ fn one_build_sees_one_content_until_told() {
 fn the_nearest_name_is_found_at_every_level() {
     let workspace = Workspace::new(&[("source/main.c", ""), ("source/other.c", "")]);
     let files = workspace.sources();
-    assert_eq!(files.nearest(&path("sourec/mian.c")), Some(path("source/main.c")));
+    assert_eq!(
+        files.nearest(&path("sourec/mian.c")),
+        Some(path("source/main.c"))
+    );
     assert_eq!(files.nearest(&path("source/zebra.txt")), None);
 }

@@ -55,7 +55,11 @@ pub(super) fn walk(
         for entry in fs::read_dir(&place).map_err(FileError::io("list", &place))? {
             let entry = entry.map_err(FileError::io("list", &place))?;
             let name = entry.file_name();
-            if whole.is_root() && name.to_str().is_some_and(|name| NOT_SOURCES.contains(&name)) {
+            if whole.is_root()
+                && name
+                    .to_str()
+                    .is_some_and(|name| NOT_SOURCES.contains(&name))
+            {
                 continue;
             }
             empty = false;
@@ -65,10 +69,17 @@ pub(super) fn walk(
                     reason: format!("there are more than {MAX_TREE_ENTRIES} files below it"),
                 });
             }
-            let bad = |reason: String| FileError::BadName { path: entry.path(), reason };
-            let name = name.to_str().ok_or_else(|| bad("it is not UTF-8".to_owned()))?;
+            let bad = |reason: String| FileError::BadName {
+                path: entry.path(),
+                reason,
+            };
+            let name = name
+                .to_str()
+                .ok_or_else(|| bad("it is not UTF-8".to_owned()))?;
             let below = folder.join(name).map_err(|e| bad(e.to_string()))?;
-            let kind = entry.file_type().map_err(FileError::io("read", &entry.path()))?;
+            let kind = entry
+                .file_type()
+                .map_err(FileError::io("read", &entry.path()))?;
             if kind.is_dir() {
                 pending.push(below);
             } else if kind.is_file() {
@@ -100,7 +111,10 @@ fn link(
     role: &dyn Fn(&NeutralPath) -> Role,
 ) -> Result<Walked, FileError> {
     let place = folder.to_os_path(root).join(name);
-    let bad = |reason: String| FileError::BadName { path: place.clone(), reason };
+    let bad = |reason: String| FileError::BadName {
+        path: place.clone(),
+        reason,
+    };
     let path = folder.join(name).map_err(|e| bad(e.to_string()))?;
     let target = fs::read_link(&place).map_err(FileError::io("read", &place))?;
     // One that leads nowhere is only text.
@@ -110,6 +124,8 @@ fn link(
     {
         return Err(FileError::Escapes { path, target: real });
     }
-    let target = target.to_str().ok_or_else(|| bad("what it links to is not UTF-8".to_owned()))?;
+    let target = target
+        .to_str()
+        .ok_or_else(|| bad("what it links to is not UTF-8".to_owned()))?;
     Ok(Walked::Link(target.to_owned()))
 }

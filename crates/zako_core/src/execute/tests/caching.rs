@@ -8,21 +8,37 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_build_runs_nothing() {
     let world = World::new(&[("a", "1\n")]);
-    let actions = [cat(&["a"], "zako-out/b"), cat(&["zako-out/b"], "zako-out/c")];
+    let actions = [
+        cat(&["a"], "zako-out/b"),
+        cat(&["zako-out/b"], "zako-out/c"),
+    ];
     let built = world.check(&actions, &[Ran, Ran]).await;
     assert_eq!(world.read("zako-out/c"), "1\n");
     let started = |event: &&BuildEvent| matches!(event, BuildEvent::ActionStarted(_));
     assert_eq!(built.events.iter().filter(started).count(), 2);
     let built = world.check(&actions, &[UpToDate, UpToDate]).await;
     assert_eq!(built.events.iter().filter(started).count(), 0);
-    assert_eq!(built.summary.counts, ActionCounts { up_to_date: 2, ..ActionCounts::default() });
-    assert_eq!(fs::read_dir(world.place(".zako/exec")).unwrap().count(), 0, "no scratch folder stays");
+    assert_eq!(
+        built.summary.counts,
+        ActionCounts {
+            up_to_date: 2,
+            ..ActionCounts::default()
+        }
+    );
+    assert_eq!(
+        fs::read_dir(world.place(".zako/exec")).unwrap().count(),
+        0,
+        "no scratch folder stays"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_and_edited_outputs_come_back() {
     let world = World::new(&[("a", "1\n")]);
-    let actions = [cat(&["a"], "zako-out/b"), cat(&["zako-out/b"], "zako-out/c")];
+    let actions = [
+        cat(&["a"], "zako-out/b"),
+        cat(&["zako-out/b"], "zako-out/c"),
+    ];
     world.check(&actions, &[Ran, Ran]).await;
     fs::remove_file(world.place("zako-out/b")).unwrap();
     world.check(&actions, &[FromCache, UpToDate]).await;
@@ -53,7 +69,9 @@ async fn an_edit_runs_its_dependents_until_something_comes_out_equal() {
     world.check(&actions, &[Ran, Ran, UpToDate]).await;
     assert_eq!(world.read("zako-out/copy"), "2\n");
     world.write("a", "1\n");
-    world.check(&actions, &[FromCache, FromCache, UpToDate]).await;
+    world
+        .check(&actions, &[FromCache, FromCache, UpToDate])
+        .await;
     assert_eq!(world.read("zako-out/copy"), "1\n");
 }
 
@@ -62,12 +80,22 @@ async fn a_touch_is_no_change_and_the_executable_bit_is_one() {
     let world = World::new(&[("a", "1\n")]);
     let actions = [sh("cp $in $out", &["a"], &["zako-out/b"])];
     world.check(&actions, &[Ran]).await;
-    let file = fs::File::options().write(true).open(world.place("a")).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(1000)).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(world.place("a"))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(1000))
+        .unwrap();
     world.check(&actions, &[UpToDate]).await;
     fs::set_permissions(world.place("a"), fs::Permissions::from_mode(0o755)).unwrap();
     world.check(&actions, &[Ran]).await;
-    let mode = || fs::metadata(world.place("zako-out/b")).unwrap().permissions().mode() & 0o777;
+    let mode = || {
+        fs::metadata(world.place("zako-out/b"))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode(), 0o755);
     fs::set_permissions(world.place("zako-out/b"), fs::Permissions::from_mode(0o644)).unwrap();
     world.check(&actions, &[FromCache]).await;
@@ -78,20 +106,35 @@ async fn a_touch_is_no_change_and_the_executable_bit_is_one() {
 async fn directories_are_outputs_and_inputs() {
     let world = World::new(&[("tree/x", "1"), ("tree/sub/y", "2")]);
     let actions = [
-        sh("cp -R tree/. zako-out/d; ln -s x zako-out/d/link; mkdir -p zako-out/d/empty", &["tree"], &["zako-out/d/"]),
-        sh("cat zako-out/d/sub/y > $out", &["zako-out/d/sub/y"], &["zako-out/y"]),
-        sh("ls zako-out > $out", &["zako-out/d"], &["zako-out/list"]),
+        sh(
+            "cp -R tree/. zako-out/d; ln -s x zako-out/d/link; mkdir -p zako-out/d/empty",
+            &["tree"],
+            &["zako-out/d/"],
+        ),
+        sh(
+            "cat zako-out/d/sub/y > $out",
+            &["zako-out/d/sub/y"],
+            &["zako-out/y"],
+        ),
+        sh("ls zako-out/d > $out", &["zako-out/d"], &["zako-out/list"]),
     ];
     world.check(&actions, &[Ran, Ran, Ran]).await;
-    assert_eq!((world.read("zako-out/d/link"), world.read("zako-out/y")), ("1".into(), "2".into()));
+    assert_eq!(
+        (world.read("zako-out/d/link"), world.read("zako-out/y")),
+        ("1".into(), "2".into())
+    );
     world.check(&actions, &[UpToDate, UpToDate, UpToDate]).await;
     world.write("zako-out/d/stray", "not of the action");
-    world.check(&actions, &[FromCache, UpToDate, UpToDate]).await;
+    world
+        .check(&actions, &[FromCache, UpToDate, UpToDate])
+        .await;
     assert!(!world.place("zako-out/d/stray").exists());
     world.write("tree/new", "3");
     world.check(&actions, &[Ran, UpToDate, Ran]).await;
     fs::remove_file(world.place("tree/new")).unwrap();
-    world.check(&actions, &[FromCache, UpToDate, FromCache]).await;
+    world
+        .check(&actions, &[FromCache, UpToDate, FromCache])
+        .await;
     assert!(!world.place("zako-out/d/new").exists());
 }
 
@@ -111,24 +154,41 @@ async fn a_success_without_outputs_is_kept_and_what_may_not_be_cached_always_run
 async fn what_was_printed_comes_back_with_what_was_restored() {
     let world = World::new(&[("a", "1\n")]);
     let actions = [sh("echo careful >&2; cp $in $out", &["a"], &["zako-out/b"])];
-    assert_eq!(world.check(&actions, &[Ran]).await.output(0), Some("careful\n"));
+    assert_eq!(
+        world.check(&actions, &[Ran]).await.output(0),
+        Some("careful\n")
+    );
     assert_eq!(world.check(&actions, &[UpToDate]).await.output(0), None);
     fs::remove_file(world.place("zako-out/b")).unwrap();
-    assert_eq!(world.check(&actions, &[FromCache]).await.output(0), Some("careful\n"));
+    assert_eq!(
+        world.check(&actions, &[FromCache]).await.output(0),
+        Some("careful\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn built_tools_run_and_are_part_of_the_key() {
     let world = World::new(&[("tool", "#!/bin/sh\necho one\n")]);
     let mut run = sh("", &[], &["zako-out/said"]);
-    run.body = ActionBody::Shell { script: "zako-out/tool > $out".to_owned() };
+    run.body = ActionBody::Shell {
+        script: "zako-out/tool > $out".to_owned(),
+    };
     run.tools = vec![zako_action::ToolRef::Artifact(path("zako-out/tool"))];
     let mut direct = run.clone();
     direct.outputs = vec![];
-    direct.body = ActionBody::Command { argv: vec!["zako-out/tool".to_owned()] };
-    let actions = [sh("cp $in $out; chmod +x $out", &["tool"], &["zako-out/tool"]), run, direct];
+    direct.body = ActionBody::Command {
+        argv: vec!["zako-out/tool".to_owned()],
+    };
+    let actions = [
+        sh("cp $in $out; chmod +x $out", &["tool"], &["zako-out/tool"]),
+        run,
+        direct,
+    ];
     let built = world.check(&actions, &[Ran, Ran, Ran]).await;
-    assert_eq!((world.read("zako-out/said").as_str(), built.output(2)), ("one\n", Some("one\n")));
+    assert_eq!(
+        (world.read("zako-out/said").as_str(), built.output(2)),
+        ("one\n", Some("one\n"))
+    );
     world.write("tool", "#!/bin/sh\necho two\n");
     world.check(&actions, &[Ran, Ran, Ran]).await;
     assert_eq!(world.read("zako-out/said"), "two\n");
@@ -138,9 +198,38 @@ async fn built_tools_run_and_are_part_of_the_key() {
 async fn actions_run_in_the_workspace_at_isolation_none() {
     let mut world = World::new(&[("a", "1\n")]);
     world.isolation = Isolation::None;
-    let actions = [cat(&["a"], "zako-out/b"), sh("cp -R $in $out", &["zako-out/b"], &["zako-out/d/"])];
-    let actions = [actions[0].clone(), { let mut a = actions[1].clone(); a.body = ActionBody::Shell { script: "mkdir -p $out && cp $in $out".into() }; a }];
+    let folder = sh(
+        "mkdir -p $out && cp $in $out",
+        &["zako-out/b"],
+        &["zako-out/d/"],
+    );
+    let actions = [cat(&["a"], "zako-out/b"), folder];
     world.check(&actions, &[Ran, Ran]).await;
     assert_eq!(world.read("zako-out/d/b"), "1\n");
     world.check(&actions, &[UpToDate, UpToDate]).await;
+}
+
+/// Not a test of speed: prints what a build of many small actions takes. `cargo test -- --ignored --nocapture many`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+#[expect(clippy::print_stderr, reason = "a measurement")]
+async fn many_actions_are_measured() {
+    const ACTIONS: usize = 1000;
+    let headers: Vec<String> = (0..200).map(|n| format!("h/{n}.h")).collect();
+    let world = World::new(&[]);
+    for header in &headers {
+        world.write(header, header);
+    }
+    let action = |n: usize| {
+        world.write(&format!("s/{n}"), "text");
+        let mut spec = cat(&[&format!("s/{n}")], &format!("zako-out/{n}"));
+        spec.staged = headers.iter().map(|header| path(header)).collect();
+        spec
+    };
+    let actions: Vec<ActionSpec> = (0..ACTIONS).map(action).collect();
+    for expected in [Ran, UpToDate, UpToDate] {
+        let started = std::time::Instant::now();
+        world.check(&actions, &[expected; ACTIONS]).await;
+        eprintln!("{ACTIONS} actions {expected:?}: {:?}", started.elapsed());
+    }
 }

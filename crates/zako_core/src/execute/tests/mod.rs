@@ -52,7 +52,9 @@ impl Built {
 
     fn output(&self, at: usize) -> Option<&str> {
         self.events.iter().find_map(|event| match event {
-            BuildEvent::ActionFinished { action, output, .. } if action.id as usize == at => output.as_deref(),
+            BuildEvent::ActionFinished { action, output, .. } if action.id as usize == at => {
+                output.as_deref()
+            }
             _ => None,
         })
     }
@@ -64,13 +66,26 @@ fn path(text: &str) -> NeutralPath {
 
 /// An action that runs a shell script; an output that ends in `/` is a directory.
 fn sh(script: &str, inputs: &[&str], outputs: &[&str]) -> ActionSpec {
-    let owner = format!("//t:{}", outputs.first().unwrap_or(&"none").replace('/', "_"));
-    let mut spec = ActionSpec::new(owner, "make", ActionBody::Shell { script: script.to_owned() });
+    let owner = format!(
+        "//t:{}",
+        outputs.first().unwrap_or(&"none").replace('/', "_")
+    );
+    let mut spec = ActionSpec::new(
+        owner,
+        "make",
+        ActionBody::Shell {
+            script: script.to_owned(),
+        },
+    );
     spec.inputs = inputs.iter().map(|input| path(input)).collect();
     spec.outputs = outputs
         .iter()
         .map(|output| match output.strip_suffix('/') {
-            Some(folder) => OutputSpec { path: path(folder), kind: OutputKind::Directory, name: None },
+            Some(folder) => OutputSpec {
+                path: path(folder),
+                kind: OutputKind::Directory,
+                name: None,
+            },
             None => OutputSpec::file(path(output)),
         })
         .collect();
@@ -92,11 +107,21 @@ impl World {
         let parts = ExecuteParts {
             cache: ActionCache::open(&cache.join("actions"), store.function()).unwrap(),
             store,
-            pool: ResourcePool::new(Capacity { cpu_millis: 4000, ..Capacity::of_this_machine() }),
+            pool: ResourcePool::new(Capacity {
+                cpu_millis: 4000,
+                ..Capacity::of_this_machine()
+            }),
             engine: ENGINE.clone(),
             script_limits: Limits::default(),
         };
-        let world = World { _dir: dir, root, cache, parts, keep_going: false, isolation: Isolation::Basic };
+        let world = World {
+            _dir: dir,
+            root,
+            cache,
+            parts,
+            keep_going: false,
+            isolation: Isolation::Basic,
+        };
         for (name, text) in files {
             world.write(name, text);
         }
@@ -126,7 +151,9 @@ impl World {
             events: send,
             cancel: cancel.clone(),
         };
-        let dirs = WorkspaceDirs { root: self.root.as_path().into() };
+        let dirs = WorkspaceDirs {
+            root: self.root.as_path().into(),
+        };
         let listen = async {
             let mut heard = Vec::new();
             while let Some(event) = events.recv().await {
@@ -139,13 +166,20 @@ impl World {
     }
 
     async fn build(&self, actions: &[ActionSpec]) -> Built {
-        let planned = actions.iter().map(|spec| PlannedAction::new(spec.clone())).collect();
+        let planned = actions
+            .iter()
+            .map(|spec| PlannedAction::new(spec.clone()))
+            .collect();
         self.execute(planned, &CancellationToken::new()).await
     }
 
     /// Builds, and compares how the actions ended.
     #[track_caller]
-    fn check(&self, actions: &[ActionSpec], expected: &[ActionStatus]) -> impl Future<Output = Built> {
+    fn check(
+        &self,
+        actions: &[ActionSpec],
+        expected: &[ActionStatus],
+    ) -> impl Future<Output = Built> {
         let caller = std::panic::Location::caller();
         let actions = actions.to_vec();
         async move {
