@@ -28,20 +28,36 @@ fn main() {
     let mut declarations = String::from("&[\n");
     let mut sources: Vec<PathBuf> = list("builtins");
     sources.extend(list("builtins/internal"));
-    for path in sources.iter().filter(|p| p.extension().is_some_and(|e| e == "ts")) {
-        let stem = path.file_stem().and_then(|s| s.to_str()).expect("builtins have plain names");
+    for path in sources
+        .iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "ts"))
+    {
+        let stem = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .expect("builtins have plain names");
         let internal = path.parent().is_some_and(|p| p.ends_with("internal"));
-        let specifier = if internal { format!("zako:internal/{stem}") } else { format!("zako:{stem}") };
+        let specifier = if internal {
+            format!("zako:internal/{stem}")
+        } else {
+            format!("zako:{stem}")
+        };
         let source = fs::read_to_string(path).expect("a builtin is readable");
-        let lowered = lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
+        let lowered =
+            lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
         writeln!(entry, "import \"{specifier}\";").expect("strings take all");
         modules.push((specifier.clone(), ascii(&lowered.js)));
         if !internal {
-            let text = lower::declarations(&source).unwrap_or_else(|faults| fail(path, &source, &faults));
+            let text =
+                lower::declarations(&source).unwrap_or_else(|faults| fail(path, &source, &faults));
             let file = out.join(format!("{stem}.d.ts"));
             fs::write(&file, text).expect("OUT_DIR is writable");
-            writeln!(declarations, "    ({specifier:?}, include_str!({:?})),", file.display().to_string())
-                .expect("strings take all");
+            writeln!(
+                declarations,
+                "    ({specifier:?}, include_str!({:?})),",
+                file.display().to_string()
+            )
+            .expect("strings take all");
         }
     }
     declarations.push_str("]\n");
@@ -68,7 +84,9 @@ fn main() {
             extensions: vec![extension],
             extension_transpiler: None,
             with_runtime_cb: Some(Box::new(move |runtime| {
-                runtime.execute_script("zako:internal/harden", harden.clone()).expect("the realm hardens");
+                runtime
+                    .execute_script("zako:internal/harden", harden.clone())
+                    .expect("the realm hardens");
             })),
         },
         None,
@@ -88,18 +106,21 @@ fn list(directory: &str) -> Vec<PathBuf> {
 
 /// deno_core takes ASCII only; what is beyond it stands in strings, where an escape means the same.
 fn ascii(js: &str) -> String {
-    js.chars().fold(String::with_capacity(js.len()), |mut out, c| {
-        if c.is_ascii() {
-            out.push(c);
-        } else {
-            write!(out, "\\u{{{:x}}}", u32::from(c)).expect("strings take all");
-        }
-        out
-    })
+    js.chars()
+        .fold(String::with_capacity(js.len()), |mut out, c| {
+            if c.is_ascii() {
+                out.push(c);
+            } else {
+                write!(out, "\\u{{{:x}}}", u32::from(c)).expect("strings take all");
+            }
+            out
+        })
 }
 
 fn fail(path: &Path, source: &str, faults: &[lower::Fault]) -> ! {
     let first = faults.first().expect("a failure has a fault");
-    let line = first.span.map_or(0, |s| source[..s.start as usize].lines().count());
+    let line = first
+        .span
+        .map_or(0, |s| source[..s.start as usize].lines().count());
     panic!("{}:{line}: {}", path.display(), first.message)
 }

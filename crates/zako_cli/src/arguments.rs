@@ -102,6 +102,9 @@ pub(crate) enum Command {
     },
 }
 
+/// All below the current folder: what no pattern means.
+const ALL_BELOW: &str = "...";
+
 /// Which targets.
 #[derive(Debug, Args)]
 pub(crate) struct Patterns {
@@ -114,10 +117,14 @@ pub(crate) struct Patterns {
 }
 
 impl Patterns {
-    /// As they were written, those that leave out last.
+    /// As they were written, those that leave out last. To leave out alone is to leave out of what no pattern means.
     pub(crate) fn all(&self) -> Vec<String> {
-        let left_out = self.left_out.iter().map(|rest| format!("-/{rest}"));
-        self.named.iter().cloned().chain(left_out).collect()
+        let mut patterns = self.named.clone();
+        if patterns.is_empty() && !self.left_out.is_empty() {
+            patterns.push(ALL_BELOW.to_owned());
+        }
+        patterns.extend(self.left_out.iter().map(|rest| format!("-/{rest}")));
+        patterns
     }
 }
 

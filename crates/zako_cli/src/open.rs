@@ -1,14 +1,15 @@
 //! From the command line to what the core needs: where zako stands, the shared state, the workspace.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use directories::BaseDirs;
-use tokio::runtime::Runtime;
 use zako_core::{BuildOptions, Diagnostic, GlobalState, GlobalStateOptions, Isolation, Session};
 
 use crate::arguments::{IsolationLevel, Options};
 use crate::failure::io_failure;
+
+/// The file that makes a folder a workspace.
+const MANIFEST: &str = "zako.toml";
 
 /// The folder that zako acts in, absolute: the current one, or `-C`'s.
 pub(crate) fn start_of(options: &Options) -> Result<PathBuf, Diagnostic> {
@@ -75,12 +76,32 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens the workspace around the folder that zako acts in; waits in `runtime`.
-    pub(crate) fn of(options: &Options, runtime: &Runtime) -> Result<Opened, Diagnostic> {
+    /// Opens the workspace around the folder that zako acts in.
+    pub(crate) fn of(options: &Options) -> Result<Opened, Diagnostic> {
         let isolation = options.isolation.map(isolation_of).transpose()?;
         let start = start_of(options)?;
-        let global: Arc<GlobalState> = GlobalState::new(state_options_of(options, &start)?)?;
-        let session = Session::open(global, &start)?;
+        let global = GlobalState::new(state_options_of(options, &start)?)?;
+        Self::with(Session::open(global, &start)?, start, isolation)
+    }
+
+    /// Opens the workspace of one file; a file outside of any has its folder for one.
+    pub(crate) fn for_file(options: &Options, file: &Path) -> Result<Opened, Diagnostic> {
+        let start = start_of(options)?;
+        let has_manifest = |folder: &Path| folder.join(MANIFEST).is_file();
+        let folder = file.parent().unwrap_or(&start);
+        if start.ancestors().any(has_manifest) || !folder.is_dir() {
+            return Opened::of(options);
+        }
+        let isolation = options.isolation.map(isolation_of).transpose()?;
+        let global = GlobalState::new(state_options_of(options, &start)?)?;
+        Self::with(Session::detached(global, folder)?, start, isolation)
+    }
+
+    fn with(
+        session: Session,
+        start: PathBuf,
+        isolation: Option<Isolation>,
+    ) -> Result<Opened, Diagnostic> {
         let package = package_of(session.root(), &start)?;
         Ok(Opened {
             session,

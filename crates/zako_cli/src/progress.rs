@@ -70,6 +70,13 @@ impl Progress {
         self.write(&lines);
     }
 
+    /// Ends it without a report.
+    pub(crate) fn abandon(mut self) {
+        if let Some(board) = self.board.take() {
+            board.clear();
+        }
+    }
+
     fn write(&self, text: &str) {
         match &self.board {
             _ if text.is_empty() => {}

@@ -11,10 +11,12 @@ use zako_graph::Request;
 
 use crate::demand::{Demand, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
-use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::evaluate::Services;
+use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
-use crate::execute::{ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute};
+use crate::execute::{
+    ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
+};
 use crate::global::GlobalState;
 use crate::options::BuildOptions;
 use crate::report::{ActionCounts, BuildReport};
@@ -39,7 +41,11 @@ pub(crate) async fn run(building: Building) -> BuildReport {
     let started = Instant::now();
     let events = building.events.clone();
     let cancel = building.cancel.clone();
-    let _ = events.send(BuildEvent::Started { patterns: building.patterns.clone() }).await;
+    let _ = events
+        .send(BuildEvent::Started {
+            patterns: building.patterns.clone(),
+        })
+        .await;
     let mut report = BuildReport {
         targets: Vec::new(),
         actions: ActionCounts::default(),
@@ -51,7 +57,9 @@ pub(crate) async fn run(building: Building) -> BuildReport {
     report.cancelled = cancel.is_cancelled();
     if report.cancelled {
         // What was stopped because of that is no error of its own.
-        report.diagnostics.retain(|diagnostic| diagnostic.fault != Fault::Interrupted);
+        report
+            .diagnostics
+            .retain(|diagnostic| diagnostic.fault != Fault::Interrupted);
     }
     report.wall = started.elapsed();
     let counts = report.actions;
@@ -70,7 +78,16 @@ pub(crate) async fn run(building: Building) -> BuildReport {
 
 /// The stages; each adds to the report what it found, and the first that finds the build impossible ends it.
 async fn stages(building: Building, report: &mut BuildReport) {
-    let Building { global, pool, services, request, patterns, options, events, cancel } = building;
+    let Building {
+        global,
+        pool,
+        services,
+        request,
+        patterns,
+        options,
+        events,
+        cancel,
+    } = building;
     let keep_going = options.keep_going;
     let from = match folder(&options.package) {
         Ok(from) => from,
@@ -99,7 +116,12 @@ async fn stages(building: Building, report: &mut BuildReport) {
         return;
     }
 
-    let Demand { actions: needed, targets, makers, faults } = demand(&selection, &analysis, options.tests);
+    let Demand {
+        actions: needed,
+        targets,
+        makers,
+        faults,
+    } = demand(&selection, &analysis, options.tests);
     let broken = !faults.is_empty();
     tell(&events, report, faults).await;
     if broken && !keep_going {
@@ -123,7 +145,12 @@ async fn stages(building: Building, report: &mut BuildReport) {
         });
     }
     report.targets = targets;
-    let _ = events.send(BuildEvent::Planned { targets: report.targets.len(), actions: actions.len() }).await;
+    let _ = events
+        .send(BuildEvent::Planned {
+            targets: report.targets.len(),
+            actions: actions.len(),
+        })
+        .await;
 
     let parts = ExecuteParts {
         store: global.store.clone(),
@@ -133,8 +160,18 @@ async fn stages(building: Building, report: &mut BuildReport) {
         script_limits: global.options().script_limits,
     };
     let isolation = options.isolation.unwrap_or(Isolation::Basic);
-    let execution = Execution { actions, keep_going, isolation, events: events.clone(), cancel };
-    let ExecuteSummary { counts, diagnostics, statuses } = execute(&parts, &WorkspaceDirs { root }, execution).await;
+    let execution = Execution {
+        actions,
+        keep_going,
+        isolation,
+        events: events.clone(),
+        cancel,
+    };
+    let ExecuteSummary {
+        counts,
+        diagnostics,
+        statuses,
+    } = execute(&parts, &WorkspaceDirs { root }, execution).await;
     drop(lock);
     report.actions = counts;
     report.diagnostics.extend(diagnostics);
@@ -150,10 +187,16 @@ async fn stages(building: Building, report: &mut BuildReport) {
 }
 
 /// Sends errors as events and keeps them for the report.
-async fn tell(events: &mpsc::Sender<BuildEvent>, report: &mut BuildReport, diagnostics: Vec<Diagnostic>) {
+async fn tell(
+    events: &mpsc::Sender<BuildEvent>,
+    report: &mut BuildReport,
+    diagnostics: Vec<Diagnostic>,
+) {
     for diagnostic in diagnostics {
         if diagnostic.fault != Fault::Interrupted {
-            let _ = events.send(BuildEvent::Diagnostic(diagnostic.clone())).await;
+            let _ = events
+                .send(BuildEvent::Diagnostic(diagnostic.clone()))
+                .await;
         }
         if diagnostic.severity >= Severity::Warning {
             report.diagnostics.push(diagnostic);

@@ -23,7 +23,11 @@ pub struct BuiltinModule {
 impl BuiltinModule {
     /// A module of that source, without functions.
     pub fn new(specifier: impl Into<String>, source: impl Into<String>) -> Self {
-        BuiltinModule { specifier: specifier.into(), source: source.into(), functions: Vec::new() }
+        BuiltinModule {
+            specifier: specifier.into(),
+            source: source.into(),
+            functions: Vec::new(),
+        }
     }
 
     /// The same with one function more.
@@ -40,7 +44,14 @@ impl BuiltinModule {
 
 impl fmt::Debug for BuiltinModule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let functions: Vec<&str> = self.functions.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("BuiltinModule").field("specifier", &self.specifier).field("functions", &functions).finish()
+        let functions: Vec<&str> = self
+            .functions
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        f.debug_struct("BuiltinModule")
+            .field("specifier", &self.specifier)
+            .field("functions", &functions)
+            .finish()
     }
 }

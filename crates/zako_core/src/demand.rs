@@ -31,10 +31,18 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
     let mut all: Vec<(&str, &Lowered)> = analysis
         .results
         .iter()
-        .flat_map(|(label, result)| result.actions.iter().map(move |action| (label.as_str(), action)))
+        .flat_map(|(label, result)| {
+            result
+                .actions
+                .iter()
+                .map(move |action| (label.as_str(), action))
+        })
         .collect();
     // The same order every time, whatever the order of analysis.
-    all.sort_by(|a, b| (a.0, &a.1.spec.outputs.first().map(|o| &o.path)).cmp(&(b.0, &b.1.spec.outputs.first().map(|o| &o.path))));
+    all.sort_by(|a, b| {
+        (a.0, &a.1.spec.outputs.first().map(|o| &o.path))
+            .cmp(&(b.0, &b.1.spec.outputs.first().map(|o| &o.path)))
+    });
     let mut makers: HashMap<&NeutralPath, Vec<usize>> = HashMap::new();
     for (at, (_, action)) in all.iter().enumerate() {
         for output in &action.spec.outputs {
@@ -47,11 +55,20 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         found.cloned().unwrap_or_default()
     };
 
-    let mut demand = Demand { actions: Vec::new(), targets: Vec::new(), makers: Vec::new(), faults: Vec::new() };
+    let mut demand = Demand {
+        actions: Vec::new(),
+        targets: Vec::new(),
+        makers: Vec::new(),
+        faults: Vec::new(),
+    };
     let mut queue: Vec<usize> = Vec::new();
     for Root { label, output } in &selection.roots {
         let Some(result) = analysis.results.get(label) else {
-            demand.targets.push(BuiltTarget { label: label.clone(), files: Vec::new(), built: false });
+            demand.targets.push(BuiltTarget {
+                label: label.clone(),
+                files: Vec::new(),
+                built: false,
+            });
             demand.makers.push(Vec::new());
             continue;
         };
@@ -61,8 +78,15 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
                 Some(path) => vec![path.clone()],
                 None => {
                     let names: Vec<&str> = result.outputs.keys().map(String::as_str).collect();
-                    let help = if names.is_empty() { "it has no named outputs".to_owned() } else { format!("it has {}", names.join(", ")) };
-                    demand.faults.push(Diagnostic::user(format!("{label} has no output \"{name}\"")).with_help(help));
+                    let help = if names.is_empty() {
+                        "it has no named outputs".to_owned()
+                    } else {
+                        format!("it has {}", names.join(", "))
+                    };
+                    demand.faults.push(
+                        Diagnostic::user(format!("{label} has no output \"{name}\""))
+                            .with_help(help),
+                    );
                     Vec::new()
                 }
             },
@@ -75,7 +99,11 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
             }
         }
         queue.extend(&mine);
-        demand.targets.push(BuiltTarget { label: label.clone(), files, built: false });
+        demand.targets.push(BuiltTarget {
+            label: label.clone(),
+            files,
+            built: false,
+        });
         demand.makers.push(mine);
     }
 
@@ -99,11 +127,20 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
     for at in needed {
         numbers.insert(at, demand.actions.len());
         let (label, action) = all[at];
-        let declared_at = selection.targets.get(label).and_then(|(_, location)| location.clone());
-        demand.actions.push(Needed { action, declared_at });
+        let declared_at = selection
+            .targets
+            .get(label)
+            .and_then(|(_, location)| location.clone());
+        demand.actions.push(Needed {
+            action,
+            declared_at,
+        });
     }
     for makers in &mut demand.makers {
-        *makers = makers.iter().filter_map(|at| numbers.get(at).copied()).collect();
+        *makers = makers
+            .iter()
+            .filter_map(|at| numbers.get(at).copied())
+            .collect();
     }
     demand
 }

@@ -67,7 +67,13 @@ pub struct Location {
 impl Location {
     /// The location of a script's place, with the file's text where that is known.
     pub fn new(place: &Place, source: Option<Arc<str>>) -> Self {
-        Location { file: place.file.clone(), line: place.line, column: place.column, length: place.length, source }
+        Location {
+            file: place.file.clone(),
+            line: place.line,
+            column: place.column,
+            length: place.length,
+            source,
+        }
     }
 }
 
@@ -162,13 +168,18 @@ impl From<ScriptError> for Diagnostic {
         };
         let mut diagnostic = Diagnostic::error(fault, error.message);
         diagnostic.help = error.help;
-        diagnostic.location = error.place.as_ref().map(|place| Location::new(place, error.source.clone()));
+        diagnostic.location = error
+            .place
+            .as_ref()
+            .map(|place| Location::new(place, error.source.clone()));
         let mut frames: Vec<_> = error.frames.iter().collect();
         // The user's frames first; the order within each kind stays.
         frames.sort_by_key(|frame| !frame.user);
         for frame in frames {
             let function = frame.function.as_deref().unwrap_or("top level");
-            diagnostic.trace.push(format!("at {function} ({})", frame.place));
+            diagnostic
+                .trace
+                .push(format!("at {function} ({})", frame.place));
         }
         let mut cause = error.cause;
         while let Some(error) = cause {

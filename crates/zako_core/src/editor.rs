@@ -33,7 +33,10 @@ declare function queueMicrotask(callback: () => void): void;
 ";
 
 /// Writes the files; gives their paths, whether they were written now or as they should be already.
-pub(crate) fn write_types(root: &Path, builtins: &BuiltinRegistry) -> Result<Vec<PathBuf>, Diagnostic> {
+pub(crate) fn write_types(
+    root: &Path,
+    builtins: &BuiltinRegistry,
+) -> Result<Vec<PathBuf>, Diagnostic> {
     let state = root.join(STATE_DIR);
     let types = state.join("types");
     let mut files: Vec<(PathBuf, String)> = vec![(types.join("globals.d.ts"), GLOBALS.to_owned())];
@@ -42,13 +45,25 @@ pub(crate) fn write_types(root: &Path, builtins: &BuiltinRegistry) -> Result<Vec
     paths.insert("zako:*".to_owned(), json!(["./types/zako/*.d.ts"]));
     for (specifier, text) in declarations() {
         if let Some(name) = specifier.strip_prefix("zako:") {
-            files.push((types.join("zako").join(format!("{name}.d.ts")), text.to_owned()));
+            files.push((
+                types.join("zako").join(format!("{name}.d.ts")),
+                text.to_owned(),
+            ));
         }
     }
     for builtin in builtins.iter() {
-        let (scheme, name) = builtin.specifier.split_once(':').unwrap_or(("builtin", &builtin.specifier));
-        files.push((types.join(scheme).join(format!("{name}.d.ts")), builtin.declarations.clone()));
-        paths.insert(format!("{scheme}:*"), json!([format!("./types/{scheme}/*.d.ts")]));
+        let (scheme, name) = builtin
+            .specifier
+            .split_once(':')
+            .unwrap_or(("builtin", &builtin.specifier));
+        files.push((
+            types.join(scheme).join(format!("{name}.d.ts")),
+            builtin.declarations.clone(),
+        ));
+        paths.insert(
+            format!("{scheme}:*"),
+            json!([format!("./types/{scheme}/*.d.ts")]),
+        );
     }
     let config = json!({
         "compilerOptions": {
@@ -62,7 +77,10 @@ pub(crate) fn write_types(root: &Path, builtins: &BuiltinRegistry) -> Result<Vec
     files.push((state.join("tsconfig.json"), pretty(&config)));
     let own = root.join("tsconfig.json");
     if !own.exists() {
-        files.push((own, pretty(&json!({ "extends": format!("./{STATE_DIR}/tsconfig.json") }))));
+        files.push((
+            own,
+            pretty(&json!({ "extends": format!("./{STATE_DIR}/tsconfig.json") })),
+        ));
     }
     for (path, text) in &files {
         write(path, text)?;
@@ -79,7 +97,9 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
     if std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
         return Ok(());
     }
-    let failed = |e: std::io::Error| Diagnostic::environment(format!("{} cannot be written: {e}", path.display()));
+    let failed = |e: std::io::Error| {
+        Diagnostic::environment(format!("{} cannot be written: {e}", path.display()))
+    };
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -88,7 +108,9 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
     {
         use std::os::unix::fs::PermissionsExt as _;
         // As any file that a person makes, not as the private ones of temporary files.
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o644))
+            .map_err(failed)?;
     }
     file.persist(path).map(drop).map_err(|e| failed(e.error))
 }

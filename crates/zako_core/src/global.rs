@@ -9,8 +9,8 @@ use zako_cas::{DigestFunction, Store, StoreOptions};
 use zako_exec::Capacity;
 use zako_interner::ThreadedInterner;
 use zako_script::{
-    Builtin, BuiltinRegistry, CompiledModule, ModuleKind, ScriptEngine, ScriptEngineOptions, Specifier, TranspileRequest,
-    Transpiler, declare,
+    Builtin, BuiltinRegistry, CompiledModule, ModuleKind, ScriptEngine, ScriptEngineOptions,
+    Specifier, TranspileRequest, Transpiler, declare,
 };
 
 use crate::builtin::HostFunction;
@@ -38,13 +38,21 @@ pub struct GlobalState {
 impl GlobalState {
     /// Makes the parts; several may exist in one process. The builtins of the embedder's are transpiled here.
     pub fn new(options: GlobalStateOptions) -> Result<Arc<GlobalState>, Diagnostic> {
-        let interner = ThreadedInterner::new().map_err(|e| Diagnostic::environment(e.to_string()))?;
+        let interner =
+            ThreadedInterner::new().map_err(|e| Diagnostic::environment(e.to_string()))?;
         let at = |e: &dyn std::fmt::Display| {
-            Diagnostic::environment(format!("the cache in {} cannot be used: {e}", options.cache_dir.display()))
-                .with_help("name another folder with --cache-dir, or free space and check its permissions")
+            Diagnostic::environment(format!(
+                "the cache in {} cannot be used: {e}",
+                options.cache_dir.display()
+            ))
+            .with_help(
+                "name another folder with --cache-dir, or free space and check its permissions",
+            )
         };
-        let store = Store::open(StoreOptions::new(options.cache_dir.join(STORE_DIR))).map_err(|e| at(&e))?;
-        let cache = ActionCache::open(&options.cache_dir.join(ACTIONS_DIR), DigestFunction::Blake3).map_err(|e| at(&e))?;
+        let store = Store::open(StoreOptions::new(options.cache_dir.join(STORE_DIR)))
+            .map_err(|e| at(&e))?;
+        let cache = ActionCache::open(&options.cache_dir.join(ACTIONS_DIR), DigestFunction::Blake3)
+            .map_err(|e| at(&e))?;
         let mut capacity = Capacity::of_this_machine();
         if let Some(jobs) = options.jobs {
             capacity.cpu_millis = u64::from(jobs.max(1)) * 1000;
@@ -89,7 +97,12 @@ impl GlobalState {
             match std::fs::remove_dir_all(&path) {
                 Ok(()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Diagnostic::environment(format!("{} cannot be removed: {e}", path.display()))),
+                Err(e) => {
+                    return Err(Diagnostic::environment(format!(
+                        "{} cannot be removed: {e}",
+                        path.display()
+                    )));
+                }
             }
         }
         Ok(freed)
@@ -97,7 +110,9 @@ impl GlobalState {
 }
 
 fn size_of(path: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| match entry.file_type() {
@@ -109,14 +124,21 @@ fn size_of(path: &Path) -> u64 {
 
 type Registered = (BuiltinRegistry, BTreeMap<String, HostFunction>);
 
-fn register(options: &GlobalStateOptions, transpiler: &Transpiler) -> Result<Registered, Diagnostic> {
+fn register(
+    options: &GlobalStateOptions,
+    transpiler: &Transpiler,
+) -> Result<Registered, Diagnostic> {
     let mut registry = BuiltinRegistry::default();
     let mut functions = BTreeMap::new();
     for module in &options.builtins {
         let name = &module.specifier;
         let wrong = |message: String| Diagnostic::user(format!("builtin {name}: {message}"));
         let source: Arc<str> = module.source.as_str().into();
-        let request = TranspileRequest { file: name.clone(), source: source.clone(), identity: Some(name.clone()) };
+        let request = TranspileRequest {
+            file: name.clone(),
+            source: source.clone(),
+            identity: Some(name.clone()),
+        };
         let code = futures::executor::block_on(transpiler.transpile(request))?;
         let declarations = declare(name, &source)?;
         let specifier = Specifier::Builtin(name.clone());
@@ -125,11 +147,15 @@ fn register(options: &GlobalStateOptions, transpiler: &Transpiler) -> Result<Reg
             let at = |message: String| {
                 wrong(message).at(Location::new(&import.place, Some(source.clone())))
             };
-            let resolved = specifier.resolve(&import.specifier).map_err(|e| at(e.message))?;
+            let resolved = specifier
+                .resolve(&import.specifier)
+                .map_err(|e| at(e.message))?;
             let Specifier::Builtin(imported) = &resolved else {
                 return Err(at("a builtin may import builtins only".to_owned()));
             };
-            registry.admit(imported, ModuleKind::Builtin).map_err(|e| at(e.message))?;
+            registry
+                .admit(imported, ModuleKind::Builtin)
+                .map_err(|e| at(e.message))?;
             imports.insert(import.specifier.clone(), resolved);
         }
         let compiled = CompiledModule {
@@ -140,11 +166,16 @@ fn register(options: &GlobalStateOptions, transpiler: &Transpiler) -> Result<Reg
             imports,
         };
         registry
-            .register(Builtin { specifier: name.clone(), module: Arc::new(compiled), declarations })
+            .register(Builtin {
+                specifier: name.clone(),
+                module: Arc::new(compiled),
+                declarations,
+            })
             .map_err(|e| wrong(e.message))?;
         for (function, body) in &module.functions {
             if functions.insert(function.clone(), body.clone()).is_some() {
-                let message = format!("builtin {name}: a function \"{function}\" is registered already");
+                let message =
+                    format!("builtin {name}: a function \"{function}\" is registered already");
                 return Err(Diagnostic::error(Fault::User, message));
             }
         }

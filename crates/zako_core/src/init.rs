@@ -26,8 +26,10 @@ const IGNORED: [&str; 2] = ["/.zako/", "/zako-out/"];
 pub fn init(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let manifest = dir.join(MANIFEST);
     if manifest.exists() {
-        return Err(Diagnostic::user(format!("{} is there already", manifest.display()))
-            .with_help("this folder is a workspace; build it with `zako build`"));
+        return Err(
+            Diagnostic::user(format!("{} is there already", manifest.display()))
+                .with_help("this folder is a workspace; build it with `zako build`"),
+        );
     }
     std::fs::create_dir_all(dir)
         .map_err(|e| Diagnostic::environment(format!("{} cannot be made: {e}", dir.display())))?;
@@ -39,7 +41,10 @@ pub fn init(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     }
     let ignore = dir.join(".gitignore");
     let mut text = std::fs::read_to_string(&ignore).unwrap_or_default();
-    let missing: Vec<&str> = IGNORED.into_iter().filter(|line| !text.lines().any(|l| l.trim() == *line)).collect();
+    let missing: Vec<&str> = IGNORED
+        .into_iter()
+        .filter(|line| !text.lines().any(|l| l.trim() == *line))
+        .collect();
     if !missing.is_empty() {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');

@@ -16,7 +16,10 @@ pub(crate) struct Label {
 impl Label {
     /// The label of `name` in `package`.
     pub(crate) fn new(package: NeutralPath, name: impl Into<String>) -> Self {
-        Label { package, name: name.into() }
+        Label {
+            package,
+            name: name.into(),
+        }
     }
 
     /// Reads `//pkg:name` or `//pkg`; with `from`, also `:name`. The error says what is wrong.
@@ -27,18 +30,25 @@ impl Label {
             None => (text, ""),
         };
         if let Some(path) = package.strip_prefix("//") {
-            let package = NeutralPath::new(path).map_err(|e| format!("\"{text}\" is not a label: {e}"))?;
+            let package =
+                NeutralPath::new(path).map_err(|e| format!("\"{text}\" is not a label: {e}"))?;
             return Ok(Label::new(package, name));
         }
         match (package, from) {
             ("", Some(from)) if !name.is_empty() => Ok(Label::new(from.clone(), name)),
-            _ => Err(format!("\"{text}\" is not a label; write it as \"//package:name\"")),
+            _ => Err(format!(
+                "\"{text}\" is not a label; write it as \"//package:name\""
+            )),
         }
     }
 
     /// What files of the target are called after: its name, or its package's last part.
     pub(crate) fn stem(&self) -> &str {
-        if self.name.is_empty() { self.package.file_name().unwrap_or("root") } else { &self.name }
+        if self.name.is_empty() {
+            self.package.file_name().unwrap_or("root")
+        } else {
+            &self.name
+        }
     }
 
     /// The last word of the name, as `//...:lint` matches it.
@@ -50,6 +60,10 @@ impl Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "//{}", self.package)?;
-        if self.name.is_empty() { Ok(()) } else { write!(f, ":{}", self.name) }
+        if self.name.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ":{}", self.name)
+        }
     }
 }

@@ -34,8 +34,9 @@ impl Manifest {
     /// Reads the manifest of the workspace at `root`.
     pub(crate) fn read(root: &Path) -> Result<Manifest, Diagnostic> {
         let path = root.join(MANIFEST);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Diagnostic::environment(format!("{} cannot be read: {e}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Diagnostic::environment(format!("{} cannot be read: {e}", path.display()))
+        })?;
         Manifest::parse(&text)
     }
 
@@ -58,8 +59,10 @@ impl Manifest {
                         let DeValue::String(glob) = item.get_ref() else {
                             return Err(source.error(item.span(), "ignore takes a list of strings"));
                         };
-                        globset::Glob::new(glob)
-                            .map_err(|e| source.error(item.span(), format!("this is not a pattern: {}", e.kind())))?;
+                        globset::Glob::new(glob).map_err(|e| {
+                            source
+                                .error(item.span(), format!("this is not a pattern: {}", e.kind()))
+                        })?;
                         manifest.ignore.push(glob.to_string());
                     }
                 }
@@ -69,7 +72,12 @@ impl Manifest {
                             DeValue::String(text) => text.to_string(),
                             DeValue::Boolean(flag) => flag.to_string(),
                             DeValue::Integer(number) => number.to_string(),
-                            _ => return Err(source.error(value.span(), "an option is a string, a whole number or a boolean")),
+                            _ => {
+                                return Err(source.error(
+                                    value.span(),
+                                    "an option is a string, a whole number or a boolean",
+                                ));
+                            }
                         };
                         manifest.config.insert(name.get_ref().to_string(), text);
                     }
@@ -81,13 +89,19 @@ impl Manifest {
                             _ => None,
                         };
                         let Some(count) = count else {
-                            return Err(source.error(value.span(), "a resource's number is a whole number from 0"));
+                            return Err(source.error(
+                                value.span(),
+                                "a resource's number is a whole number from 0",
+                            ));
                         };
                         manifest.resources.insert(name.get_ref().to_string(), count);
                     }
                 }
                 (known, _) if KEYS.iter().any(|(key, _)| *key == known) => {
-                    let wanted = KEYS.iter().find(|(key, _)| *key == known).map_or("", |(_, wanted)| wanted);
+                    let wanted = KEYS
+                        .iter()
+                        .find(|(key, _)| *key == known)
+                        .map_or("", |(_, wanted)| wanted);
                     return Err(source.error(span, format!("{known} takes {wanted}")));
                 }
                 (unknown, _) => {
@@ -96,7 +110,10 @@ impl Manifest {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("the keys are {}", names.collect::<Vec<_>>().join(", ")),
                     };
-                    let error = source.error(key.span(), format!("there is no key `{unknown}` in zako.toml"));
+                    let error = source.error(
+                        key.span(),
+                        format!("there is no key `{unknown}` in zako.toml"),
+                    );
                     return Err(error.with_help(help));
                 }
             }
@@ -106,9 +123,16 @@ impl Manifest {
                 .error(0..0, "zako.toml must say the oldest zako that it accepts")
                 .with_help(format!("add the line: zako = \"{}\"", short_version()))),
             Some((oldest, span)) => match parts(&oldest) {
-                None => Err(source.error(span, format!("\"{oldest}\" is not a version")).with_help("write it as \"0.1\"")),
+                None => Err(source
+                    .error(span, format!("\"{oldest}\" is not a version"))
+                    .with_help("write it as \"0.1\"")),
                 Some(oldest_parts) if Some(&oldest_parts) > parts(VERSION).as_ref() => Err(source
-                    .error(span, format!("this workspace needs zako {oldest} or newer; this is zako {VERSION}"))
+                    .error(
+                        span,
+                        format!(
+                            "this workspace needs zako {oldest} or newer; this is zako {VERSION}"
+                        ),
+                    )
                     .with_help("install a newer zako")),
                 Some(_) => Ok(manifest),
             },
@@ -131,7 +155,10 @@ pub(crate) fn short_version() -> String {
 }
 
 fn parts(version: &str) -> Option<Vec<u32>> {
-    let mut parts: Vec<u32> = version.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let mut parts: Vec<u32> = version
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()?;
     if parts.len() > 3 {
         return None;
     }
@@ -143,7 +170,9 @@ fn parts(version: &str) -> Option<Vec<u32>> {
 pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| *distance <= known.chars().count().max(name.chars().count()) / 3 + 1)
+        .filter(|(distance, known)| {
+            *distance <= known.chars().count().max(name.chars().count()) / 3 + 1
+        })
         .min()
         .map(|(_, known)| known)
 }
@@ -176,17 +205,51 @@ mod tests {
     #[test]
     fn faults_have_places_and_help() {
         for (text, message, place, help) in [
-            ("zako = \"0.1\"\nignroe = []\n", "no key `ignroe`", "zako.toml:2:1", Some("did you mean `ignore`?")),
-            ("zako = \"9.0\"\n", "needs zako 9.0", "zako.toml:1:8", Some("install a newer zako")),
-            ("zako = \"new\"\n", "not a version", "zako.toml:1:8", Some("write it as \"0.1\"")),
-            ("name = \"x\"\n", "oldest zako", "zako.toml:1:1", Some("add the line: zako = \"0.1\"")),
-            ("zako = \"0.1\"\nignore = 3\n", "ignore takes a list of patterns", "zako.toml:2:10", None),
-            ("zako = \"0.1\"\n[resources]\ngpu = -1\n", "whole number from 0", "zako.toml:3:7", None),
+            (
+                "zako = \"0.1\"\nignroe = []\n",
+                "no key `ignroe`",
+                "zako.toml:2:1",
+                Some("did you mean `ignore`?"),
+            ),
+            (
+                "zako = \"9.0\"\n",
+                "needs zako 9.0",
+                "zako.toml:1:8",
+                Some("install a newer zako"),
+            ),
+            (
+                "zako = \"new\"\n",
+                "not a version",
+                "zako.toml:1:8",
+                Some("write it as \"0.1\""),
+            ),
+            (
+                "name = \"x\"\n",
+                "oldest zako",
+                "zako.toml:1:1",
+                Some("add the line: zako = \"0.1\""),
+            ),
+            (
+                "zako = \"0.1\"\nignore = 3\n",
+                "ignore takes a list of patterns",
+                "zako.toml:2:10",
+                None,
+            ),
+            (
+                "zako = \"0.1\"\n[resources]\ngpu = -1\n",
+                "whole number from 0",
+                "zako.toml:3:7",
+                None,
+            ),
             ("zako = \n", "", "zako.toml:1:8", None),
         ] {
             let error = Manifest::parse(text).expect_err("it is invalid");
             assert!(error.message.contains(message), "{error}");
-            assert_eq!(error.location.as_ref().expect("a place").to_string(), place, "{text}");
+            assert_eq!(
+                error.location.as_ref().expect("a place").to_string(),
+                place,
+                "{text}"
+            );
             if help.is_some() {
                 assert_eq!(error.help.as_deref(), help);
             }

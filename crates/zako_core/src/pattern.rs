@@ -64,7 +64,11 @@ impl Pattern {
         let packages = if below {
             let base = path.strip_suffix("...").unwrap_or(path);
             // `//...` is everything: the slashes are the root's, not a trailing one.
-            let base = if base == "//" { "//" } else { base.trim_end_matches('/') };
+            let base = if base == "//" {
+                "//"
+            } else {
+                base.trim_end_matches('/')
+            };
             Packages::Below(resolve(base)?)
         } else {
             Packages::One(resolve(path)?)
@@ -75,7 +79,13 @@ impl Pattern {
             None if below => Names::All,
             None => Names::Named(String::new()),
         };
-        Ok(Pattern { exclude, packages, names, output, text: text.to_owned() })
+        Ok(Pattern {
+            exclude,
+            packages,
+            names,
+            output,
+            text: text.to_owned(),
+        })
     }
 
     /// Whether it means packages at `package`.
@@ -120,13 +130,25 @@ mod tests {
             ("a/...", Packages::Below(path("lib/a")), Names::All),
             ("//a:*", Packages::One(path("a")), Names::All),
             (":x", Packages::One(path("lib")), Names::Named("x".into())),
-            ("a/b:x", Packages::One(path("lib/a/b")), Names::Named("x".into())),
+            (
+                "a/b:x",
+                Packages::One(path("lib/a/b")),
+                Names::Named("x".into()),
+            ),
             ("../a:x", Packages::One(path("a")), Names::Named("x".into())),
             ("//a", Packages::One(path("a")), Names::Named(String::new())),
-            ("//...:lint", Packages::Below(path("")), Names::Named("lint".into())),
+            (
+                "//...:lint",
+                Packages::Below(path("")),
+                Names::Named("lint".into()),
+            ),
         ] {
             let pattern = Pattern::parse(text, &from).expect(text);
-            assert_eq!((pattern.packages, pattern.names, pattern.exclude), (packages, names, false), "{text}");
+            assert_eq!(
+                (pattern.packages, pattern.names, pattern.exclude),
+                (packages, names, false),
+                "{text}"
+            );
         }
         let pattern = Pattern::parse("-//x/...", &from).expect("valid");
         assert!(pattern.exclude && pattern.covers(&path("x/y")) && !pattern.covers(&path("xy")));
@@ -142,6 +164,8 @@ mod tests {
         let all = Pattern::parse("//...", &path("")).expect("valid");
         let named = Pattern::parse("//a:x", &path("")).expect("valid");
         let label = Label::new(path("a"), "x");
-        assert!(all.matches(&label, false) && !all.matches(&label, true) && named.matches(&label, true));
+        assert!(
+            all.matches(&label, false) && !all.matches(&label, true) && named.matches(&label, true)
+        );
     }
 }

@@ -56,7 +56,10 @@ impl BuildReport {
         if self.cancelled {
             return Some(Fault::Interrupted);
         }
-        let errors = self.diagnostics.iter().filter(|d| d.severity == crate::diagnostic::Severity::Error);
+        let errors = self
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == crate::diagnostic::Severity::Error);
         errors.map(|d| d.fault).max_by_key(|fault| match fault {
             Fault::Build => 0,
             Fault::User => 1,

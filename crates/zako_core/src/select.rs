@@ -48,23 +48,39 @@ pub(crate) async fn select(
     patterns: &[String],
     from: &NeutralPath,
 ) -> Selection {
-    let mut selector = Selector { request, services, packages: BTreeMap::new(), faults: Vec::new() };
+    let mut selector = Selector {
+        request,
+        services,
+        packages: BTreeMap::new(),
+        faults: Vec::new(),
+    };
     let everything = ["...".to_owned()];
-    let patterns = if patterns.is_empty() { &everything[..] } else { patterns };
+    let patterns = if patterns.is_empty() {
+        &everything[..]
+    } else {
+        patterns
+    };
     let mut parsed = Vec::new();
     for text in patterns {
         match Pattern::parse(text, from) {
             Ok(pattern) => parsed.push(pattern),
-            Err(message) => selector.faults.push(
-                Diagnostic::user(message).with_help("patterns look like //pkg:name, //pkg/..., :name, //...:name or -//pkg:name"),
-            ),
+            Err(message) => selector.faults.push(Diagnostic::user(message).with_help(
+                "patterns look like //pkg:name, //pkg/..., :name, //...:name or -//pkg:name",
+            )),
         }
     }
     let roots = selector.roots(&parsed).await;
     let targets = selector.closure(&roots).await;
     // Roots that do not exist were reported where they were looked up.
-    let roots = roots.into_iter().filter(|root| targets.contains_key(&root.label)).collect();
-    Selection { roots, targets, faults: selector.faults }
+    let roots = roots
+        .into_iter()
+        .filter(|root| targets.contains_key(&root.label))
+        .collect();
+    Selection {
+        roots,
+        targets,
+        faults: selector.faults,
+    }
 }
 
 impl Selector<'_> {
@@ -75,7 +91,9 @@ impl Selector<'_> {
             self.load(&packages).await;
             let mut labels = Vec::new();
             for path in &packages {
-                let Some(Some(package)) = self.packages.get(path).cloned() else { continue };
+                let Some(Some(package)) = self.packages.get(path).cloned() else {
+                    continue;
+                };
                 labels.extend(self.targets_of(pattern, &package));
             }
             for label in labels {
@@ -83,11 +101,18 @@ impl Selector<'_> {
                 found.insert((label, output));
             }
         }
-        let excluded = |label: &Label| patterns.iter().any(|p| p.exclude && p.matches(label, false));
+        let excluded = |label: &Label| {
+            patterns
+                .iter()
+                .any(|p| p.exclude && p.matches(label, false))
+        };
         found
             .into_iter()
             .filter(|(label, _)| !excluded(label))
-            .map(|(label, output)| Root { label: label.to_string(), output })
+            .map(|(label, output)| Root {
+                label: label.to_string(),
+                output,
+            })
             .collect()
     }
 
@@ -100,8 +125,12 @@ impl Selector<'_> {
                     return vec![path.clone()];
                 }
                 let near = self.all_packages(&NeutralPath::root()).await;
-                let near = nearest(path.as_str(), near.iter().map(NeutralPath::as_str)).map(str::to_owned);
-                let mut error = Diagnostic::user(format!("\"{}\": there is no package //{path} (no {path}/{BUILD_FILE})", pattern.text));
+                let near =
+                    nearest(path.as_str(), near.iter().map(NeutralPath::as_str)).map(str::to_owned);
+                let mut error = Diagnostic::user(format!(
+                    "\"{}\": there is no package //{path} (no {path}/{BUILD_FILE})",
+                    pattern.text
+                ));
                 error.help = near.map(|near| format!("did you mean //{near}?"));
                 self.faults.push(error);
                 return Vec::new();
@@ -110,8 +139,13 @@ impl Selector<'_> {
         let packages = self.all_packages(base).await;
         if packages.is_empty() && self.faults.is_empty() {
             self.faults.push(
-                Diagnostic::user(format!("\"{}\": there is no package at or below //{base}", pattern.text))
-                    .with_help(format!("a folder becomes a package by a file named {BUILD_FILE}")),
+                Diagnostic::user(format!(
+                    "\"{}\": there is no package at or below //{base}",
+                    pattern.text
+                ))
+                .with_help(format!(
+                    "a folder becomes a package by a file named {BUILD_FILE}"
+                )),
             );
         }
         packages
@@ -140,7 +174,10 @@ impl Selector<'_> {
 
     /// Evaluates those packages that are not yet, in parallel.
     async fn load(&mut self, paths: &[NeutralPath]) {
-        let missing: BTreeSet<&NeutralPath> = paths.iter().filter(|path| !self.packages.contains_key(*path)).collect();
+        let missing: BTreeSet<&NeutralPath> = paths
+            .iter()
+            .filter(|path| !self.packages.contains_key(*path))
+            .collect();
         let missing: Vec<NeutralPath> = missing.into_iter().cloned().collect();
         let mut keys = Vec::new();
         for path in &missing {
@@ -170,7 +207,8 @@ impl Selector<'_> {
 
     /// Adds an error unless it is one that is there already, seen through another importer.
     fn report(&mut self, fault: Diagnostic) {
-        let same = |known: &Diagnostic| known.message == fault.message && known.location == fault.location;
+        let same =
+            |known: &Diagnostic| known.message == fault.message && known.location == fault.location;
         match self.faults.iter_mut().find(|known| same(known)) {
             // The shortest way to it says most.
             Some(known) if known.trace.len() > fault.trace.len() => *known = fault,
@@ -186,11 +224,15 @@ impl Selector<'_> {
                 .targets
                 .values()
                 // What only its user names is no target of its own.
-                .filter(|target| !target.label.name.contains('/') && (manual || !target.is_manual()))
+                .filter(|target| {
+                    !target.label.name.contains('/') && (manual || !target.is_manual())
+                })
                 .map(|target| target.label.clone())
                 .collect()
         };
-        let Names::Named(name) = &pattern.names else { return all(false) };
+        let Names::Named(name) = &pattern.names else {
+            return all(false);
+        };
         if package.targets.contains_key(name) {
             return vec![label(name)];
         }
@@ -207,7 +249,10 @@ impl Selector<'_> {
             .targets
             .keys()
             .filter(|key| !key.contains('/'))
-            .filter(|key| key.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['.', '['])))
+            .filter(|key| {
+                key.strip_prefix(name.as_str())
+                    .is_some_and(|rest| rest.starts_with(['.', '[']))
+            })
             .map(|key| label(key))
             .collect();
         if members.is_empty() && pattern.is_exact() {
@@ -218,8 +263,13 @@ impl Selector<'_> {
     }
 
     fn unknown(&self, label: &Label, package: &PackageValue) -> Diagnostic {
-        let names: Vec<&str> =
-            package.targets.keys().chain(package.aliases.keys()).map(String::as_str).filter(|n| !n.contains('/')).collect();
+        let names: Vec<&str> = package
+            .targets
+            .keys()
+            .chain(package.aliases.keys())
+            .map(String::as_str)
+            .filter(|n| !n.contains('/'))
+            .collect();
         let help = match nearest(&label.name, names.iter().copied()) {
             Some(near) => format!("did you mean {}?", Label::new(label.package.clone(), near)),
             None if names.is_empty() => format!("//{} has no targets", label.package),
@@ -229,33 +279,59 @@ impl Selector<'_> {
     }
 
     /// The roots and all that they depend on.
-    async fn closure(&mut self, roots: &[Root]) -> BTreeMap<String, (Arc<Target>, Option<Location>)> {
+    async fn closure(
+        &mut self,
+        roots: &[Root],
+    ) -> BTreeMap<String, (Arc<Target>, Option<Location>)> {
         let mut targets = BTreeMap::new();
-        let mut wave: Vec<(String, Option<String>)> = roots.iter().map(|root| (root.label.clone(), None)).collect();
+        let mut wave: Vec<(String, Option<String>)> = roots
+            .iter()
+            .map(|root| (root.label.clone(), None))
+            .collect();
         while !wave.is_empty() {
-            let labels: Vec<(Label, Option<String>)> =
-                wave.drain(..).filter_map(|(text, user)| Some((Label::parse(&text, None).ok()?, user))).collect();
-            let packages: Vec<NeutralPath> = labels.iter().map(|(label, _)| label.package.clone()).collect();
+            let labels: Vec<(Label, Option<String>)> = wave
+                .drain(..)
+                .filter_map(|(text, user)| Some((Label::parse(&text, None).ok()?, user)))
+                .collect();
+            let packages: Vec<NeutralPath> = labels
+                .iter()
+                .map(|(label, _)| label.package.clone())
+                .collect();
             self.load(&packages).await;
             for (label, user) in labels {
                 if targets.contains_key(&label.to_string()) {
                     continue;
                 }
                 // A package that failed has been reported.
-                let Some(Some(package)) = self.packages.get(&label.package).cloned() else { continue };
+                let Some(Some(package)) = self.packages.get(&label.package).cloned() else {
+                    continue;
+                };
                 let Some(target) = package.targets.get(&label.name) else {
                     let mut error = self.unknown(&label, &package);
-                    if let Some((user, location)) = user.and_then(|user| targets.get(&user).map(|(_, l): &(Arc<Target>, Option<Location>)| (user.clone(), l.clone()))) {
+                    if let Some((user, location)) = user.and_then(|user| {
+                        targets
+                            .get(&user)
+                            .map(|(_, l): &(Arc<Target>, Option<Location>)| {
+                                (user.clone(), l.clone())
+                            })
+                    }) {
                         error = error.with_trace(format!("needed by {user}"));
                         error.location = location;
                     }
                     self.report(error);
                     continue;
                 };
-                let location =
-                    target.place.as_ref().map(|place| Location::new(place, package.sources.get(&place.file).cloned()));
+                let location = target
+                    .place
+                    .as_ref()
+                    .map(|place| Location::new(place, package.sources.get(&place.file).cloned()));
                 let user = label.to_string();
-                wave.extend(target.dependencies().into_iter().map(|dep| (dep.to_owned(), Some(user.clone()))));
+                wave.extend(
+                    target
+                        .dependencies()
+                        .into_iter()
+                        .map(|dep| (dep.to_owned(), Some(user.clone()))),
+                );
                 targets.insert(user, (target.clone(), location));
             }
         }
@@ -263,7 +339,12 @@ impl Selector<'_> {
         loop {
             let broken: Vec<String> = targets
                 .iter()
-                .filter(|(_, (target, _))| target.dependencies().iter().any(|dep| !targets.contains_key(*dep)))
+                .filter(|(_, (target, _))| {
+                    target
+                        .dependencies()
+                        .iter()
+                        .any(|dep| !targets.contains_key(*dep))
+                })
                 .map(|(label, _)| label.clone())
                 .collect();
             if broken.is_empty() {

@@ -83,7 +83,12 @@ impl Session {
     fn of(global: Arc<GlobalState>, workspace: Workspace) -> Session {
         let mut capacity = global.capacity.clone();
         capacity.named.clone_from(&workspace.manifest().resources);
-        Session { pool: ResourcePool::new(capacity), global, workspace: Arc::new(workspace), graph: Arc::default() }
+        Session {
+            pool: ResourcePool::new(capacity),
+            global,
+            workspace: Arc::new(workspace),
+            graph: Arc::default(),
+        }
     }
 
     /// The workspace's root: the folder of its `zako.toml`, absolute and without links.
@@ -93,8 +98,16 @@ impl Session {
 
     /// The workspace's name: what its manifest says, or its folder's name.
     pub fn name(&self) -> String {
-        let folder = self.root().file_name().map(|name| name.to_string_lossy().into_owned());
-        self.workspace.manifest().name.clone().or(folder).unwrap_or_default()
+        let folder = self
+            .root()
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        self.workspace
+            .manifest()
+            .name
+            .clone()
+            .or(folder)
+            .unwrap_or_default()
     }
 
     /// Begins a build of the targets that `patterns` name (see the README's "Patterns"); none means all at or below
@@ -114,7 +127,11 @@ impl Session {
             events: send,
             cancel: cancel.clone(),
         };
-        Build { events, task: tokio::spawn(build::run(building)), cancel }
+        Build {
+            events,
+            task: tokio::spawn(build::run(building)),
+            cancel,
+        }
     }
 
     /// The targets that `patterns` name, by label.
@@ -131,11 +148,16 @@ impl Session {
         }
         let mut infos = Vec::new();
         for root in &selection.roots {
-            let Some((target, location)) = selection.targets.get(&root.label) else { continue };
+            let Some((target, location)) = selection.targets.get(&root.label) else {
+                continue;
+            };
             infos.push(TargetInfo {
                 label: root.label.clone(),
                 rule: target.rule.to_string(),
-                declared_at: location.as_ref().map(ToString::to_string).unwrap_or_default(),
+                declared_at: location
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 outputs: target.outputs.clone(),
                 tags: target.tags.clone(),
             });
@@ -147,48 +169,92 @@ impl Session {
     pub fn runnable(&self, report: &BuildReport) -> Result<Runnable, Diagnostic> {
         let [target] = &report.targets[..] else {
             let labels: Vec<&str> = report.targets.iter().map(|t| t.label.as_str()).collect();
-            return Err(Diagnostic::user(format!("run takes one target, not {}: {}", labels.len(), labels.join(", "))));
+            return Err(Diagnostic::user(format!(
+                "run takes one target, not {}: {}",
+                labels.len(),
+                labels.join(", ")
+            )));
         };
         let label = target.label.clone();
-        let programs: Vec<PathBuf> =
-            target.files.iter().map(|file| file.to_os_path(self.root())).filter(|file| is_executable(file)).collect();
+        let programs: Vec<PathBuf> = target
+            .files
+            .iter()
+            .map(|file| file.to_os_path(self.root()))
+            .filter(|file| is_executable(file))
+            .collect();
         match &programs[..] {
-            [program] => Ok(Runnable { program: program.clone(), label }),
-            [] => Err(Diagnostic::user(format!("{label} builds nothing that can be run"))
-                .with_help("run takes a target whose output is an executable file, as ccBinary's is")),
-            _ => Err(Diagnostic::user(format!("{label} builds more than one program"))
-                .with_help("name one of its outputs: //pkg:name#output")),
+            [program] => Ok(Runnable {
+                program: program.clone(),
+                label,
+            }),
+            [] => Err(
+                Diagnostic::user(format!("{label} builds nothing that can be run")).with_help(
+                    "run takes a target whose output is an executable file, as ccBinary's is",
+                ),
+            ),
+            _ => Err(
+                Diagnostic::user(format!("{label} builds more than one program"))
+                    .with_help("name one of its outputs: //pkg:name#output"),
+            ),
         }
     }
 
     /// Evaluates one file by itself, hermetically; a `BUILD.ts` as the package that it is.
-    pub async fn evaluate(&self, file: &Path, options: &BuildOptions) -> Result<EvaluatedFile, Diagnostic> {
+    pub async fn evaluate(
+        &self,
+        file: &Path,
+        options: &BuildOptions,
+    ) -> Result<EvaluatedFile, Diagnostic> {
         let services = self.services(options, &CancellationToken::new(), None);
         let real = std::fs::canonicalize(file)
             .map_err(|e| Diagnostic::user(format!("{} cannot be read: {e}", file.display())))?;
-        let path = real.strip_prefix(self.root()).ok().and_then(|below| NeutralPath::from_os_path(below).ok());
+        let path = real
+            .strip_prefix(self.root())
+            .ok()
+            .and_then(|below| NeutralPath::from_os_path(below).ok());
         let Some(path) = path else {
-            return Err(Diagnostic::user(format!("{} is outside the workspace {}", file.display(), self.root().display())));
+            return Err(Diagnostic::user(format!(
+                "{} is outside the workspace {}",
+                file.display(),
+                self.root().display()
+            )));
         };
         if ModuleKind::of(&path).is_none() {
-            return Err(Diagnostic::user(format!("{path} is not a script: scripts end in .ts")));
+            return Err(Diagnostic::user(format!(
+                "{path} is not a script: scripts end in .ts"
+            )));
         }
         let request = self.begin(&services);
         let first = |faults: &[Diagnostic]| {
-            faults.first().cloned().unwrap_or_else(|| Diagnostic::error(Fault::Bug, "it failed without an error"))
+            faults
+                .first()
+                .cloned()
+                .unwrap_or_else(|| Diagnostic::error(Fault::Bug, "it failed without an error"))
         };
         let (exports, logs) = if path.file_name() == Some(BUILD_FILE) {
             let folder = path.parent().unwrap_or_else(NeutralPath::root);
-            let package = request.get(&Package::new(&services, &folder)?).await.map_err(|e| graph_fault(&e))?;
+            let package = request
+                .get(&Package::new(&services, &folder)?)
+                .await
+                .map_err(|e| graph_fault(&e))?;
             let package = package.map_err(|faults| first(&faults))?;
             (package.exports.clone(), package.logs.clone())
         } else {
-            let evaluated = request.get(&Evaluate(services.intern(&path)?)).await.map_err(|e| graph_fault(&e))?;
+            let evaluated = request
+                .get(&Evaluate(services.intern(&path)?))
+                .await
+                .map_err(|e| graph_fault(&e))?;
             let evaluated = evaluated.map_err(|faults| first(&faults))?;
             (evaluated.exports.clone(), evaluated.logs.clone())
         };
-        let exports = exports.iter().map(|(name, value)| (name.clone(), plain(value))).collect();
-        Ok(EvaluatedFile { exports: Json::Object(exports), logs })
+        let exports = exports
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)))
+            .collect();
+        Ok(EvaluatedFile {
+            exports: Json::Object(exports),
+            logs,
+        })
     }
 
     /// Writes the declarations of all builtins and a `tsconfig.json` for editors below `.zako/`, and a root
@@ -207,7 +273,12 @@ impl Session {
             match std::fs::remove_dir_all(&path) {
                 Ok(()) => removed.push(path),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Diagnostic::environment(format!("{} cannot be removed: {e}", path.display()))),
+                Err(e) => {
+                    return Err(Diagnostic::environment(format!(
+                        "{} cannot be removed: {e}",
+                        path.display()
+                    )));
+                }
             }
         }
         Ok(removed)
@@ -235,15 +306,17 @@ impl Session {
     }
 
     fn begin(&self, services: &Arc<Services>) -> Request {
-        let graph =
-            self.graph.get_or_init(|| Engine::new(tokio::runtime::Handle::current(), EngineOptions::default()));
+        let graph = self.graph.get_or_init(|| {
+            Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
+        });
         graph.begin(Data::new().with(services.clone()))
     }
 }
 
 /// The folder that relative patterns start from.
 pub(crate) fn folder(path: &str) -> Result<NeutralPath, Diagnostic> {
-    NeutralPath::normalize(path).map_err(|e| Diagnostic::user(format!("\"{path}\" is not a folder of the workspace: {e}")))
+    NeutralPath::normalize(path)
+        .map_err(|e| Diagnostic::user(format!("\"{path}\" is not a folder of the workspace: {e}")))
 }
 
 /// A value as plain JSON, for people and other programs.
@@ -263,9 +336,16 @@ fn plain(value: &Value) -> Json {
         Value::String(text) => Json::String(text.clone()),
         Value::Array(items) => Json::Array(items.iter().map(plain).collect()),
         Value::Joined(items) => Json::Array(items.iter().map(plain).collect()),
-        Value::Object(fields) => Json::Object(fields.iter().map(|(key, field)| (key.clone(), plain(field))).collect()),
+        Value::Object(fields) => Json::Object(
+            fields
+                .iter()
+                .map(|(key, field)| (key.clone(), plain(field)))
+                .collect(),
+        ),
         Value::Target(handle) => Json::String(target(&handle.target)),
-        Value::Artifact(ArtifactRef::Output { target: of, name }) => Json::String(format!("{}#{name}", target(of))),
+        Value::Artifact(ArtifactRef::Output { target: of, name }) => {
+            Json::String(format!("{}#{name}", target(of)))
+        }
         Value::Artifact(ArtifactRef::File { path, .. }) => Json::String(path.clone()),
         Value::Script(specifier) => Json::String(specifier.clone()),
     }
@@ -306,7 +386,10 @@ impl Build {
         (&mut self.task).await.unwrap_or_else(|error| BuildReport {
             targets: Vec::new(),
             actions: ActionCounts::default(),
-            diagnostics: vec![Diagnostic::error(Fault::Bug, format!("the build failed: {error}"))],
+            diagnostics: vec![Diagnostic::error(
+                Fault::Bug,
+                format!("the build failed: {error}"),
+            )],
             cancelled: false,
             wall: Instant::now().elapsed(),
         })

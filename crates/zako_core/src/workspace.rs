@@ -68,9 +68,17 @@ impl Workspace {
     /// Opens the workspace whose manifest is in `start` or the nearest folder above it.
     pub(crate) fn find(start: &Path) -> Result<Workspace, Diagnostic> {
         let start = canonical(start)?;
-        let Some(root) = start.ancestors().find(|folder| folder.join(MANIFEST).is_file()) else {
-            return Err(Diagnostic::user(format!("there is no {MANIFEST} in {} or any folder above it", start.display()))
-                .with_help("run `zako init` to make this folder a workspace, or name one with -C DIR"));
+        let Some(root) = start
+            .ancestors()
+            .find(|folder| folder.join(MANIFEST).is_file())
+        else {
+            return Err(Diagnostic::user(format!(
+                "there is no {MANIFEST} in {} or any folder above it",
+                start.display()
+            ))
+            .with_help(
+                "run `zako init` to make this folder a workspace, or name one with -C DIR",
+            ));
         };
         Workspace::new(root.into(), Manifest::read(root)?)
     }
@@ -87,8 +95,14 @@ impl Workspace {
                 .map_err(|e| Diagnostic::user(format!("ignore: {pattern}: {}", e.kind())))?;
             ignored.add(glob);
         }
-        let ignored = ignored.build().map_err(|e| Diagnostic::user(format!("ignore: {e}")))?;
-        Ok(Workspace { root, manifest, ignored })
+        let ignored = ignored
+            .build()
+            .map_err(|e| Diagnostic::user(format!("ignore: {e}")))?;
+        Ok(Workspace {
+            root,
+            manifest,
+            ignored,
+        })
     }
 
     pub(crate) fn root(&self) -> &Arc<Path> {
@@ -101,7 +115,9 @@ impl Workspace {
 
     /// Whether the folder is left alone, with all below it.
     pub(crate) fn is_ignored(&self, folder: &NeutralPath) -> bool {
-        folder.file_name().is_some_and(|name| ALWAYS_IGNORED.contains(&name))
+        folder
+            .file_name()
+            .is_some_and(|name| ALWAYS_IGNORED.contains(&name))
             || self.ignored.is_match(folder.as_str())
             || self.ignored.is_match(format!("{folder}/"))
     }
@@ -111,7 +127,10 @@ impl Workspace {
         let path = folder.to_os_path(&self.root);
         let read = match std::fs::read_dir(&path) {
             Ok(read) => read,
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+            Err(e)
+                if e.kind() == io::ErrorKind::NotFound
+                    || e.kind() == io::ErrorKind::NotADirectory =>
+            {
                 return Ok(Vec::new());
             }
             Err(e) => return Err(format!("{} cannot be listed: {e}", path.display())),
@@ -119,8 +138,12 @@ impl Workspace {
         let mut entries = Vec::new();
         for entry in read {
             let entry = entry.map_err(|e| format!("{} cannot be listed: {e}", path.display()))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let kind = entry.file_type().map_err(|e| format!("{} cannot be read: {e}", entry.path().display()))?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let kind = entry
+                .file_type()
+                .map_err(|e| format!("{} cannot be read: {e}", entry.path().display()))?;
             let kind = if kind.is_dir() {
                 EntryKind::Folder
             } else if kind.is_file() || (kind.is_symlink() && entry.path().is_file()) {
@@ -158,7 +181,9 @@ impl Workspace {
             return Err(ReadFault::Outside(real));
         }
         let bytes = std::fs::read(&real).map_err(failed)?;
-        String::from_utf8(bytes).map(Into::into).map_err(|_| ReadFault::NotText)
+        String::from_utf8(bytes)
+            .map(Into::into)
+            .map_err(|_| ReadFault::NotText)
     }
 
     /// Whether there is a file at `path`.
@@ -170,22 +195,34 @@ impl Workspace {
     pub(crate) fn nearest_file(&self, path: &NeutralPath) -> Option<NeutralPath> {
         let folder = path.parent().unwrap_or_else(NeutralPath::root);
         let entries = self.list(&folder).ok()?;
-        let near = nearest(path.file_name()?, entries.iter().map(|entry| entry.name.as_str()))?;
+        let near = nearest(
+            path.file_name()?,
+            entries.iter().map(|entry| entry.name.as_str()),
+        )?;
         folder.join(near).ok()
     }
 }
 
 impl ReadFault {
     /// What to say of the file `path` that could not be read, and what to do.
-    pub(crate) fn explain(&self, workspace: &Workspace, path: &NeutralPath) -> (String, Option<String>) {
+    pub(crate) fn explain(
+        &self,
+        workspace: &Workspace,
+        path: &NeutralPath,
+    ) -> (String, Option<String>) {
         match self {
             ReadFault::Missing => (
                 format!("there is no file {path}"),
-                workspace.nearest_file(path).map(|near| format!("did you mean {near}?")),
+                workspace
+                    .nearest_file(path)
+                    .map(|near| format!("did you mean {near}?")),
             ),
             ReadFault::NotText => (format!("{path} is not UTF-8 text"), None),
             ReadFault::Outside(real) => (
-                format!("{path} is a link out of the workspace, to {}", real.display()),
+                format!(
+                    "{path} is a link out of the workspace, to {}",
+                    real.display()
+                ),
                 Some("copy the file into the workspace".to_owned()),
             ),
             ReadFault::Failed(error) => (format!("{path} cannot be read: {error}"), None),
@@ -194,5 +231,6 @@ impl ReadFault {
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Diagnostic> {
-    std::fs::canonicalize(path).map_err(|e| Diagnostic::user(format!("{} cannot be opened: {e}", path.display())))
+    std::fs::canonicalize(path)
+        .map_err(|e| Diagnostic::user(format!("{} cannot be opened: {e}", path.display())))
 }

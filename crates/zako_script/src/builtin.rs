@@ -37,7 +37,19 @@ impl BuiltinRegistry {
         let scheme = name.split_once(':').map_or("", |(scheme, _)| scheme);
         if scheme.is_empty()
             || !scheme.bytes().all(|b| b.is_ascii_lowercase())
-            || ["zako", "ext", "node", "http", "https", "npm", "jsr", "file", "workspace", "memory"].contains(&scheme)
+            || [
+                "zako",
+                "ext",
+                "node",
+                "http",
+                "https",
+                "npm",
+                "jsr",
+                "file",
+                "workspace",
+                "memory",
+            ]
+            .contains(&scheme)
         {
             return Err(ResolveFault {
                 message: format!("\"{name}\" cannot be a builtin's name"),
@@ -45,7 +57,10 @@ impl BuiltinRegistry {
             });
         }
         if self.own.contains_key(name) {
-            return Err(ResolveFault { message: format!("the builtin \"{name}\" is registered already"), help: None });
+            return Err(ResolveFault {
+                message: format!("the builtin \"{name}\" is registered already"),
+                help: None,
+            });
         }
         self.own.insert(name.clone(), builtin);
         Ok(())
@@ -67,8 +82,11 @@ impl BuiltinRegistry {
             return Ok(());
         }
         let Some(kinds) = importers(name) else {
-            let known: Vec<&str> =
-                DECLARATIONS.iter().map(|(known, _)| *known).chain(self.own.keys().map(String::as_str)).collect();
+            let known: Vec<&str> = DECLARATIONS
+                .iter()
+                .map(|(known, _)| *known)
+                .chain(self.own.keys().map(String::as_str))
+                .collect();
             let near = nearest(name, known.iter().copied());
             return Err(ResolveFault {
                 message: format!("there is no builtin \"{name}\""),
@@ -85,7 +103,12 @@ impl BuiltinRegistry {
             message: format!("{} may not import \"{name}\"", kind.noun()),
             help: Some(format!(
                 "\"{name}\" is for {}",
-                kinds.iter().filter(|k| !matches!(k, ModuleKind::Builtin)).map(|k| k.noun()).collect::<Vec<_>>().join(", ")
+                kinds
+                    .iter()
+                    .filter(|k| !matches!(k, ModuleKind::Builtin))
+                    .map(|k| k.noun())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )),
         })
     }
@@ -102,7 +125,9 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
         "zako:rule" => &[Build, Library, Rule, Config, Toolchain, Builtin],
         "zako:script" => &[Script, Builtin],
         "zako:host" => &[Builtin],
-        _ => &[Build, Rule, Config, Toolchain, Script, Library, Builtin, Memory],
+        _ => &[
+            Build, Rule, Config, Toolchain, Script, Library, Builtin, Memory,
+        ],
     })
 }
 
@@ -110,7 +135,9 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
 pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| *distance <= known.chars().count().max(name.chars().count()) / 3 + 1)
+        .filter(|(distance, known)| {
+            *distance <= known.chars().count().max(name.chars().count()) / 3 + 1
+        })
         .min()
         .map(|(_, known)| known)
 }

@@ -51,12 +51,20 @@ impl Host for NoHost {
 /// The failure of a call that this host does not answer: `task` outside a package, say.
 pub fn refused(name: &str) -> HostFailure {
     let (what, help) = match name {
-        "declare" => ("rules and task can be called", " while a BUILD.ts file is evaluated"),
-        "glob" | "file" | "readText" | "label" | "source" => ("files can be read", " while a BUILD.ts file is evaluated"),
+        "declare" => (
+            "rules and task can be called",
+            " while a BUILD.ts file is evaluated",
+        ),
+        "glob" | "file" | "readText" | "label" | "source" => {
+            ("files can be read", " while a BUILD.ts file is evaluated")
+        }
         "config" => ("options can be read", " while a BUILD.ts file is evaluated"),
         _ => ("this can be called", " where zako provides for it"),
     };
-    HostFailure { message: format!("{what} only{help} (call: {name})"), misuse: true }
+    HostFailure {
+        message: format!("{what} only{help} (call: {name})"),
+        misuse: true,
+    }
 }
 
 /// One call of a builtin.
@@ -117,7 +125,12 @@ pub struct ScriptEngineOptions {
 impl Default for ScriptEngineOptions {
     fn default() -> Self {
         let pool = PoolOptions::default();
-        ScriptEngineOptions { threads: pool.max, idle: pool.idle, limits: Limits::default(), gc_hook: None }
+        ScriptEngineOptions {
+            threads: pool.max,
+            idle: pool.idle,
+            limits: Limits::default(),
+            gc_hook: None,
+        }
     }
 }
 
@@ -141,8 +154,13 @@ impl Entry {
                 quoted(module)
             ),
             Entry::Analysis(modules) => {
-                let imports: String = modules.iter().map(|m| format!("import {};\n", quoted(m))).collect();
-                format!("import {{ analyze }} from \"zako:internal/analyze\";\n{imports}analyze();\n")
+                let imports: String = modules
+                    .iter()
+                    .map(|m| format!("import {};\n", quoted(m)))
+                    .collect();
+                format!(
+                    "import {{ analyze }} from \"zako:internal/analyze\";\n{imports}analyze();\n"
+                )
             }
             Entry::Script(module) => format!(
                 "import {{ run }} from \"zako:internal/script_body\";\nimport script from {};\nawait run(script);\n",
@@ -198,7 +216,8 @@ impl WorkerFactory for RealmsFactory {
 impl ScriptEngine {
     /// An engine; V8 itself starts with the first one in the process, threads with the first evaluation.
     pub fn new(options: ScriptEngineOptions) -> Result<Self, ScriptError> {
-        let platform = Platform::get().map_err(|e| ScriptError::new(ScriptErrorKind::Internal, e))?;
+        let platform =
+            Platform::get().map_err(|e| ScriptError::new(ScriptErrorKind::Internal, e))?;
         let pool = Pool::new(
             PoolOptions {
                 name: "zako-v8",
@@ -219,19 +238,36 @@ impl ScriptEngine {
         evaluation: Evaluation,
         cancel: &CancellationToken,
     ) -> Result<Evaluated, ScriptError> {
-        let Evaluation { mut modules, entry, host, limits } = evaluation;
+        let Evaluation {
+            mut modules,
+            entry,
+            host,
+            limits,
+        } = evaluation;
         let limits = limits.unwrap_or(self.options.limits);
         modules.insert(Arc::new(CompiledModule {
             specifier: Specifier::Builtin(ENTRY.to_owned()),
             js: entry.js().into(),
             map: "".into(),
             source: "".into(),
-            imports: modules.iter().map(|m| (m.specifier.url(), m.specifier.clone())).collect(),
+            imports: modules
+                .iter()
+                .map(|m| (m.specifier.url(), m.specifier.clone()))
+                .collect(),
         }));
         let modules = Arc::new(modules);
         let finished = Arc::new(Mutex::new(Finished::default()));
-        let adapter = Adapter { host, finished: finished.clone(), places: Places::new(modules.clone()) };
-        let job = RealmJob { modules, entry: ENTRY.to_owned(), host: Box::new(adapter), limits };
+        let adapter = Adapter {
+            host,
+            finished: finished.clone(),
+            places: Places::new(modules.clone()),
+        };
+        let job = RealmJob {
+            modules,
+            entry: ENTRY.to_owned(),
+            host: Box::new(adapter),
+            limits,
+        };
 
         let control = Control::new(self.options.gc_hook.clone());
         // Whatever ends this future early ends the script too.
@@ -279,7 +315,11 @@ impl ScriptEngine {
         };
         outcome?;
         let Finished { exports, refused } = std::mem::take(&mut *finished.lock());
-        Ok(Evaluated { exports, refused, usage })
+        Ok(Evaluated {
+            exports,
+            refused,
+            usage,
+        })
     }
 
     /// The V8 pool's counters.
@@ -289,7 +329,10 @@ impl ScriptEngine {
 }
 
 fn unavailable(error: &PoolError) -> ScriptError {
-    ScriptError::new(ScriptErrorKind::Internal, format!("the V8 pool failed: {error}"))
+    ScriptError::new(
+        ScriptErrorKind::Internal,
+        format!("the V8 pool failed: {error}"),
+    )
 }
 
 struct StopOnDrop(Arc<Control>);
@@ -314,11 +357,19 @@ struct Adapter {
 }
 
 fn misuse(error: impl std::fmt::Display) -> HostFailure {
-    HostFailure { message: error.to_string(), misuse: true }
+    HostFailure {
+        message: error.to_string(),
+        misuse: true,
+    }
 }
 
 impl HostCalls for Adapter {
-    fn call(&mut self, name: &str, args: &str, caller: Option<JsPlace>) -> Result<String, HostFailure> {
+    fn call(
+        &mut self,
+        name: &str,
+        args: &str,
+        caller: Option<JsPlace>,
+    ) -> Result<String, HostFailure> {
         let args: Json = serde_json::from_str(args).map_err(misuse)?;
         let place = caller.map(|place| self.places.original(&place));
         match name {
@@ -330,15 +381,27 @@ impl HostCalls for Adapter {
                     Some("error") => LogLevel::Error,
                     _ => LogLevel::Info,
                 };
-                self.host.log(level, args["message"].as_str().unwrap_or_default(), place.as_ref());
+                self.host.log(
+                    level,
+                    args["message"].as_str().unwrap_or_default(),
+                    place.as_ref(),
+                );
                 Ok(String::new())
             }
             "nearest" => {
-                let words = args["words"].as_array().into_iter().flatten().filter_map(Json::as_str);
-                let near = crate::builtin::nearest(args["word"].as_str().unwrap_or_default(), words);
+                let words = args["words"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Json::as_str);
+                let near =
+                    crate::builtin::nearest(args["word"].as_str().unwrap_or_default(), words);
                 Ok(Json::from(near).to_string())
             }
-            _ => self.host.call(HostCall { name, args, place }).map(|answer| answer.to_string()),
+            _ => self
+                .host
+                .call(HostCall { name, args, place })
+                .map(|answer| answer.to_string()),
         }
     }
 
@@ -348,11 +411,22 @@ impl HostCalls for Adapter {
             let data = args["text"].as_str().map_or(data, str::as_bytes);
             return match args["algorithm"].as_str() {
                 Some("blake3") => Ok(blake3::hash(data).as_bytes().to_vec()),
-                Some("sha256") => Ok(sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), data)).to_vec()),
+                Some("sha256") => Ok(sha2::Digest::finalize(sha2::Digest::chain_update(
+                    <sha2::Sha256 as sha2::Digest>::new(),
+                    data,
+                ))
+                .to_vec()),
                 _ => Err(misuse("no such hash function")),
             };
         }
-        self.host.bytes(HostCall { name, args, place: None }, data)
+        self.host.bytes(
+            HostCall {
+                name,
+                args,
+                place: None,
+            },
+            data,
+        )
     }
 }
 
@@ -363,9 +437,13 @@ impl Adapter {
             for pair in args[entry].as_array().into_iter().flatten() {
                 let name = pair[0].as_str().unwrap_or_default().to_owned();
                 if refused {
-                    finished.refused.push((name, pair[1].as_str().unwrap_or_default().to_owned()));
+                    finished
+                        .refused
+                        .push((name, pair[1].as_str().unwrap_or_default().to_owned()));
                 } else {
-                    finished.exports.push((name, Value::from_json(pair[1].clone()).map_err(misuse)?));
+                    finished
+                        .exports
+                        .push((name, Value::from_json(pair[1].clone()).map_err(misuse)?));
                 }
             }
         }

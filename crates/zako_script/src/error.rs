@@ -78,7 +78,15 @@ pub struct ScriptError {
 impl ScriptError {
     /// An error that has no place yet.
     pub fn new(kind: ScriptErrorKind, message: impl Into<String>) -> Self {
-        ScriptError { kind, message: message.into(), place: None, source: None, frames: Vec::new(), help: None, cause: None }
+        ScriptError {
+            kind,
+            message: message.into(),
+            place: None,
+            source: None,
+            frames: Vec::new(),
+            help: None,
+            cause: None,
+        }
     }
 
     /// The same error at `place` of a file whose text is `source`.
@@ -114,7 +122,9 @@ pub fn place_of(file: &str, source: &str, start: usize, end: usize) -> Place {
     let end = floor_boundary(source, end.max(start));
     let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
     let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
+    let line_end = source[start..]
+        .find('\n')
+        .map_or(source.len(), |at| start + at);
     Place {
         file: file.to_owned(),
         line: count_lines(&source[..line_start]) + 1,

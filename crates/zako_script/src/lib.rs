@@ -17,7 +17,10 @@ mod realm;
 mod transpile;
 
 pub use builtin::{Builtin, BuiltinRegistry, declarations};
-pub use engine::{Evaluated, Evaluation, GcEvent, GcHook, Host, HostCall, LogLevel, ScriptEngine, ScriptEngineOptions};
+pub use engine::{
+    Evaluated, Evaluation, GcEvent, GcHook, Host, HostCall, LogLevel, ScriptEngine,
+    ScriptEngineOptions,
+};
 pub use error::{Frame, Place, ScriptError, ScriptErrorKind};
 pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
 pub use realm::ops::HostFailure;

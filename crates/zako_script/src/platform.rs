@@ -15,8 +15,13 @@ use crate::pool::Spawn;
 /// V8's flags for every isolate: the same hashes and chances in each, and a stack that fits
 /// [`WORKER_STACK_BYTES`] (the flag counts KiB). No loop unrolling: its analysis takes the safe point out of some endless
 /// loops (`for (;;) list.push(new Array(1000).fill(0))`), which then can't be stopped.
-const FLAGS: [&str; 5] =
-    ["zako", "--random-seed=1", "--hash-seed=1", "--stack-size=4000", "--no-turboshaft-loop-unrolling"];
+const FLAGS: [&str; 5] = [
+    "zako",
+    "--random-seed=1",
+    "--hash-seed=1",
+    "--stack-size=4000",
+    "--no-turboshaft-loop-unrolling",
+];
 
 /// Stack of a thread that runs scripts.
 pub(crate) const WORKER_STACK_BYTES: usize = 8 << 20;
@@ -56,7 +61,9 @@ fn start() -> Result<mpsc::Sender<Order>, String> {
             JsRuntime::init_platform(None);
             let _ = ready.send(unknown.into_iter().skip(1).collect::<Vec<_>>());
             while let Ok(order) = receive.recv() {
-                let thread = std::thread::Builder::new().name(order.name.to_owned()).stack_size(order.stack_bytes);
+                let thread = std::thread::Builder::new()
+                    .name(order.name.to_owned())
+                    .stack_size(order.stack_bytes);
                 let _ = order.reply.send(thread.spawn(order.body).map(drop));
             }
         })
@@ -71,9 +78,17 @@ fn start() -> Result<mpsc::Sender<Order>, String> {
 impl Spawn for Platform {
     fn spawn(&self, name: &'static str, stack_bytes: usize, body: Body) -> io::Result<()> {
         let gone = || io::Error::other("V8's root thread is gone");
-        let Some(Ok(root)) = ROOT.get() else { return Err(gone()) };
+        let Some(Ok(root)) = ROOT.get() else {
+            return Err(gone());
+        };
         let (reply, result) = mpsc::sync_channel(1);
-        root.send(Order { name, stack_bytes, body, reply }).map_err(|_| gone())?;
+        root.send(Order {
+            name,
+            stack_bytes,
+            body,
+            reply,
+        })
+        .map_err(|_| gone())?;
         result.recv().map_err(|_| gone())?
     }
 }

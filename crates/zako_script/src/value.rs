@@ -151,9 +151,16 @@ impl Value {
         Ok(match json {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(b),
-            Json::Number(n) => Value::Number(n.as_f64().ok_or_else(|| MalformedValue(n.to_string()))?),
+            Json::Number(n) => {
+                Value::Number(n.as_f64().ok_or_else(|| MalformedValue(n.to_string()))?)
+            }
             Json::String(s) => Value::String(s),
-            Json::Array(items) => Value::Array(items.into_iter().map(Value::from_json).collect::<Result<_, _>>()?),
+            Json::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .map(Value::from_json)
+                    .collect::<Result<_, _>>()?,
+            ),
             Json::Object(mut fields) => {
                 if fields.len() == 1
                     && let Some(special) = fields.remove(MARK)
@@ -168,7 +175,13 @@ impl Value {
     fn from_special(special: Json) -> Result<Value, MalformedValue> {
         let bad = || MalformedValue(special.to_string());
         let parts = special.as_array().ok_or_else(bad)?;
-        let text = |at: usize| parts.get(at).and_then(Json::as_str).map(str::to_owned).ok_or_else(bad);
+        let text = |at: usize| {
+            parts
+                .get(at)
+                .and_then(Json::as_str)
+                .map(str::to_owned)
+                .ok_or_else(bad)
+        };
         Ok(match text(0)?.as_str() {
             "undefined" => Value::Undefined,
             "number" => Value::Number(match text(1)?.as_str() {
@@ -181,9 +194,13 @@ impl Value {
             "bigint" => Value::BigInt(text(1)?),
             "script" => Value::Script(text(1)?),
             "joined" => match parts.get(1) {
-                Some(Json::Array(items)) => {
-                    Value::Joined(items.iter().cloned().map(Value::from_json).collect::<Result<_, _>>()?)
-                }
+                Some(Json::Array(items)) => Value::Joined(
+                    items
+                        .iter()
+                        .cloned()
+                        .map(Value::from_json)
+                        .collect::<Result<_, _>>()?,
+                ),
                 _ => return Err(bad()),
             },
             "target" => Value::Target(handle(parts).ok_or_else(bad)?),
@@ -205,17 +222,24 @@ impl Value {
 
     /// The wire form as JSON.
     pub fn to_json(&self) -> Json {
-        let special = |parts: Vec<Json>| Json::Object(Map::from_iter([(MARK.to_owned(), Json::Array(parts))]));
+        let special = |parts: Vec<Json>| {
+            Json::Object(Map::from_iter([(MARK.to_owned(), Json::Array(parts))]))
+        };
         match self {
             Value::Undefined => special(vec!["undefined".into()]),
             Value::Null => Json::Null,
             Value::Bool(b) => Json::Bool(*b),
-            Value::Number(n) => number(*n).unwrap_or_else(|name| special(vec!["number".into(), name.into()])),
+            Value::Number(n) => {
+                number(*n).unwrap_or_else(|name| special(vec!["number".into(), name.into()]))
+            }
             Value::BigInt(digits) => special(vec!["bigint".into(), digits.clone().into()]),
             Value::String(text) => Json::String(text.clone()),
             Value::Array(items) => Json::Array(items.iter().map(Value::to_json).collect()),
             Value::Object(fields) => {
-                let map: Map<String, Json> = fields.iter().map(|(k, v)| (k.clone(), v.to_json())).collect();
+                let map: Map<String, Json> = fields
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.to_json()))
+                    .collect();
                 if map.len() == 1 && map.contains_key(MARK) {
                     special(vec!["object".into(), Json::Object(map)])
                 } else {
@@ -228,28 +252,41 @@ impl Value {
                 });
                 special(vec!["target".into(), target_json(&handle.target), shape])
             }
-            Value::Joined(items) => {
-                special(vec!["joined".into(), Json::Array(items.iter().map(Value::to_json).collect())])
-            }
-            Value::Artifact(ArtifactRef::Output { target, name }) => {
-                special(vec!["output".into(), target_json(target), name.clone().into()])
-            }
-            Value::Artifact(ArtifactRef::File { path, directory }) => {
-                special(vec!["file".into(), path.clone().into(), (*directory).into()])
-            }
+            Value::Joined(items) => special(vec![
+                "joined".into(),
+                Json::Array(items.iter().map(Value::to_json).collect()),
+            ]),
+            Value::Artifact(ArtifactRef::Output { target, name }) => special(vec![
+                "output".into(),
+                target_json(target),
+                name.clone().into(),
+            ]),
+            Value::Artifact(ArtifactRef::File { path, directory }) => special(vec![
+                "file".into(),
+                path.clone().into(),
+                (*directory).into(),
+            ]),
             Value::Script(specifier) => special(vec!["script".into(), specifier.clone().into()]),
         }
     }
 }
 
 fn plain(fields: Map<String, Json>) -> Result<IndexMap<String, Value>, MalformedValue> {
-    fields.into_iter().map(|(key, value)| Ok((key, Value::from_json(value)?))).collect()
+    fields
+        .into_iter()
+        .map(|(key, value)| Ok((key, Value::from_json(value)?)))
+        .collect()
 }
 
 fn handle(parts: &[Json]) -> Option<TargetHandle> {
     let shape = parts.get(2)?;
     let words = |key: &str| {
-        shape.get(key)?.as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        shape
+            .get(key)?
+            .as_array()?
+            .iter()
+            .map(|word| word.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
     };
     Some(TargetHandle {
         target: target(parts.get(1))?,
@@ -285,11 +322,16 @@ fn number(n: f64) -> Result<Json, &'static str> {
     } else if n == 0.0 && n.is_sign_negative() {
         Err("-0")
     } else if n.fract() == 0.0 && n.abs() <= MAX_SAFE {
-        #[expect(clippy::cast_possible_truncation, reason = "an integer within the safe range")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "an integer within the safe range"
+        )]
         let whole = n as i64;
         Ok(whole.into())
     } else {
-        serde_json::Number::from_f64(n).map(Json::Number).ok_or("NaN")
+        serde_json::Number::from_f64(n)
+            .map(Json::Number)
+            .ok_or("NaN")
     }
 }
 
@@ -299,28 +341,45 @@ mod tests {
     use proptest::prelude::*;
 
     fn values() -> impl Strategy<Value = Value> {
-        let target = prop_oneof![any::<u32>().prop_map(TargetRef::Local), "//[a-z]{1,4}:[a-z]".prop_map(TargetRef::Label)];
+        let target = prop_oneof![
+            any::<u32>().prop_map(TargetRef::Local),
+            "//[a-z]{1,4}:[a-z]".prop_map(TargetRef::Label)
+        ];
         let leaf = prop_oneof![
             Just(Value::Undefined),
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
-            any::<f64>().prop_filter("NaN is not equal to itself", |n| !n.is_nan()).prop_map(Value::Number),
+            any::<f64>()
+                .prop_filter("NaN is not equal to itself", |n| !n.is_nan())
+                .prop_map(Value::Number),
             "-?[1-9][0-9]{0,30}".prop_map(Value::BigInt),
             any::<String>().prop_map(Value::String),
-            (target.clone(), "[a-z#]{0,5}", prop::collection::vec("[A-Z][a-z]{1,4}", 0..3)).prop_map(
-                |(target, rule, provides)| {
-                    Value::Target(TargetHandle { target, rule, outputs: provides.clone(), provides })
-                }
-            ),
-            (target, "[a-z]{1,5}").prop_map(|(target, name)| Value::Artifact(ArtifactRef::Output { target, name })),
-            ("[a-z/]{1,9}", any::<bool>()).prop_map(|(path, directory)| Value::Artifact(ArtifactRef::File { path, directory })),
+            (
+                target.clone(),
+                "[a-z#]{0,5}",
+                prop::collection::vec("[A-Z][a-z]{1,4}", 0..3)
+            )
+                .prop_map(|(target, rule, provides)| {
+                    Value::Target(TargetHandle {
+                        target,
+                        rule,
+                        outputs: provides.clone(),
+                        provides,
+                    })
+                }),
+            (target, "[a-z]{1,5}")
+                .prop_map(|(target, name)| Value::Artifact(ArtifactRef::Output { target, name })),
+            ("[a-z/]{1,9}", any::<bool>()).prop_map(|(path, directory)| Value::Artifact(
+                ArtifactRef::File { path, directory }
+            )),
         ];
         leaf.prop_recursive(5, 40, 6, |inner| {
             let key = prop_oneof![Just("$zako".to_owned()), any::<String>()];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Joined),
-                prop::collection::vec((key, inner), 0..6).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+                prop::collection::vec((key, inner), 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
     }
@@ -337,7 +396,12 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_kind() {
-        for (value, wire) in [(1.0, "1"), (0.5, "0.5"), (-0.0, r#"{"$zako":["number","-0"]}"#), (1e300, "1e+300")] {
+        for (value, wire) in [
+            (1.0, "1"),
+            (0.5, "0.5"),
+            (-0.0, r#"{"$zako":["number","-0"]}"#),
+            (1e300, "1e+300"),
+        ] {
             assert_eq!(Value::Number(value).to_wire(), wire);
         }
     }

@@ -45,6 +45,16 @@ fn patterns_that_leave_out_are_no_options() {
 }
 
 #[test]
+fn to_leave_out_alone_leaves_out_of_all() {
+    let arguments = parse("zako targets -//old/...").unwrap();
+    assert!(
+        matches!(arguments.command, Command::Targets { patterns, .. } if patterns.all() == ["...", "-//old/..."])
+    );
+    let arguments = parse("zako build").unwrap();
+    assert!(matches!(arguments.command, Command::Build { patterns } if patterns.all().is_empty()));
+}
+
+#[test]
 fn an_unknown_option_among_patterns_is_still_wrong() {
     for line in [
         "zako build --nope",

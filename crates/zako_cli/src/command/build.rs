@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 
 pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: &Terminal) -> Done {
     let runtime = runtime()?;
-    let opened = Opened::of(options, &runtime)?;
+    let opened = Opened::of(options)?;
     let how = BuildOptions {
         tests: kind == Kind::Test,
         ..opened.build_options(options)
@@ -78,9 +78,15 @@ pub(crate) async fn watched(
     };
     let build = opened.session.build(patterns, how);
     let report = watcher.watch(build, interrupts).await;
-    if let Some(report) = &report {
-        watcher.progress.finish(report);
-        terminal.say(&summary(report, verb, terminal.palette()));
+    match &report {
+        Some(report) => {
+            watcher.progress.finish(report);
+            terminal.say(&summary(report, verb, terminal.palette()));
+        }
+        None => {
+            watcher.progress.abandon();
+            terminal.say("interrupted twice: left without waiting for what still stops");
+        }
     }
     if let Some(warning) = watcher.log.and_then(EventLog::finish) {
         terminal.show(&warning);

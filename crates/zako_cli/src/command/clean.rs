@@ -3,7 +3,7 @@
 use zako_core::GlobalState;
 
 use crate::arguments::Options;
-use crate::command::{Done, name_files, runtime};
+use crate::command::{Done, name_files};
 use crate::failure::Exit;
 use crate::open::{Opened, cache_dir_of, start_of, state_options_of};
 use crate::quantity::show_bytes;
@@ -11,8 +11,7 @@ use crate::terminal::Terminal;
 
 pub(crate) fn run(cache: bool, options: &Options, terminal: &Terminal) -> Done {
     let start = start_of(options)?;
-    let runtime = runtime()?;
-    match Opened::of(options, &runtime) {
+    match Opened::of(options) {
         Ok(opened) => {
             let removed = opened.session.clean()?;
             name_files("removed", &removed, &start, terminal);

@@ -20,7 +20,7 @@ use crate::terminal::Terminal;
 
 pub(crate) fn run(target: &str, args: &[OsString], options: &Options, terminal: &Terminal) -> Done {
     let runtime = runtime()?;
-    let opened = Opened::of(options, &runtime)?;
+    let opened = Opened::of(options)?;
     let done = runtime.block_on(async {
         let mut interrupts = build::listen()?;
         let how = opened.build_options(options);

@@ -16,7 +16,7 @@ pub(crate) fn run(
     terminal: &Terminal,
 ) -> Done {
     let runtime = runtime()?;
-    let opened = Opened::of(options, &runtime)?;
+    let opened = Opened::of(options)?;
     let how = opened.build_options(options);
     let targets = runtime.block_on(opened.session.targets(patterns, &how))?;
     let text = if as_json {

@@ -17,6 +17,9 @@ const MAX_RUNNING: usize = 8;
 /// Lines of the terminal that stay free of the board.
 const FREE_LINES: usize = 4;
 
+/// Columns beside a running action's message and time.
+const MARGINS: usize = 3;
+
 /// How often a second the terminal is written to at most.
 const MAX_REDRAWS: u8 = 12;
 
@@ -61,12 +64,9 @@ impl Board {
     pub(crate) fn draw(&mut self) {
         let (rows, columns) = Term::stderr().size();
         let most = MAX_RUNNING.min(usize::from(rows).saturating_sub(FREE_LINES));
-        let lines = self.state.lines(Instant::now(), most, self.palette);
+        // A line as wide as the terminal would make a second one on some.
         let width = usize::from(columns).saturating_sub(1);
-        let lines: Vec<_> = lines
-            .iter()
-            .map(|line| truncate_str(line, width, "…"))
-            .collect();
+        let lines = self.state.lines(Instant::now(), most, width, self.palette);
         self.bar.set_message(lines.join("\n"));
     }
 
@@ -137,8 +137,8 @@ impl State {
         }
     }
 
-    /// The headline, and at most `most` lines of what runs.
-    fn lines(&self, now: Instant, most: usize, palette: Palette) -> Vec<String> {
+    /// The headline, and at most `most` lines of what runs; none is wider than `width` columns.
+    fn lines(&self, now: Instant, most: usize, width: usize, palette: Palette) -> Vec<String> {
         let mut lines = vec![self.headline(now, palette)];
         // One line says how many there are besides, in place of the last.
         let shown = if self.running.len() > most {
@@ -147,13 +147,19 @@ impl State {
             self.running.len()
         };
         for running in &self.running[..shown] {
-            let elapsed = palette.faint(&seconds(now.saturating_duration_since(running.since)));
-            lines.push(format!("  {} {elapsed}", running.message));
+            let elapsed = seconds(now.saturating_duration_since(running.since));
+            // The message gives way, not the time.
+            let room = width.saturating_sub(elapsed.len() + MARGINS);
+            let message = truncate_str(&running.message, room, "…");
+            lines.push(format!("  {message} {}", palette.faint(&elapsed)));
         }
         if self.running.len() > shown && most > 0 {
             lines.push(palette.faint(&format!("  and {} more", self.running.len() - shown)));
         }
         lines
+            .iter()
+            .map(|line| truncate_str(line, width, "…").into_owned())
+            .collect()
     }
 
     fn headline(&self, now: Instant, palette: Palette) -> String {
@@ -223,7 +229,7 @@ mod tests {
             at(1),
         );
         assert_eq!(
-            state.lines(at(2), 4, Palette::PLAIN),
+            state.lines(at(2), 4, 90, Palette::PLAIN),
             ["reading build files: 1 package 0.2 s"]
         );
 
@@ -243,14 +249,14 @@ mod tests {
         state.on(&ended(0, ActionStatus::Ran), at(9));
         state.on(&ended(7, ActionStatus::UpToDate), at(9));
         state.on(&ended(8, ActionStatus::FromCache), at(9));
-        let lines = state.lines(at(13), 8, Palette::PLAIN);
+        let lines = state.lines(at(13), 8, 90, Palette::PLAIN);
         assert_eq!(lines[0], "[3/9] 5 running, 2 cached 1.3 s");
         assert_eq!(lines[1], "  compile 1.c 0.9 s");
         assert_eq!(lines.len(), 6);
 
         state.on(&ended(1, ActionStatus::Failed), at(13));
         state.stopping = true;
-        let lines = state.lines(at(13), 8, Palette::PLAIN);
+        let lines = state.lines(at(13), 8, 90, Palette::PLAIN);
         assert_eq!(
             lines[0],
             "[4/9] 4 running, 2 cached, 1 failed, stopping (Ctrl-C again to leave at once) 1.3 s"
@@ -272,9 +278,21 @@ mod tests {
             state.on(&BuildEvent::ActionStarted(action(id)), began);
         }
         for most in 0..10 {
-            let lines = state.lines(began, most, Palette::PLAIN);
+            let lines = state.lines(began, most, 90, Palette::PLAIN);
             assert_eq!(lines.len(), most + 1);
         }
-        assert_eq!(state.lines(began, 3, Palette::PLAIN)[3], "  and 98 more");
+        assert_eq!(
+            state.lines(began, 3, 90, Palette::PLAIN)[3],
+            "  and 98 more"
+        );
+    }
+
+    #[test]
+    fn a_long_message_gives_way_to_its_time() {
+        let began = Instant::now();
+        let mut state = State::new(began);
+        state.on(&BuildEvent::ActionStarted(action(1)), began);
+        let lines = state.lines(began, 8, 16, Palette::PLAIN);
+        assert_eq!(lines, ["reading build f…", "  compile… 0.0 s"]);
     }
 }

@@ -148,9 +148,10 @@ impl Narrator {
             ActionStatus::FromCache => (Verbosity::Verbose, "from cache".to_owned()),
             ActionStatus::UpToDate => (Verbosity::Verbose, "up to date".to_owned()),
             ActionStatus::Failed => {
+                // Its error says all of it, and comes first.
                 let failed = self.palette.bad("failed");
                 (
-                    Verbosity::Normal,
+                    Verbosity::Verbose,
                     wall.map_or_else(|| failed.clone(), |wall| format!("{failed}, {wall}")),
                 )
             }

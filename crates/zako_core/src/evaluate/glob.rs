@@ -23,7 +23,10 @@ impl Key for Globbed {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| e.to_string())?;
-        let package = self.package.resolve(&services.interner).map_err(|e| e.to_string())?;
+        let package = self
+            .package
+            .resolve(&services.interner)
+            .map_err(|e| e.to_string())?;
         glob(&services.workspace, &package, &self.include, &self.exclude)
     }
 
@@ -41,18 +44,28 @@ pub(crate) fn glob(
     exclude: &[String],
 ) -> Result<Vec<String>, String> {
     let exclude = set(exclude)?;
-    let hidden = include.iter().any(|pattern| pattern.split('/').any(|part| part.starts_with('.')));
+    let hidden = include
+        .iter()
+        .any(|pattern| pattern.split('/').any(|part| part.starts_with('.')));
     let include = set(include)?;
     let mut found = Vec::new();
     let mut folders = vec![package.clone()];
     while let Some(folder) = folders.pop() {
         let entries = workspace.list(&folder)?;
-        if folder != *package && entries.iter().any(|e| e.name == BUILD_FILE && e.kind == EntryKind::File) {
+        if folder != *package
+            && entries
+                .iter()
+                .any(|e| e.name == BUILD_FILE && e.kind == EntryKind::File)
+        {
             continue;
         }
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {
-            let Ok(path) = folder.join(&entry.name) else { continue };
-            let Some(below) = path.strip_prefix(package) else { continue };
+            let Ok(path) = folder.join(&entry.name) else {
+                continue;
+            };
+            let Some(below) = path.strip_prefix(package) else {
+                continue;
+            };
             let shown = hidden || !below.components().any(|part| part.starts_with('.'));
             if shown && include.is_match(below.as_str()) && !exclude.is_match(below.as_str()) {
                 found.push(below.as_str().to_owned());
@@ -62,7 +75,9 @@ pub(crate) fn glob(
             workspace
                 .folders(&folder, &entries)
                 .into_iter()
-                .filter(|path| hidden || !path.file_name().is_some_and(|name| name.starts_with('.'))),
+                .filter(|path| {
+                    hidden || !path.file_name().is_some_and(|name| name.starts_with('.'))
+                }),
         );
     }
     found.sort();
@@ -73,7 +88,9 @@ fn set(patterns: &[String]) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         if pattern.starts_with('/') || pattern.split('/').any(|part| part == ".." || part == ".") {
-            return Err(format!("the pattern \"{pattern}\" leaves its package; patterns are paths below it"));
+            return Err(format!(
+                "the pattern \"{pattern}\" leaves its package; patterns are paths below it"
+            ));
         }
         set.add(compile(pattern)?);
     }
@@ -97,7 +114,18 @@ mod tests {
     #[test]
     fn globs_stay_in_their_package() {
         let dir = tempfile::tempdir().expect("a folder");
-        for file in ["BUILD.ts", "a.c", "b.h", "src/c.c", "src/deep/d.c", "sub/BUILD.ts", "sub/e.c", ".hidden.c", "zako-out/f.c", "node_modules/g.c"] {
+        for file in [
+            "BUILD.ts",
+            "a.c",
+            "b.h",
+            "src/c.c",
+            "src/deep/d.c",
+            "sub/BUILD.ts",
+            "sub/e.c",
+            ".hidden.c",
+            "zako-out/f.c",
+            "node_modules/g.c",
+        ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
             std::fs::write(path, "").expect("written");
@@ -105,11 +133,22 @@ mod tests {
         let workspace = Workspace::detached(dir.path()).expect("a workspace");
         let run = |include: &[&str], exclude: &[&str]| {
             let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-            glob(&workspace, &NeutralPath::root(), &own(include), &own(exclude))
+            glob(
+                &workspace,
+                &NeutralPath::root(),
+                &own(include),
+                &own(exclude),
+            )
         };
-        assert_eq!(run(&["**/*.c"], &[]), Ok(vec!["a.c".into(), "src/c.c".into(), "src/deep/d.c".into()]));
+        assert_eq!(
+            run(&["**/*.c"], &[]),
+            Ok(vec!["a.c".into(), "src/c.c".into(), "src/deep/d.c".into()])
+        );
         assert_eq!(run(&["*.{c,h}"], &[]), Ok(vec!["a.c".into(), "b.h".into()]));
-        assert_eq!(run(&["**/*.c"], &["src/*.c"]), Ok(vec!["a.c".into(), "src/deep/d.c".into()]));
+        assert_eq!(
+            run(&["**/*.c"], &["src/*.c"]),
+            Ok(vec!["a.c".into(), "src/deep/d.c".into()])
+        );
         assert_eq!(run(&[".*.c"], &[]), Ok(vec![".hidden.c".into()]));
         assert_eq!(run(&["*.x"], &[]), Ok(vec![]));
         assert!(run(&["../*.c"], &[]).is_err());

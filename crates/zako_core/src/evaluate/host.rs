@@ -36,9 +36,17 @@ pub(crate) enum Read {
     Text(NeutralPath, Result<Arc<str>, ReadFault>),
     /// Whether there is a file.
     File(NeutralPath, bool),
-    Glob { include: Vec<String>, exclude: Vec<String>, found: Vec<String> },
+    Glob {
+        include: Vec<String>,
+        exclude: Vec<String>,
+        found: Vec<String>,
+    },
     Config(String, Option<String>),
-    Answer { function: String, args: String, answer: Result<String, String> },
+    Answer {
+        function: String,
+        args: String,
+        answer: Result<String, String>,
+    },
 }
 
 /// What one evaluation did.
@@ -66,7 +74,15 @@ impl PackageHost {
         sources: BTreeMap<String, Arc<str>>,
     ) -> (PackageHost, Arc<Mutex<Recorded>>) {
         let recorded = Arc::new(Mutex::new(Recorded::default()));
-        (PackageHost { services, package, sources, recorded: recorded.clone() }, recorded)
+        (
+            PackageHost {
+                services,
+                package,
+                sources,
+                recorded: recorded.clone(),
+            },
+            recorded,
+        )
     }
 
     fn package(&self, call: &str) -> Result<&NeutralPath, HostFailure> {
@@ -102,11 +118,19 @@ impl PackageHost {
             TaskAttrs::parse(&attrs).map_err(misuse)?;
         }
         let words = |key: &str| {
-            call.args["shape"][key].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+            call.args["shape"][key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Json::as_str)
+                .map(str::to_owned)
+                .collect()
         };
         let mut recorded = self.recorded.lock();
         if recorded.declarations.len() >= MAX_TARGETS {
-            return Err(misuse(format!("a package may declare {MAX_TARGETS} targets at most")));
+            return Err(misuse(format!(
+                "a package may declare {MAX_TARGETS} targets at most"
+            )));
         }
         let declaration = TargetDeclaration {
             rule,
@@ -122,31 +146,51 @@ impl PackageHost {
     fn glob(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
         let package = self.package(call.name)?;
         let list = |key: &str| -> Vec<String> {
-            call.args[key].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+            call.args[key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Json::as_str)
+                .map(str::to_owned)
+                .collect()
         };
         let (include, exclude) = (list("include"), list("exclude"));
         let found = glob(&self.services.workspace, package, &include, &exclude).map_err(misuse)?;
         if found.is_empty() && call.args["allowEmpty"] != json!(true) {
             return Err(misuse(format!(
                 "glob({}) matches no file in //{package}; pass {{ allowEmpty: true }} if that is fine",
-                include.iter().map(|pattern| format!("\"{pattern}\"")).collect::<Vec<_>>().join(", ")
+                include
+                    .iter()
+                    .map(|pattern| format!("\"{pattern}\""))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )));
         }
         let answer = json!(found);
-        self.recorded.lock().reads.push(Read::Glob { include, exclude, found });
+        self.recorded.lock().reads.push(Read::Glob {
+            include,
+            exclude,
+            found,
+        });
         Ok(answer)
     }
 
     fn read_text(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
         let path = self.below(&call)?;
         let read = self.services.workspace.read_text(&path);
-        self.recorded.lock().reads.push(Read::Text(path.clone(), read.clone()));
+        self.recorded
+            .lock()
+            .reads
+            .push(Read::Text(path.clone(), read.clone()));
         match read {
             Ok(text) => Ok(json!(text)),
             Err(fault) => {
                 let (message, help) = fault.explain(&self.services.workspace, &path);
                 let help = help.map(|help| format!("; {help}")).unwrap_or_default();
-                Err(HostFailure { message: format!("{message}{help}"), misuse: false })
+                Err(HostFailure {
+                    message: format!("{message}{help}"),
+                    misuse: false,
+                })
             }
         }
     }
@@ -154,13 +198,21 @@ impl PackageHost {
     fn file(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
         let path = self.below(&call)?;
         let there = self.services.workspace.has_file(&path);
-        self.recorded.lock().reads.push(Read::File(path.clone(), there));
+        self.recorded
+            .lock()
+            .reads
+            .push(Read::File(path.clone(), there));
         if there {
             return Ok(json!(path.as_str()));
         }
         let near = self.services.workspace.nearest_file(&path);
-        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        Err(HostFailure { message: format!("there is no file {path}{near}"), misuse: false })
+        let near = near
+            .map(|near| format!("; did you mean {near}?"))
+            .unwrap_or_default();
+        Err(HostFailure {
+            message: format!("there is no file {path}{near}"),
+            misuse: false,
+        })
     }
 }
 
@@ -174,25 +226,41 @@ impl Host for PackageHost {
             "readText" => self.read_text(call),
             "label" => {
                 let package = self.package(call.name)?;
-                let label = Label::parse(call.args["label"].as_str().unwrap_or_default(), Some(package)).map_err(misuse)?;
+                let label = Label::parse(
+                    call.args["label"].as_str().unwrap_or_default(),
+                    Some(package),
+                )
+                .map_err(misuse)?;
                 Ok(json!({ "label": label.to_string(), "outputs": [] }))
             }
             "config" => {
                 let name = text(&call.args["name"]);
                 let value = self.services.config.get(&name).cloned();
-                self.recorded.lock().reads.push(Read::Config(name, value.clone()));
+                self.recorded
+                    .lock()
+                    .reads
+                    .push(Read::Config(name, value.clone()));
                 Ok(json!(value))
             }
             "function" => {
                 let (function, args) = (text(&call.args["name"]), call.args["args"].to_string());
                 let Some(body) = self.services.functions.get(&function) else {
-                    return Err(misuse(format!("no builtin registered a function \"{function}\"")));
+                    return Err(misuse(format!(
+                        "no builtin registered a function \"{function}\""
+                    )));
                 };
                 let answer = body(&call.args["args"]).map(|answer| answer.to_string());
-                self.recorded.lock().reads.push(Read::Answer { function, args, answer: answer.clone() });
+                self.recorded.lock().reads.push(Read::Answer {
+                    function,
+                    args,
+                    answer: answer.clone(),
+                });
                 match answer {
                     Ok(answer) => serde_json::from_str(&answer).map_err(misuse),
-                    Err(message) => Err(HostFailure { message, misuse: false }),
+                    Err(message) => Err(HostFailure {
+                        message,
+                        misuse: false,
+                    }),
                 }
             }
             other => Err(refused(other)),
@@ -218,5 +286,8 @@ fn text(json: &Json) -> String {
 }
 
 fn misuse(error: impl std::fmt::Display) -> HostFailure {
-    HostFailure { message: error.to_string(), misuse: true }
+    HostFailure {
+        message: error.to_string(),
+        misuse: true,
+    }
 }

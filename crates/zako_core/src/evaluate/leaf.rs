@@ -19,7 +19,10 @@ impl Key for SourceText {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| ReadFault::Failed(e.to_string()))?;
-        let path = self.0.resolve(&services.interner).map_err(|e| ReadFault::Failed(e.to_string()))?;
+        let path = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| ReadFault::Failed(e.to_string()))?;
         services.workspace.read_text(&path)
     }
 
@@ -42,7 +45,10 @@ impl Key for Listing {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| e.to_string())?;
-        let path = self.0.resolve(&services.interner).map_err(|e| e.to_string())?;
+        let path = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| e.to_string())?;
         services.workspace.list(&path).map(Arc::new)
     }
 
@@ -86,7 +92,10 @@ impl Key for HostAnswer {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| e.to_string())?;
-        let function = services.functions.get(&self.function).ok_or("no such function")?;
+        let function = services
+            .functions
+            .get(&self.function)
+            .ok_or("no such function")?;
         let args = serde_json::from_str(&self.args).map_err(|e| e.to_string())?;
         function(&args).map(|answer| answer.to_string())
     }
@@ -106,7 +115,10 @@ impl Key for PackageList {
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let failed = |e: &zako_graph::GraphError| fault(graph_fault(e));
         let services = services(ctx).map_err(|e| failed(&e))?;
-        let folder = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let folder = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
         let entries = ctx
             .get(&Listing(self.0))
             .await
@@ -120,7 +132,10 @@ impl Key for PackageList {
             .collect::<Result<_, _>>()
             .map_err(fault)?;
         let mut packages = Vec::new();
-        if entries.iter().any(|entry| entry.name == BUILD_FILE && entry.kind == EntryKind::File) {
+        if entries
+            .iter()
+            .any(|entry| entry.name == BUILD_FILE && entry.kind == EntryKind::File)
+        {
             packages.push(folder);
         }
         for list in ctx.get_all(below).await.map_err(|e| failed(&e))? {

@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use host::TargetDeclaration;
 pub(crate) use leaf::PackageList;
-pub(crate) use module::{ModuleFile, Resolved, closure, module_set};
+pub(crate) use module::{closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
 
 /// What the nodes use besides one another.
@@ -45,7 +45,8 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn intern(&self, path: &NeutralPath) -> Result<InternedPath, Diagnostic> {
-        InternedPath::intern(&self.interner, path).map_err(|e| Diagnostic::error(Fault::Environment, e.to_string()))
+        InternedPath::intern(&self.interner, path)
+            .map_err(|e| Diagnostic::error(Fault::Environment, e.to_string()))
     }
 
     pub(crate) async fn send(&self, event: BuildEvent) {
@@ -68,7 +69,9 @@ pub(crate) fn graph_fault(error: &GraphError) -> Diagnostic {
             Diagnostic::user(format!("packages import one another in a cycle: {chain}"))
                 .with_help("move what they share into a package of its own, or name one target with label(\"//pkg:name\")")
         }
-        GraphError::Cancelled => Diagnostic::error(Fault::Interrupted, "the evaluation was cancelled"),
+        GraphError::Cancelled => {
+            Diagnostic::error(Fault::Interrupted, "the evaluation was cancelled")
+        }
         other => Diagnostic::error(Fault::Bug, other.to_string()),
     }
 }

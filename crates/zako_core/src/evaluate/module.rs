@@ -6,7 +6,9 @@ use std::sync::Arc;
 use zako_graph::{Ctx, Key};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::module::{Importable, script_facade};
-use zako_script::{CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled};
+use zako_script::{
+    CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled,
+};
 
 use super::leaf::SourceText;
 use super::{Faults, fault, graph_fault, services};
@@ -46,12 +48,19 @@ impl Key for ModuleFile {
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let wrong = |diagnostic: Diagnostic| ModuleFault::Wrong(fault(diagnostic));
         let services = services(ctx).map_err(|e| wrong(graph_fault(&e)))?;
-        let path =
-            self.0.resolve(&services.interner).map_err(|e| wrong(Diagnostic::environment(e.to_string())))?;
-        let source = ctx.get(&SourceText(self.0)).await.map_err(|e| wrong(graph_fault(&e)))?;
+        let path = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| wrong(Diagnostic::environment(e.to_string())))?;
+        let source = ctx
+            .get(&SourceText(self.0))
+            .await
+            .map_err(|e| wrong(graph_fault(&e)))?;
         let source = source.map_err(ModuleFault::Unreadable)?;
         let Some(kind) = ModuleKind::of(&path) else {
-            return Err(wrong(Diagnostic::user(format!("{path} is not a script: scripts end in .ts"))));
+            return Err(wrong(Diagnostic::user(format!(
+                "{path} is not a script: scripts end in .ts"
+            ))));
         };
         let specifier = Specifier::File(path.clone());
         let request = TranspileRequest {
@@ -59,33 +68,47 @@ impl Key for ModuleFile {
             source,
             identity: (kind != ModuleKind::Build).then(|| specifier.to_string()),
         };
-        let code = services.transpiler.transpile(request).await.map_err(|e| wrong(e.into()))?;
+        let code = services
+            .transpiler
+            .transpile(request)
+            .await
+            .map_err(|e| wrong(e.into()))?;
         let mut imports = HashMap::new();
         let mut files = Vec::new();
         let mut builtins = Vec::new();
         for import in &code.imports {
             let at = |message: String, help: Option<String>| {
-                let mut error =
-                    Diagnostic::user(message).at(Location::new(&import.place, Some(code.source.clone())));
+                let mut error = Diagnostic::user(message)
+                    .at(Location::new(&import.place, Some(code.source.clone())));
                 error.help = help;
                 wrong(error)
             };
-            let resolved = specifier.resolve(&import.specifier).map_err(|e| at(e.message, e.help))?;
+            let resolved = specifier
+                .resolve(&import.specifier)
+                .map_err(|e| at(e.message, e.help))?;
             match &resolved {
                 Specifier::Builtin(name) => {
-                    services.builtins.admit(name, kind).map_err(|e| at(e.message, e.help))?;
+                    services
+                        .builtins
+                        .admit(name, kind)
+                        .map_err(|e| at(e.message, e.help))?;
                     if services.builtins.get(name).is_some() {
                         builtins.push(name.clone());
                     }
                 }
                 Specifier::File(file) => {
                     let Some(other) = ModuleKind::of(file) else {
-                        return Err(at(format!("\"{}\" is not a script", import.specifier), None));
+                        return Err(at(
+                            format!("\"{}\" is not a script", import.specifier),
+                            None,
+                        ));
                     };
                     let seen = kind.import(other).map_err(|why| at(why, None))?;
                     files.push((file.clone(), seen, import.clone()));
                 }
-                Specifier::Memory(_) => return Err(at("in-memory modules cannot be imported".to_owned(), None)),
+                Specifier::Memory(_) => {
+                    return Err(at("in-memory modules cannot be imported".to_owned(), None));
+                }
             }
             imports.insert(import.specifier.clone(), resolved);
         }
@@ -96,7 +119,14 @@ impl Key for ModuleFile {
             source: code.source.clone(),
             imports,
         });
-        Ok(Arc::new(Resolved { path, kind, code, compiled, files, builtins }))
+        Ok(Arc::new(Resolved {
+            path,
+            kind,
+            code,
+            compiled,
+            files,
+            builtins,
+        }))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -114,12 +144,19 @@ pub(crate) struct Closure {
     pub(crate) scripts: Vec<NeutralPath>,
 }
 
+/// Who imports a module, and how.
+type Importer = (Arc<Resolved>, Import);
+
 /// The closure of the file at `entry` and those that it imports. Modules may import one another in cycles, as in the
 /// language, so this is a walk and no recursion.
 pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, Faults> {
     let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?;
-    let mut closure = Closure { modules: BTreeMap::new(), packages: Vec::new(), scripts: Vec::new() };
-    let mut queue: Vec<(NeutralPath, Option<(Arc<Resolved>, Import)>)> = vec![(entry.clone(), None)];
+    let mut closure = Closure {
+        modules: BTreeMap::new(),
+        packages: Vec::new(),
+        scripts: Vec::new(),
+    };
+    let mut queue: Vec<(NeutralPath, Option<Importer>)> = vec![(entry.clone(), None)];
     while let Some((path, importer)) = queue.pop() {
         let module = match closure.modules.get(&path) {
             Some(module) => module.clone(),
@@ -132,8 +169,14 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                 closure.modules.insert(path.clone(), module.clone());
                 for (file, seen, import) in module.files.iter().rev() {
                     match seen {
-                        Importable::Whole => queue.push((file.clone(), Some((module.clone(), import.clone())))),
-                        Importable::Handles => closure.packages.push((file.clone(), module.clone(), import.clone())),
+                        Importable::Whole => {
+                            queue.push((file.clone(), Some((module.clone(), import.clone()))))
+                        }
+                        Importable::Handles => {
+                            closure
+                                .packages
+                                .push((file.clone(), module.clone(), import.clone()))
+                        }
                         Importable::Opaque => {
                             if !services.workspace.has_file(file) {
                                 let missing = ModuleFault::Unreadable(ReadFault::Missing);
@@ -150,7 +193,12 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
         if let Some((importer, import)) = importer
             && !module.code.exports_star
         {
-            let offered: Vec<&str> = module.code.exports.iter().map(|e| e.name.as_str()).collect();
+            let offered: Vec<&str> = module
+                .code
+                .exports
+                .iter()
+                .map(|e| e.name.as_str())
+                .collect();
             check_names(&importer, &import, &offered)?;
         }
     }
@@ -158,21 +206,36 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
 }
 
 /// Checks that every name that is imported is among those offered.
-pub(crate) fn check_names(importer: &Resolved, import: &Import, offered: &[&str]) -> Result<(), Faults> {
+pub(crate) fn check_names(
+    importer: &Resolved,
+    import: &Import,
+    offered: &[&str],
+) -> Result<(), Faults> {
     let mut faults = Vec::new();
     for (name, place) in &import.names {
         if offered.contains(&name.as_str()) {
             continue;
         }
-        let shown = if name == "default" { "default export".to_owned() } else { format!("export \"{name}\"") };
-        let error = Diagnostic::user(format!("\"{}\" has no {shown} when it runs", import.specifier));
+        let shown = if name == "default" {
+            "default export".to_owned()
+        } else {
+            format!("export \"{name}\"")
+        };
+        let error = Diagnostic::user(format!(
+            "\"{}\" has no {shown} when it runs",
+            import.specifier
+        ));
         let help = match nearest(name, offered.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"? If it is a type, write `import type`"),
             None => "if it is a type, write `import type { … }`".to_owned(),
         };
         faults.push(error.with_help(help).at(location(importer, place)));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Arc::new(faults)) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Arc::new(faults))
+    }
 }
 
 /// A place in a module, with its text for a code frame.
@@ -183,13 +246,17 @@ pub(crate) fn location(module: &Resolved, place: &Place) -> Location {
 fn unusable(
     services: &super::Services,
     path: &NeutralPath,
-    importer: Option<(Arc<Resolved>, Import)>,
+    importer: Option<Importer>,
     error: ModuleFault,
 ) -> Faults {
     match error {
         ModuleFault::Unreadable(read) => {
             let (message, help) = read.explain(&services.workspace, path);
-            let kind = if matches!(read, ReadFault::Failed(_)) { Fault::Environment } else { Fault::User };
+            let kind = if matches!(read, ReadFault::Failed(_)) {
+                Fault::Environment
+            } else {
+                Fault::User
+            };
             let mut error = Diagnostic::error(kind, message);
             error.help = help;
             error.location = importer.map(|(module, import)| location(&module, &import.place));
@@ -199,7 +266,12 @@ fn unusable(
             None => faults,
             Some((module, import)) => {
                 let line = format!("imported by {}", location(&module, &import.place));
-                Arc::new(faults.iter().map(|fault| fault.clone().with_trace(line.clone())).collect())
+                Arc::new(
+                    faults
+                        .iter()
+                        .map(|fault| fault.clone().with_trace(line.clone()))
+                        .collect(),
+                )
             }
         },
     }
@@ -214,13 +286,21 @@ pub(crate) fn module_set(services: &super::Services, closure: &Closure) -> Modul
         builtins.extend(module.builtins.iter().map(String::as_str));
     }
     while let Some(name) = builtins.pop() {
-        let Some(builtin) = services.builtins.get(name) else { continue };
+        let Some(builtin) = services.builtins.get(name) else {
+            continue;
+        };
         if !set.contains(&builtin.module.specifier) {
             set.insert(builtin.module.clone());
-            builtins.extend(builtin.module.imports.values().filter_map(|import| match import {
-                Specifier::Builtin(name) => Some(name.as_str()),
-                _ => None,
-            }));
+            builtins.extend(
+                builtin
+                    .module
+                    .imports
+                    .values()
+                    .filter_map(|import| match import {
+                        Specifier::Builtin(name) => Some(name.as_str()),
+                        _ => None,
+                    }),
+            );
         }
     }
     for script in &closure.scripts {

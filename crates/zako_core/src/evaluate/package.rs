@@ -55,30 +55,65 @@ impl Key for Package {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let path = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let path = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
         let started = Instant::now();
-        let file = path.join(BUILD_FILE).map_err(|e| fault(Diagnostic::user(e.to_string())))?;
+        let file = path
+            .join(BUILD_FILE)
+            .map_err(|e| fault(Diagnostic::user(e.to_string())))?;
         let ran = run(ctx, &services, &file, Some(&path)).await?;
-        let Ran { exports, refused, recorded, closure } = ran;
+        let Ran {
+            exports,
+            refused,
+            recorded,
+            closure,
+        } = ran;
         let build = &closure.modules[&file];
         if let Some((name, why)) = refused.first() {
-            let place = build.code.exports.iter().find(|export| export.name == *name).map(|export| &export.place);
+            let place = build
+                .code
+                .exports
+                .iter()
+                .find(|export| export.name == *name)
+                .map(|export| &export.place);
             let mut error = Diagnostic::user(why.clone())
                 .with_help("a package's exports are targets and plain data; move code that is shared into a library file");
             error.location = place.map(|place| location(build, place));
             return Err(fault(error));
         }
-        let sources: BTreeMap<String, Arc<str>> =
-            closure.modules.values().map(|m| (m.path.to_string(), m.code.source.clone())).collect();
+        let sources: BTreeMap<String, Arc<str>> = closure
+            .modules
+            .values()
+            .map(|m| (m.path.to_string(), m.code.source.clone()))
+            .collect();
         let named = name_targets(&path, exports, recorded.declarations, &sources)?;
-        let Naming { exports, targets, aliases, warnings } = named;
+        let Naming {
+            exports,
+            targets,
+            aliases,
+            warnings,
+        } = named;
         let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
         for log in &logs {
             services.send(BuildEvent::Diagnostic(log.clone())).await;
         }
         let wall_ms = millis(started.elapsed());
-        services.send(BuildEvent::PackageEvaluated { package: path.to_string(), wall_ms }).await;
-        Ok(Arc::new(PackageValue { path, exports, targets, aliases, logs, sources }))
+        services
+            .send(BuildEvent::PackageEvaluated {
+                package: path.to_string(),
+                wall_ms,
+            })
+            .await;
+        Ok(Arc::new(PackageValue {
+            path,
+            exports,
+            targets,
+            aliases,
+            logs,
+            sources,
+        }))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -86,7 +121,11 @@ impl Key for Package {
     }
 
     fn describe(&self) -> String {
-        if self.1.is_empty() { BUILD_FILE.to_owned() } else { format!("{}/{BUILD_FILE}", self.1) }
+        if self.1.is_empty() {
+            BUILD_FILE.to_owned()
+        } else {
+            format!("{}/{BUILD_FILE}", self.1)
+        }
     }
 }
 
@@ -99,7 +138,10 @@ impl Key for PackageExports {
     type Value = Result<Arc<Vec<(String, Value)>>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let package = ctx.get(&self.0).await.map_err(|e| fault(graph_fault(&e)))??;
+        let package = ctx
+            .get(&self.0)
+            .await
+            .map_err(|e| fault(graph_fault(&e)))??;
         Ok(Arc::new(package.exports.clone()))
     }
 
@@ -128,14 +170,27 @@ impl Key for Evaluate {
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let file = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
-        let Ran { exports, refused, recorded, closure } = run(ctx, &services, &file, None).await?;
+        let file = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let Ran {
+            exports,
+            refused,
+            recorded,
+            closure,
+        } = run(ctx, &services, &file, None).await?;
         let mut logs = recorded.logs;
         let module = &closure.modules[&file];
         for (name, why) in refused {
             let mut note = Diagnostic::user(format!("{why}; it is left out"));
             note.severity = Severity::Debug;
-            let place = module.code.exports.iter().find(|export| export.name == name).map(|export| &export.place);
+            let place = module
+                .code
+                .exports
+                .iter()
+                .find(|export| export.name == name)
+                .map(|export| &export.place);
             note.location = place.map(|place| location(module, place));
             logs.push(note);
         }
@@ -170,30 +225,45 @@ async fn run(
     let mut keys = Vec::new();
     for (build, importer, import) in &closure.packages {
         if !services.workspace.has_file(build) {
-            let (message, help) = crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
+            let (message, help) =
+                crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
             let mut error = Diagnostic::user(message).at(location(importer, &import.place));
             error.help = help;
             return Err(fault(error));
         }
         let folder = build.parent().unwrap_or_else(NeutralPath::root);
-        keys.push(PackageExports(Package::new(services, &folder).map_err(fault)?));
+        keys.push(PackageExports(
+            Package::new(services, &folder).map_err(fault)?,
+        ));
     }
     let imported = ctx.get_all(keys).await.map_err(|e| failed(&e))?;
     for ((build, importer, import), exports) in closure.packages.iter().zip(imported) {
         let exports = exports.map_err(|faults| {
             let line = format!("imported by {}", location(importer, &import.place));
-            Arc::new(faults.iter().map(|fault| fault.clone().with_trace(line.clone())).collect::<Vec<_>>())
+            Arc::new(
+                faults
+                    .iter()
+                    .map(|fault| fault.clone().with_trace(line.clone()))
+                    .collect::<Vec<_>>(),
+            )
         })?;
         let offered: Vec<&str> = exports.iter().map(|(name, _)| name.as_str()).collect();
         check_names(importer, import, &offered)?;
         let exports = exports.iter().map(|(name, value)| (name.as_str(), value));
-        set.insert(Arc::new(package_facade(Specifier::File(build.clone()), exports)));
+        set.insert(Arc::new(package_facade(
+            Specifier::File(build.clone()),
+            exports,
+        )));
     }
 
-    let sources: BTreeMap<String, Arc<str>> =
-        closure.modules.values().map(|m| (m.path.to_string(), m.code.source.clone())).collect();
+    let sources: BTreeMap<String, Arc<str>> = closure
+        .modules
+        .values()
+        .map(|m| (m.path.to_string(), m.code.source.clone()))
+        .collect();
     for _ in 0..MAX_TRIES {
-        let (host, recorded) = PackageHost::new(services.clone(), package.cloned(), sources.clone());
+        let (host, recorded) =
+            PackageHost::new(services.clone(), package.cloned(), sources.clone());
         let evaluation = Evaluation {
             modules: set.clone(),
             entry: Entry::Exports(Specifier::File(file.clone())),
@@ -206,7 +276,12 @@ async fn run(
         let settled = record(ctx, services, package, &recorded.reads).await?;
         match result {
             Err(error) => {
-                if matches!(error.kind, ScriptErrorKind::Cancelled | ScriptErrorKind::Timeout | ScriptErrorKind::Internal) {
+                if matches!(
+                    error.kind,
+                    ScriptErrorKind::Cancelled
+                        | ScriptErrorKind::Timeout
+                        | ScriptErrorKind::Internal
+                ) {
                     ctx.mark_transient();
                 }
                 let in_what = match package {
@@ -216,13 +291,21 @@ async fn run(
                 return Err(fault(Diagnostic::from(error).with_trace(in_what)));
             }
             Ok(done) if settled => {
-                return Ok(Ran { exports: done.exports, refused: done.refused, recorded, closure });
+                return Ok(Ran {
+                    exports: done.exports,
+                    refused: done.refused,
+                    recorded,
+                    closure,
+                });
             }
             Ok(_) => {}
         }
     }
     ctx.mark_transient();
-    Err(fault(Diagnostic::environment(format!("files that {file} reads change all the time")).with_help("try again when nothing writes to them")))
+    Err(fault(
+        Diagnostic::environment(format!("files that {file} reads change all the time"))
+            .with_help("try again when nothing writes to them"),
+    ))
 }
 
 /// Makes every read a dependency; whether each still is what the evaluation saw.
@@ -246,10 +329,16 @@ async fn record(
                 let folder = path.parent().unwrap_or_else(NeutralPath::root);
                 let key = Listing(services.intern(&folder).map_err(fault)?);
                 let entries = ctx.get(&key).await.map_err(failed)?.unwrap_or_default();
-                let found = entries.iter().any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File);
+                let found = entries
+                    .iter()
+                    .any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File);
                 found == *there
             }
-            Read::Glob { include, exclude, found } => {
+            Read::Glob {
+                include,
+                exclude,
+                found,
+            } => {
                 let key = Globbed {
                     package: services.intern(package).map_err(fault)?,
                     include: include.clone(),
@@ -257,13 +346,21 @@ async fn record(
                 };
                 ctx.get(&key).await.map_err(failed)?.as_ref() == Ok(found)
             }
-            Read::Config(name, seen) => ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen,
-            Read::Answer { function, args, answer } => {
-                let key = HostAnswer { function: function.clone(), args: args.clone() };
+            Read::Config(name, seen) => {
+                ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen
+            }
+            Read::Answer {
+                function,
+                args,
+                answer,
+            } => {
+                let key = HostAnswer {
+                    function: function.clone(),
+                    args: args.clone(),
+                };
                 ctx.get(&key).await.map_err(failed)? == *answer
             }
         };
     }
     Ok(settled)
 }
-

@@ -28,7 +28,9 @@ impl WorkspaceLock {
     /// `None` when the workspace has no lock yet, so nobody can hold it.
     pub(crate) fn try_acquire(root: &Path) -> Result<Option<WorkspaceLock>, Diagnostic> {
         let path = root.join(".zako/lock");
-        let failed = |error: std::io::Error| Diagnostic::environment(format!("cannot lock {}: {error}", path.display()));
+        let failed = |error: std::io::Error| {
+            Diagnostic::environment(format!("cannot lock {}: {error}", path.display()))
+        };
         let mut file = match File::options().read(true).write(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -37,9 +39,13 @@ impl WorkspaceLock {
         match file.try_lock() {
             Ok(()) => Ok(Some(WorkspaceLock { _file: file })),
             Err(TryLockError::WouldBlock) => {
-                let pid = holder(&mut file).map(|pid| format!(" (process {pid})")).unwrap_or_default();
-                Err(Diagnostic::environment(format!("another zako builds in this workspace now{pid}"))
-                    .with_help("try again when it is done"))
+                let pid = holder(&mut file)
+                    .map(|pid| format!(" (process {pid})"))
+                    .unwrap_or_default();
+                Err(Diagnostic::environment(format!(
+                    "another zako builds in this workspace now{pid}"
+                ))
+                .with_help("try again when it is done"))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }

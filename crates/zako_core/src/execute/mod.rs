@@ -111,6 +111,7 @@ pub(crate) struct PlannedAction {
 }
 
 impl PlannedAction {
+    #[cfg(test)]
     /// An action that runs what `spec` says.
     pub(crate) fn new(spec: ActionSpec) -> Self {
         PlannedAction {

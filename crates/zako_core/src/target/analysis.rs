@@ -13,11 +13,14 @@ use zako_action::OutputKind;
 use zako_graph::{Ctx, Key};
 use zako_path::NeutralPath;
 use zako_script::engine::{Entry, refused};
-use zako_script::{ArtifactRef, Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, Place, Specifier, TargetRef, Value};
+use zako_script::{
+    ArtifactRef, Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, Place, Specifier,
+    TargetRef, Value,
+};
 
 use super::lower::{File, Lowered, lower, lower_task};
 use super::task::{Lookup, output_folder};
-use super::{RuleId, Target, TaskAttrs};
+use super::{Target, TaskAttrs};
 use crate::diagnostic::{Diagnostic, Fault, Location, Severity};
 use crate::evaluate::{Faults, Services, closure, fault, graph_fault, module_set};
 
@@ -55,11 +58,19 @@ pub(crate) async fn analyze(
     targets: &BTreeMap<String, Declared>,
 ) -> Analysis {
     let mut analysis = Analysis::default();
-    let mut waiting: BTreeMap<&str, &Declared> = targets.iter().map(|(label, target)| (label.as_str(), target)).collect();
+    let mut waiting: BTreeMap<&str, &Declared> = targets
+        .iter()
+        .map(|(label, target)| (label.as_str(), target))
+        .collect();
     let mut failed: HashSet<String> = HashSet::new();
     if let Some(chain) = find_cycle(targets) {
-        let location = targets.get(&chain[0]).and_then(|(_, location)| location.clone());
-        let mut error = Diagnostic::user(format!("targets depend on one another in a cycle: {}", chain.join(" \u{2192} ")));
+        let location = targets
+            .get(&chain[0])
+            .and_then(|(_, location)| location.clone());
+        let mut error = Diagnostic::user(format!(
+            "targets depend on one another in a cycle: {}",
+            chain.join(" \u{2192} ")
+        ));
         error.location = location;
         analysis.faults.push(error);
         return analysis;
@@ -68,7 +79,12 @@ pub(crate) async fn analyze(
         // What depends on something that failed has failed too, silently.
         let doomed: Vec<&str> = waiting
             .iter()
-            .filter(|(_, (target, _))| target.dependencies().iter().any(|dep| failed.contains(*dep)))
+            .filter(|(_, (target, _))| {
+                target
+                    .dependencies()
+                    .iter()
+                    .any(|dep| failed.contains(*dep))
+            })
             .map(|(label, _)| *label)
             .collect();
         if !doomed.is_empty() {
@@ -81,20 +97,28 @@ pub(crate) async fn analyze(
         let ready_tasks: Vec<&str> = waiting
             .iter()
             .filter(|(_, (target, _))| {
-                target.rule.is_task() && target.dependencies().iter().all(|dep| analysis.results.contains_key(*dep))
+                target.rule.is_task()
+                    && target
+                        .dependencies()
+                        .iter()
+                        .all(|dep| analysis.results.contains_key(*dep))
             })
             .map(|(label, _)| *label)
             .collect();
         if !ready_tasks.is_empty() {
             for label in ready_tasks {
-                let Some((target, location)) = waiting.remove(label) else { continue };
+                let Some((target, location)) = waiting.remove(label) else {
+                    continue;
+                };
                 match task_result(target, &analysis) {
                     Ok(result) => {
                         analysis.results.insert(label.to_owned(), result);
                     }
                     Err(message) => {
                         failed.insert(label.to_owned());
-                        analysis.faults.push(located(message, target, location.as_ref()));
+                        analysis
+                            .faults
+                            .push(located(message, target, location.as_ref()));
                     }
                 }
             }
@@ -104,10 +128,15 @@ pub(crate) async fn analyze(
         if waves.is_empty() {
             // No cycle and nothing ready: a dependency is not among the targets, which the caller rules out.
             let label = waiting.keys().next().copied().unwrap_or_default();
-            analysis.faults.push(Diagnostic::error(Fault::Bug, format!("{label} cannot be analysed")));
+            analysis.faults.push(Diagnostic::error(
+                Fault::Bug,
+                format!("{label} cannot be analysed"),
+            ));
             return analysis;
         }
-        let jobs = waves.iter().map(|(module, group)| group_job(ctx, services, module, group, targets, &analysis));
+        let jobs = waves
+            .iter()
+            .map(|(module, group)| group_job(ctx, services, module, group, targets, &analysis));
         let results = match try_join_all(jobs).await {
             Ok(results) => results,
             Err(faults) => {
@@ -142,34 +171,57 @@ fn located(message: impl Into<String>, target: &Target, location: Option<&Locati
 
 impl Lookup for Analysis {
     fn files(&self, label: &str) -> Result<Vec<NeutralPath>, String> {
-        self.results.get(label).map(|result| result.files.clone()).ok_or_else(|| format!("there is no target {label}"))
+        self.results
+            .get(label)
+            .map(|result| result.files.clone())
+            .ok_or_else(|| format!("there is no target {label}"))
     }
 
     fn output(&self, label: &str, name: &str) -> Result<NeutralPath, String> {
-        let result = self.results.get(label).ok_or_else(|| format!("there is no target {label}"))?;
-        result.outputs.get(name).cloned().ok_or_else(|| format!("{label} has no output \"{name}\""))
+        let result = self
+            .results
+            .get(label)
+            .ok_or_else(|| format!("there is no target {label}"))?;
+        result
+            .outputs
+            .get(name)
+            .cloned()
+            .ok_or_else(|| format!("{label} has no output \"{name}\""))
     }
 }
 
 fn task_result(target: &Target, analysis: &Analysis) -> Result<Analyzed, String> {
     let outputs = TaskAttrs::parse(&target.attrs)?.output_paths(&target.label.package)?;
     let lowered = lower_task(target, analysis)?;
-    let file = |output: &zako_action::OutputSpec| File::json(&output.path, output.kind == OutputKind::Directory);
-    let named: Map<String, Json> =
-        outputs.iter().filter_map(|output| Some((output.name.clone()?, file(output)))).collect();
+    let file = |output: &zako_action::OutputSpec| {
+        File::json(&output.path, output.kind == OutputKind::Directory)
+    };
+    let named: Map<String, Json> = outputs
+        .iter()
+        .filter_map(|output| Some((output.name.clone()?, file(output))))
+        .collect();
     Ok(Analyzed {
         files: outputs.iter().map(|output| output.path.clone()).collect(),
-        outputs: outputs.iter().filter_map(|output| Some((output.name.clone()?, output.path.clone()))).collect(),
+        outputs: outputs
+            .iter()
+            .filter_map(|output| Some((output.name.clone()?, output.path.clone())))
+            .collect(),
         wire: json!({ "files": outputs.iter().map(file).collect::<Vec<_>>(), "providers": {}, "outputs": named }),
         actions: vec![lowered],
     })
 }
 
 /// Groups of targets of one rule module, in dependency order, whose dependencies are analysed or earlier in the group.
-fn rule_groups(waiting: &BTreeMap<&str, &Declared>, analysis: &Analysis) -> Vec<(String, Vec<String>)> {
+fn rule_groups(
+    waiting: &BTreeMap<&str, &Declared>,
+    analysis: &Analysis,
+) -> Vec<(String, Vec<String>)> {
     let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let modules: HashSet<&str> =
-        waiting.values().filter(|(t, _)| !t.rule.is_task()).map(|(t, _)| t.rule.module.as_str()).collect();
+    let modules: HashSet<&str> = waiting
+        .values()
+        .filter(|(t, _)| !t.rule.is_task())
+        .map(|(t, _)| t.rule.module.as_str())
+        .collect();
     for module in modules {
         let mine: Vec<(&str, &Target)> = waiting
             .iter()
@@ -179,14 +231,20 @@ fn rule_groups(waiting: &BTreeMap<&str, &Declared>, analysis: &Analysis) -> Vec<
         let mut users: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut missing: Vec<usize> = Vec::with_capacity(mine.len());
         for (at, (_, target)) in mine.iter().enumerate() {
-            let open: Vec<&str> =
-                target.dependencies().into_iter().filter(|dep| !analysis.results.contains_key(*dep)).collect();
+            let open: Vec<&str> = target
+                .dependencies()
+                .into_iter()
+                .filter(|dep| !analysis.results.contains_key(*dep))
+                .collect();
             missing.push(open.len());
             for dep in open {
                 users.entry(dep).or_default().push(at);
             }
         }
-        let mut ready: Vec<usize> = (0..mine.len()).rev().filter(|at| missing[*at] == 0).collect();
+        let mut ready: Vec<usize> = (0..mine.len())
+            .rev()
+            .filter(|at| missing[*at] == 0)
+            .collect();
         let mut order = Vec::new();
         while let Some(at) = ready.pop() {
             let label = mine[at].0;
@@ -202,7 +260,10 @@ fn rule_groups(waiting: &BTreeMap<&str, &Declared>, analysis: &Analysis) -> Vec<
             groups.insert(module, order);
         }
     }
-    groups.into_iter().map(|(module, group)| (module.to_owned(), group)).collect()
+    groups
+        .into_iter()
+        .map(|(module, group)| (module.to_owned(), group))
+        .collect()
 }
 
 #[derive(Default)]
@@ -227,10 +288,17 @@ async fn group_job(
     let mut whole = Done::default();
     // A target whose analysis fails ends its realm; the others go on in a fresh one.
     while !left.is_empty() {
-        let requests: Vec<Json> = left.iter().filter_map(|label| request(&targets.get(label)?.0, analysis)).collect();
+        let requests: Vec<Json> = left
+            .iter()
+            .filter_map(|label| request(&targets.get(label)?.0, analysis))
+            .collect();
         let mut dependencies = Map::new();
         for label in &left {
-            for dep in targets.get(label).into_iter().flat_map(|(target, _)| target.dependencies()) {
+            for dep in targets
+                .get(label)
+                .into_iter()
+                .flat_map(|(target, _)| target.dependencies())
+            {
                 let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
                 if let Some(result) = known {
                     dependencies.insert(dep.to_owned(), result.wire.clone());
@@ -240,7 +308,10 @@ async fn group_job(
         let done = Arc::new(Mutex::new(Done::default()));
         let host = AnalysisHost {
             analysis: Some(json!({ "requests": requests, "dependencies": dependencies })),
-            targets: left.iter().filter_map(|label| Some((label.clone(), targets.get(label)?.clone()))).collect(),
+            targets: left
+                .iter()
+                .filter_map(|label| Some((label.clone(), targets.get(label)?.clone())))
+                .collect(),
             sources: sources.clone(),
             done: done.clone(),
         };
@@ -251,7 +322,12 @@ async fn group_job(
             limits: None,
         };
         let result = services.engine.evaluate(evaluation, &services.cancel).await;
-        let Done { results, logs, faults, current } = std::mem::take(&mut *done.lock());
+        let Done {
+            results,
+            logs,
+            faults,
+            current,
+        } = std::mem::take(&mut *done.lock());
         let mut gone: HashSet<String> = results.keys().cloned().collect();
         whole.results.extend(results);
         whole.logs.extend(logs);
@@ -263,8 +339,14 @@ async fn group_job(
             else {
                 return Err(fault(diagnostic));
             };
-            let place = location.as_ref().map(|l| format!(" (declared at {l})")).unwrap_or_default();
-            diagnostic.trace.push(format!("in the analysis of {label} by {}{place}", target.rule.export));
+            let place = location
+                .as_ref()
+                .map(|l| format!(" (declared at {l})"))
+                .unwrap_or_default();
+            diagnostic.trace.push(format!(
+                "in the analysis of {label} by {}{place}",
+                target.rule.export
+            ));
             if diagnostic.location.is_none() {
                 diagnostic.location.clone_from(location);
             }
@@ -279,12 +361,17 @@ async fn group_job(
         }
         // What depends on what failed cannot be analysed here either; the caller sees it missing.
         left.retain(|label| !gone.contains(label));
-        let known = |label: &str| analysis.results.contains_key(label) || whole.results.contains_key(label);
+        let known =
+            |label: &str| analysis.results.contains_key(label) || whole.results.contains_key(label);
         loop {
             let before = left.len();
             let open: HashSet<String> = left.iter().cloned().collect();
             left.retain(|label| {
-                targets.get(label).is_some_and(|(t, _)| t.dependencies().iter().all(|d| known(d) || open.contains(*d)))
+                targets.get(label).is_some_and(|(t, _)| {
+                    t.dependencies()
+                        .iter()
+                        .all(|d| known(d) || open.contains(*d))
+                })
             });
             if left.len() == before {
                 break;
@@ -309,23 +396,39 @@ fn request(target: &Target, analysis: &Analysis) -> Option<Json> {
 /// The value with named outputs of known targets as files.
 fn resolve_outputs(value: &Value, analysis: &Analysis) -> Value {
     match value {
-        Value::Artifact(ArtifactRef::Output { target: TargetRef::Label(label), name }) => {
-            match analysis.output(label, name) {
-                Ok(path) => Value::Artifact(ArtifactRef::File { path: path.to_string(), directory: false }),
-                Err(_) => value.clone(),
-            }
-        }
-        Value::Array(items) => Value::Array(items.iter().map(|item| resolve_outputs(item, analysis)).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(key, field)| (key.clone(), resolve_outputs(field, analysis))).collect())
-        }
+        Value::Artifact(ArtifactRef::Output {
+            target: TargetRef::Label(label),
+            name,
+        }) => match analysis.output(label, name) {
+            Ok(path) => Value::Artifact(ArtifactRef::File {
+                path: path.to_string(),
+                directory: false,
+            }),
+            Err(_) => value.clone(),
+        },
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| resolve_outputs(item, analysis))
+                .collect(),
+        ),
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(key, field)| (key.clone(), resolve_outputs(field, analysis)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
 
 type RuleModules = (Specifier, ModuleSet, Arc<BTreeMap<String, Arc<str>>>);
 
-async fn rule_modules(ctx: &zako_graph::Request, services: &Services, module: &str) -> Result<RuleModules, Faults> {
+async fn rule_modules(
+    ctx: &zako_graph::Request,
+    services: &Services,
+    module: &str,
+) -> Result<RuleModules, Faults> {
     let Some(path) = module.strip_prefix("//") else {
         let mut set = ModuleSet::default();
         if let Some(builtin) = services.builtins.get(module) {
@@ -357,11 +460,23 @@ impl Key for RuleModule {
     type Value = Result<Arc<(ModuleSet, Arc<BTreeMap<String, Arc<str>>>)>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = crate::evaluate::services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let path = self.0.resolve(&services.interner).map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let services = crate::evaluate::services(ctx)
+            .map_err(|e| fault(graph_fault(&e)))?
+            .clone();
+        let path = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
         let closure = closure(ctx, &path).await?;
-        let sources = closure.modules.values().map(|m| (m.path.to_string(), m.code.source.clone())).collect();
-        Ok(Arc::new((module_set(&services, &closure), Arc::new(sources))))
+        let sources = closure
+            .modules
+            .values()
+            .map(|m| (m.path.to_string(), m.code.source.clone()))
+            .collect();
+        Ok(Arc::new((
+            module_set(&services, &closure),
+            Arc::new(sources),
+        )))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -386,7 +501,9 @@ impl Host for AnalysisHost {
             }
             "analyzed" => {
                 let label = call.args["label"].as_str().unwrap_or_default().to_owned();
-                let Some((target, location)) = self.targets.get(&label) else { return Ok(Json::Null) };
+                let Some((target, location)) = self.targets.get(&label) else {
+                    return Ok(Json::Null);
+                };
                 match analyzed(target, call.args) {
                     Ok(result) => {
                         self.done.lock().results.insert(label, result);
@@ -394,7 +511,10 @@ impl Host for AnalysisHost {
                     }
                     Err(message) => {
                         let _ = location;
-                        Err(HostFailure { message, misuse: true })
+                        Err(HostFailure {
+                            message,
+                            misuse: true,
+                        })
                     }
                 }
             }
@@ -409,23 +529,43 @@ impl Host for AnalysisHost {
             LogLevel::Info => Severity::Info,
             LogLevel::Warn | LogLevel::Error => Severity::Warning,
         };
-        diagnostic.location = place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
+        diagnostic.location =
+            place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
         self.done.lock().logs.push(diagnostic);
     }
 }
 
 fn analyzed(target: &Target, mut args: Json) -> Result<Analyzed, String> {
-    let path = |json: &Json, what: &str| File::parse(json).map(|file| file.path).ok_or_else(|| format!("{what} takes files"));
-    let files = args["files"].as_array().into_iter().flatten().map(|file| path(file, "the default output")).collect::<Result<_, _>>()?;
+    let path = |json: &Json, what: &str| {
+        File::parse(json)
+            .map(|file| file.path)
+            .ok_or_else(|| format!("{what} takes files"))
+    };
+    let files = args["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| path(file, "the default output"))
+        .collect::<Result<_, _>>()?;
     let outputs = args["outputs"]
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, file)| Ok((name.clone(), path(file, "a named output")?)))
         .collect::<Result<_, String>>()?;
-    let actions = args["actions"].as_array().into_iter().flatten().map(|action| lower(target, action)).collect::<Result<_, _>>()?;
+    let actions = args["actions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|action| lower(target, action))
+        .collect::<Result<_, _>>()?;
     let wire = json!({ "files": args["files"].take(), "providers": args["providers"].take(), "outputs": args["outputs"].take() });
-    Ok(Analyzed { files, outputs, actions, wire })
+    Ok(Analyzed {
+        files,
+        outputs,
+        actions,
+        wire,
+    })
 }
 
 /// A cycle among the targets, as labels with the first repeated at the end.
@@ -435,7 +575,9 @@ fn find_cycle(targets: &BTreeMap<String, Declared>) -> Option<Vec<String>> {
         let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
         let mut on_path: HashSet<&str> = HashSet::new();
         let enter = |label: &'_ str| targets.get_key_value(label);
-        let Some((label, (target, _))) = enter(start) else { continue };
+        let Some((label, (target, _))) = enter(start) else {
+            continue;
+        };
         if done.contains(label.as_str()) {
             continue;
         }
@@ -449,8 +591,14 @@ fn find_cycle(targets: &BTreeMap<String, Declared>) -> Option<Vec<String>> {
                 continue;
             };
             if on_path.contains(next) {
-                let from = path.iter().position(|(label, _)| *label == next).unwrap_or(0);
-                let mut chain: Vec<String> = path[from..].iter().map(|(label, _)| (*label).to_owned()).collect();
+                let from = path
+                    .iter()
+                    .position(|(label, _)| *label == next)
+                    .unwrap_or(0);
+                let mut chain: Vec<String> = path[from..]
+                    .iter()
+                    .map(|(label, _)| (*label).to_owned())
+                    .collect();
                 chain.push(next.to_owned());
                 return Some(chain);
             }
@@ -463,12 +611,4 @@ fn find_cycle(targets: &BTreeMap<String, Declared>) -> Option<Vec<String>> {
         }
     }
     None
-}
-
-/// The rule's identity, for messages.
-impl RuleId {
-    /// As people write it: the export, and where it comes from.
-    pub(crate) fn shown(&self) -> String {
-        self.to_string()
-    }
 }

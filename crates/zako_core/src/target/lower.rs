@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 use zako_action::{ActionBody, ActionSpec, OutputKind, OutputSpec, ToolRef};
 use zako_path::NeutralPath;
 
-use super::{Target, TaskAttrs};
 use super::task::Lookup;
+use super::{Target, TaskAttrs};
 
 /// An action that a target declares.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,14 +22,23 @@ pub(crate) struct Lowered {
 /// The action of a task.
 pub(super) fn lower_task(target: &Target, lookup: &dyn Lookup) -> Result<Lowered, String> {
     let lowered = TaskAttrs::parse(&target.attrs)?.lower(&target.label, lookup)?;
-    Ok(Lowered { spec: lowered.spec, script: lowered.script, write: None, test: false })
+    Ok(Lowered {
+        spec: lowered.spec,
+        script: lowered.script,
+        write: None,
+        test: false,
+    })
 }
 
 /// The action that a rule's `analyze` declared as `action` (see `RunSpec` in `rule.ts`).
 pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
-    let Json::Object(fields) = action else { return Err("an action is an object".to_owned()) };
-    const KNOWN: [&str; 11] =
-        ["args", "inputs", "staged", "outputs", "depfile", "env", "mnemonic", "message", "test", "write", "timeout"];
+    let Json::Object(fields) = action else {
+        return Err("an action is an object".to_owned());
+    };
+    const KNOWN: [&str; 11] = [
+        "args", "inputs", "staged", "outputs", "depfile", "env", "mnemonic", "message", "test",
+        "write", "timeout",
+    ];
     if let Some(unknown) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         let near = crate::manifest::nearest(unknown, KNOWN.into_iter());
         let hint = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
@@ -37,13 +46,23 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     }
     let files = |key: &str| -> Result<Vec<File>, String> {
         let items = fields.get(key).and_then(Json::as_array);
-        items.into_iter().flatten().map(|item| File::parse(item).ok_or_else(|| format!("{key} of ctx.run takes files"))).collect()
+        items
+            .into_iter()
+            .flatten()
+            .map(|item| File::parse(item).ok_or_else(|| format!("{key} of ctx.run takes files")))
+            .collect()
     };
     let outputs = files("outputs")?;
     let mut argv = Vec::new();
     let mut inputs = Vec::new();
     let mut tools = Vec::new();
-    for (at, arg) in fields.get("args").and_then(Json::as_array).into_iter().flatten().enumerate() {
+    for (at, arg) in fields
+        .get("args")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         match (arg.as_str(), File::parse(arg)) {
             (Some(text), _) => argv.push(text.to_owned()),
             (None, Some(file)) => {
@@ -56,15 +75,24 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
             (None, None) => return Err("args of ctx.run takes strings and files".to_owned()),
         }
     }
-    let write = fields.get("write").and_then(Json::as_str).map(str::to_owned);
+    let write = fields
+        .get("write")
+        .and_then(Json::as_str)
+        .map(str::to_owned);
     if argv.is_empty() && write.is_none() {
         return Err("ctx.run needs args: the program and its arguments".to_owned());
     }
     let depfile = match fields.get("depfile") {
         None | Some(Json::Null) => None,
-        Some(file) => Some(File::parse(file).ok_or("depfile of ctx.run takes a file")?.path),
+        Some(file) => Some(
+            File::parse(file)
+                .ok_or("depfile of ctx.run takes a file")?
+                .path,
+        ),
     };
-    let is_written = |path: &NeutralPath| outputs.iter().any(|o| o.path == *path) || depfile.as_ref() == Some(path);
+    let is_written = |path: &NeutralPath| {
+        outputs.iter().any(|o| o.path == *path) || depfile.as_ref() == Some(path)
+    };
     inputs.extend(files("inputs")?.into_iter().map(|file| file.path));
     inputs.retain(|path| !is_written(path));
     let mut seen = std::collections::HashSet::new();
@@ -73,8 +101,18 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     staged.retain(|path| !is_written(path) && seen.insert(path.clone()));
 
     let text = |key: &str| fields.get(key).and_then(Json::as_str).map(str::to_owned);
-    let mnemonic = text("mnemonic").unwrap_or_else(|| if write.is_some() { "write".to_owned() } else { target.rule.export.clone() });
-    let mut spec = ActionSpec::new(target.label.to_string(), mnemonic, ActionBody::Command { argv });
+    let mnemonic = text("mnemonic").unwrap_or_else(|| {
+        if write.is_some() {
+            "write".to_owned()
+        } else {
+            target.rule.export.clone()
+        }
+    });
+    let mut spec = ActionSpec::new(
+        target.label.to_string(),
+        mnemonic,
+        ActionBody::Command { argv },
+    );
     spec.message = text("message");
     spec.inputs = inputs;
     spec.staged = staged;
@@ -84,16 +122,32 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
         .into_iter()
         .map(|file| OutputSpec {
             path: file.path,
-            kind: if file.directory { OutputKind::Directory } else { OutputKind::File },
+            kind: if file.directory {
+                OutputKind::Directory
+            } else {
+                OutputKind::File
+            },
             name: None,
         })
         .collect();
-    for (name, value) in fields.get("env").and_then(Json::as_object).into_iter().flatten() {
-        let Some(value) = value.as_str() else { return Err(format!("env.{name} of ctx.run takes a string")) };
+    for (name, value) in fields
+        .get("env")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let Some(value) = value.as_str() else {
+            return Err(format!("env.{name} of ctx.run takes a string"));
+        };
         spec.env.insert(name.clone(), value.to_owned());
     }
     let test = fields.get("test").and_then(Json::as_bool).unwrap_or(false);
-    Ok(Lowered { spec, script: None, write, test })
+    Ok(Lowered {
+        spec,
+        script: None,
+        write,
+        test,
+    })
 }
 
 /// A file as analysis knows it.
@@ -110,7 +164,10 @@ impl File {
         if parts.first()?.as_str()? != "file" {
             return None;
         }
-        Some(File { path: NeutralPath::new(parts.get(1)?.as_str()?).ok()?, directory: parts.get(2)?.as_bool()? })
+        Some(File {
+            path: NeutralPath::new(parts.get(1)?.as_str()?).ok()?,
+            directory: parts.get(2)?.as_bool()?,
+        })
     }
 
     /// The wire form of a file.

@@ -79,7 +79,9 @@ fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         found.push(label);
     }
     match value {
-        Value::Array(items) | Value::Joined(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Array(items) | Value::Joined(items) => {
+            items.iter().for_each(|item| collect(item, found))
+        }
         Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
         _ => {}
     }

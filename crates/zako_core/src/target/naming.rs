@@ -53,7 +53,13 @@ pub(crate) fn name_targets(
     }
     // Users come after what they use, so going backwards names a user before its unexported parts.
     for index in (0..declarations.len()).rev() {
-        let Some(name) = u32::try_from(index).ok().and_then(|local| namer.names.get(&local)).cloned() else { continue };
+        let Some(name) = u32::try_from(index)
+            .ok()
+            .and_then(|local| namer.names.get(&local))
+            .cloned()
+        else {
+            continue;
+        };
         if let Value::Object(attrs) = &declarations[index].attrs {
             for (attr, value) in attrs {
                 namer.used(&format!("{name}/{attr}"), value);
@@ -62,21 +68,37 @@ pub(crate) fn name_targets(
     }
 
     let Namer { names, aliases, .. } = namer;
-    let label = |local: u32| names.get(&local).map(|name| Label::new(package.clone(), name.clone()).to_string());
+    let label = |local: u32| {
+        names
+            .get(&local)
+            .map(|name| Label::new(package.clone(), name.clone()).to_string())
+    };
     let mut warnings = Vec::new();
     let mut targets = BTreeMap::new();
     for (index, declaration) in declarations.iter().enumerate() {
         let local = u32::try_from(index).unwrap_or(u32::MAX);
         let Some(name) = names.get(&local) else {
-            let mut warning = Diagnostic::user("this target is neither exported nor used, so it is never built")
-                .with_help("export it: export const name = …");
+            let mut warning =
+                Diagnostic::user("this target is neither exported nor used, so it is never built")
+                    .with_help("export it: export const name = …");
             warning.severity = Severity::Warning;
-            warning.location = declaration.place.as_ref().map(|place| locate(place, sources));
+            warning.location = declaration
+                .place
+                .as_ref()
+                .map(|place| locate(place, sources));
             warnings.push(warning);
             continue;
         };
-        let tags = match declaration.attrs.as_object().and_then(|attrs| attrs.get("tags")) {
-            Some(Value::Array(tags)) => tags.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        let tags = match declaration
+            .attrs
+            .as_object()
+            .and_then(|attrs| attrs.get("tags"))
+        {
+            Some(Value::Array(tags)) => tags
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             _ => Vec::new(),
         };
         targets.insert(
@@ -91,8 +113,16 @@ pub(crate) fn name_targets(
             }),
         );
     }
-    let exports = exports.iter().map(|(name, value)| (name.clone(), relabel(value, &label))).collect();
-    Ok(Naming { exports, targets, aliases, warnings })
+    let exports = exports
+        .iter()
+        .map(|(name, value)| (name.clone(), relabel(value, &label)))
+        .collect();
+    Ok(Naming {
+        exports,
+        targets,
+        aliases,
+        warnings,
+    })
 }
 
 fn locate(place: &Place, sources: &BTreeMap<String, Arc<str>>) -> Location {
@@ -114,7 +144,10 @@ impl Namer<'_> {
                             self.shown(name)
                         ))
                         .with_help("export it once; other packages can re-export it under a name of their own");
-                        error.location = declaration.place.as_ref().map(|place| locate(place, self.sources));
+                        error.location = declaration
+                            .place
+                            .as_ref()
+                            .map(|place| locate(place, self.sources));
                         return Err(error);
                     }
                 }
@@ -129,7 +162,11 @@ impl Namer<'_> {
             }
             Value::Object(fields) => {
                 for (key, field) in fields {
-                    let name = if top && name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                    let name = if top && name.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{name}.{key}")
+                    };
                     self.export(&name, field, false)?;
                 }
             }
@@ -180,13 +217,23 @@ fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
             Value::Target(handle)
         }
         Value::Artifact(ArtifactRef::Output { target, name }) => {
-            Value::Artifact(ArtifactRef::Output { target: reference(target), name: name.clone() })
+            Value::Artifact(ArtifactRef::Output {
+                target: reference(target),
+                name: name.clone(),
+            })
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| relabel(item, label)).collect()),
-        Value::Joined(items) => Value::Joined(items.iter().map(|item| relabel(item, label)).collect()),
-        Value::Object(fields) => {
-            Value::Object(fields.iter().map(|(key, field)| (key.clone(), relabel(field, label))).collect())
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| relabel(item, label)).collect())
         }
+        Value::Joined(items) => {
+            Value::Joined(items.iter().map(|item| relabel(item, label)).collect())
+        }
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(key, field)| (key.clone(), relabel(field, label)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use zako_action::{ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef};
+use zako_action::{
+    ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef,
+};
 use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, TargetRef, Value};
 
@@ -15,8 +17,29 @@ use crate::workspace::OUTPUT_DIR;
 
 /// The attributes, in the order in which they are documented.
 const KEYS: [&str; 23] = [
-    "inputs", "deps", "tools", "outputs", "command", "shell", "script", "env", "stdin", "depfile", "cpu", "memory", "network",
-    "resources", "timeout", "retries", "isolation", "cache", "place", "message", "tags", "commandIsFunction", "test",
+    "inputs",
+    "deps",
+    "tools",
+    "outputs",
+    "command",
+    "shell",
+    "script",
+    "env",
+    "stdin",
+    "depfile",
+    "cpu",
+    "memory",
+    "network",
+    "resources",
+    "timeout",
+    "retries",
+    "isolation",
+    "cache",
+    "place",
+    "message",
+    "tags",
+    "commandIsFunction",
+    "test",
 ];
 
 /// The most times that a task is tried again.
@@ -103,7 +126,10 @@ impl TaskAttrs {
         for key in fields.keys() {
             if !KEYS.contains(&key.as_str()) {
                 let near = nearest(key, KEYS.iter().copied());
-                let hint = near.map_or_else(|| format!("it has {}", KEYS[..21].join(", ")), |n| format!("did you mean \"{n}\"?"));
+                let hint = near.map_or_else(
+                    || format!("it has {}", KEYS[..21].join(", ")),
+                    |n| format!("did you mean \"{n}\"?"),
+                );
                 return Err(format!("task has no attribute \"{key}\"; {hint}"));
             }
         }
@@ -114,8 +140,13 @@ impl TaskAttrs {
             return Err("a script action has no standard input; read a file instead".to_owned());
         }
         for item in attrs.named_outs(&body) {
-            if !outputs.iter().any(|(name, path, _)| name.as_deref() == Some(item) || path == item) {
-                return Err(format!("the command uses the output \"{item}\", which the task does not declare"));
+            if !outputs
+                .iter()
+                .any(|(name, path, _)| name.as_deref() == Some(item) || path == item)
+            {
+                return Err(format!(
+                    "the command uses the output \"{item}\", which the task does not declare"
+                ));
             }
         }
         let (network, network_slots) = attrs.network()?;
@@ -125,7 +156,10 @@ impl TaskAttrs {
             tools: attrs.files("tools")?,
             env: attrs.strings("env")?,
             stdin: attrs.stdin()?,
-            depfile: attrs.text("depfile")?.map(|path| relative(&path, "depfile")).transpose()?,
+            depfile: attrs
+                .text("depfile")?
+                .map(|path| relative(&path, "depfile"))
+                .transpose()?,
             resources: Resources {
                 cpu_millis: attrs.cpu()?,
                 memory: attrs.memory()?,
@@ -151,7 +185,11 @@ impl TaskAttrs {
             .map(|(name, path, directory)| {
                 Ok(OutputSpec {
                     path: self.place(package, path)?,
-                    kind: if *directory { OutputKind::Directory } else { OutputKind::File },
+                    kind: if *directory {
+                        OutputKind::Directory
+                    } else {
+                        OutputKind::File
+                    },
                     name: name.clone(),
                 })
             })
@@ -159,37 +197,59 @@ impl TaskAttrs {
     }
 
     fn place(&self, package: &NeutralPath, path: &str) -> Result<NeutralPath, String> {
-        let base = if self.in_source { package.clone() } else { output_folder(package) };
-        base.join(path).map_err(|e| format!("\"{path}\" is not an output's path: {e}"))
+        let base = if self.in_source {
+            package.clone()
+        } else {
+            output_folder(package)
+        };
+        base.join(path)
+            .map_err(|e| format!("\"{path}\" is not an output's path: {e}"))
     }
 
     /// The task as an action.
     pub(crate) fn lower(&self, label: &Label, lookup: &dyn Lookup) -> Result<LoweredTask, String> {
         let package = &label.package;
         let outputs = self.output_paths(package)?;
-        let resolver = Resolver { package, outputs: &outputs, lookup };
+        let resolver = Resolver {
+            package,
+            outputs: &outputs,
+            lookup,
+        };
         let inputs = resolver.all(&self.inputs)?;
         let mut staged = resolver.all(&self.deps)?;
         let tools = resolver.all(&self.tools)?;
-        let mut spec = ActionSpec::new(label.to_string(), "task", ActionBody::Shell { script: String::new() });
+        let mut spec = ActionSpec::new(
+            label.to_string(),
+            "task",
+            ActionBody::Shell {
+                script: String::new(),
+            },
+        );
         spec.tools = tools.iter().cloned().map(ToolRef::Artifact).collect();
         staged.extend(tools);
         let mut exact = inputs.clone();
         let mut script = None;
         spec.body = match &self.body {
-            Body::Shell(text) => ActionBody::Shell { script: text.clone() },
+            Body::Shell(text) => ActionBody::Shell {
+                script: text.clone(),
+            },
             Body::Script(specifier) => {
                 let module = specifier.strip_prefix("//").unwrap_or(specifier);
                 let module = NeutralPath::new(module).map_err(|e| e.to_string())?;
                 script = Some(module.clone());
-                ActionBody::Script { module, args: serde_json::Value::Null }
+                ActionBody::Script {
+                    module,
+                    args: serde_json::Value::Null,
+                }
             }
             Body::Command(items) => {
                 let mut argv = Vec::new();
                 for item in items {
                     match item {
                         Item::In => argv.extend(inputs.iter().map(ToString::to_string)),
-                        Item::Out => argv.extend(outputs.iter().map(|output| output.path.to_string())),
+                        Item::Out => {
+                            argv.extend(outputs.iter().map(|output| output.path.to_string()))
+                        }
                         other => argv.extend(resolver.words(other, &mut exact)?),
                     }
                 }
@@ -215,7 +275,11 @@ impl TaskAttrs {
         };
         spec.inputs = unique(exact);
         spec.staged = unique(staged);
-        spec.depfile = self.depfile.as_deref().map(|path| self.place(package, path)).transpose()?;
+        spec.depfile = self
+            .depfile
+            .as_deref()
+            .map(|path| self.place(package, path))
+            .transpose()?;
         spec.env = self.env.clone();
         spec.resources = self.resources.clone();
         spec.network = self.network;
@@ -258,14 +322,20 @@ impl Resolver<'_> {
     fn expand(&self, file: &FileRef) -> Result<Vec<NeutralPath>, String> {
         match file {
             FileRef::Path(path) => below(self.package, path).map(|path| vec![path]),
-            FileRef::File(path) => NeutralPath::new(path).map(|path| vec![path]).map_err(|e| e.to_string()),
+            FileRef::File(path) => NeutralPath::new(path)
+                .map(|path| vec![path])
+                .map_err(|e| e.to_string()),
             FileRef::Output(None, name) => {
                 let own = self.outputs.iter().find(|output| {
-                    output.name.as_deref() == Some(name) || (output.name.is_none() && output.path.as_str().ends_with(name.as_str()))
+                    output.name.as_deref() == Some(name)
+                        || (output.name.is_none() && output.path.as_str().ends_with(name.as_str()))
                 });
-                own.map(|output| vec![output.path.clone()]).ok_or_else(|| format!("the task has no output \"{name}\""))
+                own.map(|output| vec![output.path.clone()])
+                    .ok_or_else(|| format!("the task has no output \"{name}\""))
             }
-            FileRef::Output(Some(label), name) => self.lookup.output(label, name).map(|path| vec![path]),
+            FileRef::Output(Some(label), name) => {
+                self.lookup.output(label, name).map(|path| vec![path])
+            }
             FileRef::Target(label) => self.lookup.files(label),
         }
     }
@@ -295,8 +365,16 @@ impl Resolver<'_> {
                 vec![joined]
             }
             Item::OutNamed(name) => {
-                let output = self.outputs.iter().find(|output| output.name.as_deref() == Some(name));
-                vec![output.ok_or_else(|| format!("the task has no output \"{name}\""))?.path.to_string()]
+                let output = self
+                    .outputs
+                    .iter()
+                    .find(|output| output.name.as_deref() == Some(name));
+                vec![
+                    output
+                        .ok_or_else(|| format!("the task has no output \"{name}\""))?
+                        .path
+                        .to_string(),
+                ]
             }
             Item::In | Item::Out => return Err("$in and $out stand by themselves".to_owned()),
         })
@@ -304,7 +382,9 @@ impl Resolver<'_> {
 }
 
 fn below(package: &NeutralPath, path: &str) -> Result<NeutralPath, String> {
-    package.join(path).map_err(|e| format!("\"{path}\" is not a path below the package: {e}"))
+    package
+        .join(path)
+        .map_err(|e| format!("\"{path}\" is not a path below the package: {e}"))
 }
 
 /// A path below the package, checked before the package is known.
@@ -313,7 +393,9 @@ fn relative(path: &str, what: &str) -> Result<String, String> {
     match NeutralPath::new(clean) {
         Ok(path) if !path.is_root() => Ok(path.to_string()),
         Ok(_) => Err(format!("{what}: the path is empty")),
-        Err(e) => Err(format!("{what}: \"{path}\" is not a path below the package: {e}")),
+        Err(e) => Err(format!(
+            "{what}: \"{path}\" is not a path below the package: {e}"
+        )),
     }
 }
 
@@ -321,11 +403,16 @@ struct Attrs<'a>(&'a IndexMap<String, Value>);
 
 impl<'a> Attrs<'a> {
     fn get(&self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|value| !matches!(value, Value::Undefined | Value::Null))
+        self.0
+            .get(key)
+            .filter(|value| !matches!(value, Value::Undefined | Value::Null))
     }
 
     fn wrong<T>(key: &str, wanted: &str, value: &Value) -> Result<T, String> {
-        Err(format!("\"{key}\" of task takes {wanted}, not {}", value.kind()))
+        Err(format!(
+            "\"{key}\" of task takes {wanted}, not {}",
+            value.kind()
+        ))
     }
 
     fn text(&self, key: &str) -> Result<Option<String>, String> {
@@ -347,11 +434,18 @@ impl<'a> Attrs<'a> {
     fn count(&self, key: &str, most: u32) -> Result<u32, String> {
         match self.get(key) {
             None => Ok(0),
-            Some(Value::Number(n)) if n.fract() == 0.0 && (0.0..=f64::from(most)).contains(n) => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+            Some(Value::Number(n)) if n.fract() == 0.0 && (0.0..=f64::from(most)).contains(n) =>
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "in range"
+                )]
                 Ok(*n as u32)
             }
-            Some(_) => Err(format!("\"{key}\" of task takes a whole number from 0 to {most}")),
+            Some(_) => Err(format!(
+                "\"{key}\" of task takes a whole number from 0 to {most}"
+            )),
         }
     }
 
@@ -369,9 +463,9 @@ impl<'a> Attrs<'a> {
             Some(Value::Object(fields)) => fields
                 .iter()
                 .map(|(name, value)| match value {
-                    Value::String(_) if name.is_empty() || name.contains(['=', '\0']) => {
-                        Err(format!("\"{key}\" of task: \"{name}\" is not a variable's name"))
-                    }
+                    Value::String(_) if name.is_empty() || name.contains(['=', '\0']) => Err(
+                        format!("\"{key}\" of task: \"{name}\" is not a variable's name"),
+                    ),
                     Value::String(text) if text.contains('\0') => {
                         Err(format!("\"{key}.{name}\" of task contains a NUL byte"))
                     }
@@ -396,17 +490,26 @@ impl<'a> Attrs<'a> {
                 .map(|(name, value)| {
                     let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
                     if !word || name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-                        return Err(format!("\"{name}\" is not an output's name: use letters, digits and _"));
+                        return Err(format!(
+                            "\"{name}\" is not an output's name: use letters, digits and _"
+                        ));
                     }
                     one(Some(name.clone()), value)
                 })
                 .collect(),
-            Some(other) => Self::wrong("outputs", "a list of paths or an object that names them", other),
+            Some(other) => Self::wrong(
+                "outputs",
+                "a list of paths or an object that names them",
+                other,
+            ),
         }
     }
 
     fn body(&self) -> Result<Body, String> {
-        let given: Vec<&str> = ["command", "shell", "script"].into_iter().filter(|key| self.get(key).is_some()).collect();
+        let given: Vec<&str> = ["command", "shell", "script"]
+            .into_iter()
+            .filter(|key| self.get(key).is_some())
+            .collect();
         match given[..] {
             ["shell"] => match self.get("shell") {
                 Some(Value::String(text)) => Ok(Body::Shell(text.clone())),
@@ -423,17 +526,26 @@ impl<'a> Attrs<'a> {
             ["command"] => {
                 let literal = self.flag("commandIsFunction", false)?;
                 let Some(Value::Array(items)) = self.get("command") else {
-                    return Err("\"command\" of task takes a list, or a function that gives one".to_owned());
+                    return Err(
+                        "\"command\" of task takes a list, or a function that gives one".to_owned(),
+                    );
                 };
-                let items: Vec<Item> =
-                    items.iter().map(|item| command_item(item, literal)).collect::<Result<_, _>>()?;
+                let items: Vec<Item> = items
+                    .iter()
+                    .map(|item| command_item(item, literal))
+                    .collect::<Result<_, _>>()?;
                 if items.is_empty() {
-                    return Err("\"command\" of task is empty; its first item is the program".to_owned());
+                    return Err(
+                        "\"command\" of task is empty; its first item is the program".to_owned(),
+                    );
                 }
                 Ok(Body::Command(items))
             }
             [] => Err("task needs one of \"command\", \"shell\" and \"script\"".to_owned()),
-            _ => Err(format!("task takes one of {}, not all of them", given.join(", "))),
+            _ => Err(format!(
+                "task takes one of {}, not all of them",
+                given.join(", ")
+            )),
         }
     }
 
@@ -457,7 +569,9 @@ impl<'a> Attrs<'a> {
         match self.get("stdin") {
             None => Ok(None),
             Some(Value::Object(fields)) => match fields.get("text") {
-                Some(Value::String(text)) if fields.len() == 1 => Ok(Some(StdinRef::Text(text.clone()))),
+                Some(Value::String(text)) if fields.len() == 1 => {
+                    Ok(Some(StdinRef::Text(text.clone())))
+                }
                 _ => Err("\"stdin\" of task takes a file or { text: \"…\" }".to_owned()),
             },
             Some(value) => {
@@ -474,23 +588,36 @@ impl<'a> Attrs<'a> {
     fn cpu(&self) -> Result<u32, String> {
         match self.get("cpu") {
             None => Ok(zako_action::DEFAULT_CPU_MILLIS),
-            Some(Value::Number(n)) if (0.0..=4096.0).contains(n) => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+            Some(Value::Number(n)) if (0.0..=4096.0).contains(n) =>
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "in range"
+                )]
                 Ok((n * 1000.0).round() as u32)
             }
-            Some(_) => Err("\"cpu\" of task takes a number of processors from 0 to 4096".to_owned()),
+            Some(_) => {
+                Err("\"cpu\" of task takes a number of processors from 0 to 4096".to_owned())
+            }
         }
     }
 
     fn memory(&self) -> Result<Option<u64>, String> {
         let bytes = match self.get("memory") {
             None => return Ok(None),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in range"
+            )]
             Some(Value::Number(n)) if (0.0..=1e15).contains(n) => Some(*n as u64),
             Some(Value::String(text)) => quantity::bytes(text),
             Some(_) => None,
         };
-        bytes.map(Some).ok_or_else(|| "\"memory\" of task takes bytes, or a size as \"512MiB\"".to_owned())
+        bytes
+            .map(Some)
+            .ok_or_else(|| "\"memory\" of task takes bytes, or a size as \"512MiB\"".to_owned())
     }
 
     fn timeout(&self) -> Result<Option<Duration>, String> {
@@ -500,16 +627,18 @@ impl<'a> Attrs<'a> {
             Some(Value::String(text)) => quantity::duration(text),
             Some(_) => None,
         };
-        time.map(Some).ok_or_else(|| "\"timeout\" of task takes seconds, or a time as \"90s\" or \"5m\"".to_owned())
+        time.map(Some).ok_or_else(|| {
+            "\"timeout\" of task takes seconds, or a time as \"90s\" or \"5m\"".to_owned()
+        })
     }
 
     fn network(&self) -> Result<(bool, u32), String> {
         match self.get("network") {
             None | Some(Value::Bool(false)) => Ok((false, 0)),
             Some(Value::Bool(true)) => Ok((true, 0)),
-            Some(Value::Object(fields)) if fields.len() == 1 => {
-                Attrs(fields).count("slots", 1024).map(|slots| (true, slots))
-            }
+            Some(Value::Object(fields)) if fields.len() == 1 => Attrs(fields)
+                .count("slots", 1024)
+                .map(|slots| (true, slots)),
             Some(other) => Self::wrong("network", "true, false or { slots }", other),
         }
     }
@@ -517,9 +646,10 @@ impl<'a> Attrs<'a> {
     fn named_resources(&self) -> Result<BTreeMap<String, u32>, String> {
         match self.get("resources") {
             None => Ok(BTreeMap::new()),
-            Some(Value::Object(fields)) => {
-                fields.keys().map(|name| Ok((name.clone(), Attrs(fields).count(name, 1 << 20)?))).collect()
-            }
+            Some(Value::Object(fields)) => fields
+                .keys()
+                .map(|name| Ok((name.clone(), Attrs(fields).count(name, 1 << 20)?)))
+                .collect(),
             Some(other) => Self::wrong("resources", "an object of numbers", other),
         }
     }
@@ -532,7 +662,9 @@ impl<'a> Attrs<'a> {
             Some("enhanced") => Some(Isolation::Enhanced),
             Some("maximum") => Some(Isolation::Maximum),
             Some(other) => {
-                return Err(format!("\"isolation\" of task takes none, basic, enhanced or maximum, not \"{other}\""));
+                return Err(format!(
+                    "\"isolation\" of task takes none, basic, enhanced or maximum, not \"{other}\""
+                ));
             }
         })
     }
@@ -541,7 +673,9 @@ impl<'a> Attrs<'a> {
         match self.text("place")?.as_deref() {
             None | Some("out") => Ok(false),
             Some("source") => Ok(true),
-            Some(other) => Err(format!("\"place\" of task takes out or source, not \"{other}\"")),
+            Some(other) => Err(format!(
+                "\"place\" of task takes out or source, not \"{other}\""
+            )),
         }
     }
 }
@@ -550,9 +684,11 @@ fn flatten(key: &str, value: &Value, files: &mut Vec<FileRef>) -> Result<(), Str
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| flatten(key, item, files)),
         other => {
-            files.push(file_ref(other).ok_or(()).or_else(|()| {
-                Attrs::wrong(key, "paths, files and targets", other)
-            })?);
+            files.push(
+                file_ref(other)
+                    .ok_or(())
+                    .or_else(|()| Attrs::wrong(key, "paths, files and targets", other))?,
+            );
             Ok(())
         }
     }
@@ -568,9 +704,10 @@ fn file_ref(value: &Value) -> Option<FileRef> {
         Value::String(path) => FileRef::Path(path.clone()),
         Value::Target(handle) => FileRef::Target(label(&handle.target)),
         Value::Artifact(ArtifactRef::File { path, .. }) => FileRef::File(path.clone()),
-        Value::Artifact(ArtifactRef::Output { target, name }) => {
-            FileRef::Output(Some(label(target)).filter(|label| !label.is_empty()), name.clone())
-        }
+        Value::Artifact(ArtifactRef::Output { target, name }) => FileRef::Output(
+            Some(label(target)).filter(|label| !label.is_empty()),
+            name.clone(),
+        ),
         _ => return None,
     })
 }
@@ -587,11 +724,20 @@ fn command_item(value: &Value, literal: bool) -> Result<Item, String> {
                 None => Item::Text(other.to_owned()),
             },
         }),
-        Value::Joined(parts) => parts.iter().map(|part| command_item(part, true)).collect::<Result<_, _>>().map(Item::Joined),
-        Value::Array(_) => Err("\"command\" of task: a list inside the list; spread it with …".to_owned()),
+        Value::Joined(parts) => parts
+            .iter()
+            .map(|part| command_item(part, true))
+            .collect::<Result<_, _>>()
+            .map(Item::Joined),
+        Value::Array(_) => {
+            Err("\"command\" of task: a list inside the list; spread it with …".to_owned())
+        }
         other => match file_ref(other) {
             Some(file) => Ok(Item::File(file)),
-            None => Err(format!("\"command\" of task takes strings, files and targets, not {}", other.kind())),
+            None => Err(format!(
+                "\"command\" of task takes strings, files and targets, not {}",
+                other.kind()
+            )),
         },
     }
 }

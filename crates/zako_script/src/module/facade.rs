@@ -28,10 +28,18 @@ pub fn package_facade<'a>(
 /// The module that importers of the script at `specifier` see: its default export, a handle.
 pub fn script_facade(specifier: Specifier) -> CompiledModule {
     let wire = Json::String(Value::Script(specifier.to_string()).to_wire());
-    let js = format!("import {{ revive }} from \"zako:internal/encode\";\nexport default revive({wire});\n");
+    let js = format!(
+        "import {{ revive }} from \"zako:internal/encode\";\nexport default revive({wire});\n"
+    );
     generated(specifier, js)
 }
 
 fn generated(specifier: Specifier, js: String) -> CompiledModule {
-    CompiledModule { specifier, js: js.into(), map: "".into(), source: "".into(), imports: HashMap::new() }
+    CompiledModule {
+        specifier,
+        js: js.into(),
+        map: "".into(),
+        source: "".into(),
+        imports: HashMap::new(),
+    }
 }

@@ -71,15 +71,25 @@ impl ModuleKind {
     /// How a module of this kind may import one of kind `other`; the error says why not.
     pub fn import(self, other: ModuleKind) -> Result<Importable, String> {
         use ModuleKind::{Build, Builtin, Config, Library, Memory, Rule, Script, Toolchain};
-        let refused = |why: &str| Err(format!("{} may not import {}: {why}", self.noun(), other.noun()));
+        let refused = |why: &str| {
+            Err(format!(
+                "{} may not import {}: {why}",
+                self.noun(),
+                other.noun()
+            ))
+        };
         match (self, other) {
             (_, Builtin) => Ok(Importable::Whole),
             (Memory | Builtin, _) => refused("it may import builtins only"),
             (_, Memory) => refused("in-memory modules stand alone"),
             (Build, Build) => Ok(Importable::Handles),
-            (_, Build) => refused("only packages import packages; pass the target in as an argument"),
+            (_, Build) => {
+                refused("only packages import packages; pass the target in as an argument")
+            }
             (Script, Library) | (Toolchain, Library | Rule | Config) => Ok(Importable::Whole),
-            (Script | Toolchain, _) => refused("it runs apart from packages and may use libraries only"),
+            (Script | Toolchain, _) => {
+                refused("it runs apart from packages and may use libraries only")
+            }
             (_, Script | Toolchain) => Ok(Importable::Opaque),
             (_, Rule | Config | Library) => Ok(Importable::Whole),
         }
@@ -108,11 +118,20 @@ mod tests {
 
     #[test]
     fn packages_meet_as_handles_only() {
-        assert_eq!(ModuleKind::Build.import(ModuleKind::Build), Ok(Importable::Handles));
+        assert_eq!(
+            ModuleKind::Build.import(ModuleKind::Build),
+            Ok(Importable::Handles)
+        );
         assert!(ModuleKind::Library.import(ModuleKind::Build).is_err());
-        assert_eq!(ModuleKind::Build.import(ModuleKind::Script), Ok(Importable::Opaque));
+        assert_eq!(
+            ModuleKind::Build.import(ModuleKind::Script),
+            Ok(Importable::Opaque)
+        );
         assert!(ModuleKind::Script.import(ModuleKind::Rule).is_err());
         assert!(ModuleKind::Memory.import(ModuleKind::Library).is_err());
-        assert_eq!(ModuleKind::Memory.import(ModuleKind::Builtin), Ok(Importable::Whole));
+        assert_eq!(
+            ModuleKind::Memory.import(ModuleKind::Builtin),
+            Ok(Importable::Whole)
+        );
     }
 }

@@ -39,7 +39,10 @@ pub struct ResolveFault {
 
 impl ResolveFault {
     pub(crate) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        ResolveFault { message: message.into(), help: Some(help.into()) }
+        ResolveFault {
+            message: message.into(),
+            help: Some(help.into()),
+        }
     }
 }
 
@@ -87,9 +90,13 @@ impl Specifier {
         }
         match text.split_once(':') {
             Some(("node", name)) => Err(ResolveFault::new(
-                format!("\"{text}\" is a Node.js module; build scripts run in zako's own hermetic realm"),
+                format!(
+                    "\"{text}\" is a Node.js module; build scripts run in zako's own hermetic realm"
+                ),
                 match name {
-                    "fs" | "fs/promises" => "to read a file use readText or glob from \"zako:build\"; to write one, a task",
+                    "fs" | "fs/promises" => {
+                        "to read a file use readText or glob from \"zako:build\"; to write one, a task"
+                    }
                     "path" => "use \"zako:path\"",
                     "crypto" => "use \"zako:hash\"",
                     _ => "what a build needs of the machine is done by a task",
@@ -104,16 +111,25 @@ impl Specifier {
                 "copy what you need into a library file of the workspace",
             )),
             Some(("file", _)) => Err(outside(text)),
-            Some(("ext" | "workspace" | "memory" | "data" | "blob", _)) => {
-                Err(ResolveFault::new(format!("there is no module \"{text}\""), "builtins are listed by `zako types`"))
-            }
-            Some((scheme, name)) if scheme.bytes().all(|b| b.is_ascii_lowercase()) && !name.starts_with("internal/") => {
+            Some(("ext" | "workspace" | "memory" | "data" | "blob", _)) => Err(ResolveFault::new(
+                format!("there is no module \"{text}\""),
+                "builtins are listed by `zako types`",
+            )),
+            Some((scheme, name))
+                if scheme.bytes().all(|b| b.is_ascii_lowercase())
+                    && !name.starts_with("internal/") =>
+            {
                 Ok(Specifier::Builtin(text.to_owned()))
             }
-            Some(_) => Err(ResolveFault::new(format!("there is no module \"{text}\""), "builtins are listed by `zako types`")),
+            Some(_) => Err(ResolveFault::new(
+                format!("there is no module \"{text}\""),
+                "builtins are listed by `zako types`",
+            )),
             None => Err(ResolveFault::new(
                 format!("\"{text}\" is not a specifier"),
-                format!("a file is written \"./{text}\" or \"//{text}\" from the workspace's root, a builtin \"zako:{text}\""),
+                format!(
+                    "a file is written \"./{text}\" or \"//{text}\" from the workspace's root, a builtin \"zako:{text}\""
+                ),
             )),
         }
     }
@@ -164,7 +180,10 @@ mod tests {
         assert_eq!(from.resolve("./x.ts"), Ok(file("a/b/x.ts")));
         assert_eq!(from.resolve("../x.ts"), Ok(file("a/x.ts")));
         assert_eq!(from.resolve("//lib/BUILD.ts"), Ok(file("lib/BUILD.ts")));
-        assert_eq!(from.resolve("zako:cc"), Ok(Specifier::Builtin("zako:cc".into())));
+        assert_eq!(
+            from.resolve("zako:cc"),
+            Ok(Specifier::Builtin("zako:cc".into()))
+        );
         assert_eq!(file("BUILD.ts").resolve("./x.ts"), Ok(file("x.ts")));
     }
 

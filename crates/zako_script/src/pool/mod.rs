@@ -137,7 +137,11 @@ pub struct Pool<W: Worker> {
 
 impl<W: Worker> Pool<W> {
     /// A pool of what `factory` makes, on threads that `spawner` starts.
-    pub fn new<F: WorkerFactory<Worker = W>>(options: PoolOptions, factory: F, spawner: impl Spawn) -> Self {
+    pub fn new<F: WorkerFactory<Worker = W>>(
+        options: PoolOptions,
+        factory: F,
+        spawner: impl Spawn,
+    ) -> Self {
         let state = State {
             queue: VecDeque::new(),
             threads: 0,
@@ -146,10 +150,20 @@ impl<W: Worker> Pool<W> {
             closed: false,
             metrics: PoolMetrics::default(),
         };
-        let options = PoolOptions { max: options.max.max(1).max(options.min), ..options };
-        let shared =
-            Shared { options, factory, spawner: Box::new(spawner), state: Mutex::new(state), work: Condvar::new() };
-        Pool { shared: Arc::new(Handle(Arc::new(shared))) }
+        let options = PoolOptions {
+            max: options.max.max(1).max(options.min),
+            ..options
+        };
+        let shared = Shared {
+            options,
+            factory,
+            spawner: Box::new(spawner),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+        };
+        Pool {
+            shared: Arc::new(Handle(Arc::new(shared))),
+        }
     }
 
     /// Runs `job` on a worker and gives its result. Dropping the future cancels the job: it never begins, or
@@ -160,7 +174,10 @@ impl<W: Worker> Pool<W> {
     ) -> Result<T, PoolError> {
         let token = CancellationToken::new();
         let guard = token.clone().drop_guard();
-        let result = self.submit(token, job)?.await.unwrap_or(Err(PoolError::Closed));
+        let result = self
+            .submit(token, job)?
+            .await
+            .unwrap_or(Err(PoolError::Closed));
         guard.disarm();
         result
     }
@@ -231,8 +248,11 @@ impl<F: WorkerFactory> Runs<F::Worker> for Handle<F> {
             state.threads += 1;
             state.metrics.grown += 1;
             let worker = shared.clone();
-            let spawned =
-                shared.spawner.spawn(shared.options.name, shared.options.stack_bytes, Box::new(move || worker.work()));
+            let spawned = shared.spawner.spawn(
+                shared.options.name,
+                shared.options.stack_bytes,
+                Box::new(move || worker.work()),
+            );
             if let Err(error) = spawned {
                 state.threads -= 1;
                 state.metrics.grown -= 1;
@@ -249,7 +269,12 @@ impl<F: WorkerFactory> Runs<F::Worker> for Handle<F> {
 
     fn metrics(&self) -> PoolMetrics {
         let state = self.0.state.lock();
-        PoolMetrics { queued: state.queue.len(), threads: state.threads, idle: state.idle, ..state.metrics.clone() }
+        PoolMetrics {
+            queued: state.queue.len(),
+            threads: state.threads,
+            idle: state.idle,
+            ..state.metrics.clone()
+        }
     }
 
     fn relieve(&self) {

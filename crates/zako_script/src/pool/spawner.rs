@@ -5,7 +5,12 @@ use std::io;
 /// Starts threads for a pool. V8's come from its root thread (see `platform`), others from anywhere.
 pub trait Spawn: Send + Sync + 'static {
     /// Starts a thread named `name` with a stack of `stack_bytes` that runs `body`.
-    fn spawn(&self, name: &'static str, stack_bytes: usize, body: Box<dyn FnOnce() + Send>) -> io::Result<()>;
+    fn spawn(
+        &self,
+        name: &'static str,
+        stack_bytes: usize,
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<()>;
 }
 
 /// Starts plain threads.
@@ -13,7 +18,16 @@ pub trait Spawn: Send + Sync + 'static {
 pub struct ThreadSpawner;
 
 impl Spawn for ThreadSpawner {
-    fn spawn(&self, name: &'static str, stack_bytes: usize, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        std::thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes).spawn(body).map(drop)
+    fn spawn(
+        &self,
+        name: &'static str,
+        stack_bytes: usize,
+        body: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<()> {
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(stack_bytes)
+            .spawn(body)
+            .map(drop)
     }
 }

@@ -44,7 +44,11 @@ struct Counters {
 
 impl Counters {
     fn new() -> Self {
-        Counters { live: Arc::default(), relieved: Arc::default(), spent_after: usize::MAX }
+        Counters {
+            live: Arc::default(),
+            relieved: Arc::default(),
+            spent_after: usize::MAX,
+        }
     }
 }
 
@@ -52,12 +56,26 @@ impl WorkerFactory for Counters {
     type Worker = Counter;
     fn create(&self) -> Counter {
         self.live.fetch_add(1, Ordering::SeqCst);
-        Counter { jobs: 0, live: self.live.clone(), relieved: self.relieved.clone(), spent_after: self.spent_after }
+        Counter {
+            jobs: 0,
+            live: self.live.clone(),
+            relieved: self.relieved.clone(),
+            spent_after: self.spent_after,
+        }
     }
 }
 
 fn pool(max: usize, idle: Duration, counters: &Counters) -> Pool<Counter> {
-    Pool::new(PoolOptions { name: "test", max, idle, ..PoolOptions::default() }, counters.clone(), ThreadSpawner)
+    Pool::new(
+        PoolOptions {
+            name: "test",
+            max,
+            idle,
+            ..PoolOptions::default()
+        },
+        counters.clone(),
+        ThreadSpawner,
+    )
 }
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -83,7 +101,10 @@ async fn it_grows_to_its_bound_and_no_further() {
         starts.recv().unwrap();
     }
     let metrics = pool.metrics();
-    assert_eq!((metrics.threads, metrics.idle, metrics.queued, metrics.grown), (3, 0, 5, 3));
+    assert_eq!(
+        (metrics.threads, metrics.idle, metrics.queued, metrics.grown),
+        (3, 0, 5, 3)
+    );
     gate.cancel();
     let mut sum = 0;
     for result in results {
@@ -113,9 +134,16 @@ async fn a_panic_costs_one_job() {
     let pool = pool(1, LONG, &counters);
     let result: Result<(), _> = pool.run(|_, _| panic!("out of cheese")).await;
     assert_eq!(result, Err(PoolError::Panicked("out of cheese".into())));
-    assert_eq!(pool.run(|worker, _| worker.jobs).await, Ok(0), "the worker is a fresh one");
+    assert_eq!(
+        pool.run(|worker, _| worker.jobs).await,
+        Ok(0),
+        "the worker is a fresh one"
+    );
     let metrics = pool.metrics();
-    assert_eq!((metrics.panicked, metrics.recycled, metrics.finished), (1, 1, 1));
+    assert_eq!(
+        (metrics.panicked, metrics.recycled, metrics.finished),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -123,9 +151,15 @@ async fn a_cancelled_job_never_begins() {
     let pool = pool(1, LONG, &Counters::new());
     let gate = CancellationToken::new();
     let inner = gate.clone();
-    let first = pool.submit(CancellationToken::new(), move |_, _| futures::executor::block_on(inner.cancelled())).unwrap();
+    let first = pool
+        .submit(CancellationToken::new(), move |_, _| {
+            futures::executor::block_on(inner.cancelled())
+        })
+        .unwrap();
     let token = CancellationToken::new();
-    let second = pool.submit(token.clone(), |_, _| panic!("must not run")).unwrap();
+    let second = pool
+        .submit(token.clone(), |_, _| panic!("must not run"))
+        .unwrap();
     token.cancel();
     gate.cancel();
     first.await.unwrap().unwrap();
@@ -135,7 +169,10 @@ async fn a_cancelled_job_never_begins() {
 
 #[tokio::test]
 async fn spent_workers_are_replaced() {
-    let counters = Counters { spent_after: 2, ..Counters::new() };
+    let counters = Counters {
+        spent_after: 2,
+        ..Counters::new()
+    };
     let pool = pool(1, LONG, &counters);
     let mut seen = Vec::new();
     for _ in 0..5 {
@@ -184,7 +221,12 @@ async fn closing_refuses_what_waits_and_drops_workers() {
 #[tokio::test]
 async fn the_queue_is_bounded() {
     let counters = Counters::new();
-    let options = PoolOptions { max: 1, max_queue: 1, idle: LONG, ..PoolOptions::default() };
+    let options = PoolOptions {
+        max: 1,
+        max_queue: 1,
+        idle: LONG,
+        ..PoolOptions::default()
+    };
     let pool = Pool::new(options, counters, ThreadSpawner);
     let gate = CancellationToken::new();
     let (started, starts) = mpsc::channel();
@@ -197,7 +239,10 @@ async fn the_queue_is_bounded() {
         .unwrap();
     starts.recv().unwrap();
     let second = pool.submit(CancellationToken::new(), |_, _| ()).unwrap();
-    assert_eq!(pool.submit(CancellationToken::new(), |_, _| ()).err(), Some(PoolError::Full(1)));
+    assert_eq!(
+        pool.submit(CancellationToken::new(), |_, _| ()).err(),
+        Some(PoolError::Full(1))
+    );
     gate.cancel();
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();

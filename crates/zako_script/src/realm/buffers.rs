@@ -15,7 +15,11 @@ struct Budget(AtomicUsize);
 
 impl Budget {
     fn take(&self, len: usize) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len)).is_ok()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(len)
+            })
+            .is_ok()
     }
 }
 
@@ -29,8 +33,12 @@ pub(super) fn allocator(limit: usize) -> v8::UniqueRef<v8::Allocator> {
     }
 }
 
-static VTABLE: v8::RustAllocatorVtable<Budget> =
-    v8::RustAllocatorVtable { allocate, allocate_uninitialized, free, drop: drop_budget };
+static VTABLE: v8::RustAllocatorVtable<Budget> = v8::RustAllocatorVtable {
+    allocate,
+    allocate_uninitialized,
+    free,
+    drop: drop_budget,
+};
 
 fn layout(len: usize) -> Option<Layout> {
     Layout::from_size_align(len.max(1), ALIGN).ok()

@@ -72,7 +72,9 @@ impl Control {
 
     /// Stops the script, from any thread, whether it runs yet or not. The first reason counts.
     pub(crate) fn stop(&self, reason: StopReason) {
-        let _ = self.reason.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self
+            .reason
+            .compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
         // Held over the request, so that the isolate cannot go meanwhile.
         let isolate = self.isolate.lock();
         if let Some(handle) = &*isolate {
@@ -108,7 +110,9 @@ unsafe extern "C" fn interrupted(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_
     let control = unsafe { &*data.cast::<Control>() };
     // SAFETY: V8 passes the isolate that is entered on this thread.
     let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
-    let context = isolate.get_slot::<StackContext>().map(|slot| slot.0.clone());
+    let context = isolate
+        .get_slot::<StackContext>()
+        .map(|slot| slot.0.clone());
     if let Some(context) = context {
         v8::scope_with_context!(let scope, &mut isolate, &context);
         if let Some(trace) = v8::StackTrace::current_stack_trace(scope, MAX_FRAMES) {
@@ -120,7 +124,9 @@ unsafe extern "C" fn interrupted(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_
                         line: u32::try_from(frame.get_line_number()).unwrap_or(0),
                         column: u32::try_from(frame.get_column()).unwrap_or(0),
                     };
-                    let function = frame.get_function_name(scope).map(|name| name.to_rust_string_lossy(scope));
+                    let function = frame
+                        .get_function_name(scope)
+                        .map(|name| name.to_rust_string_lossy(scope));
                     Some((function.filter(|name| !name.is_empty()), place))
                 })
                 .collect();

@@ -25,17 +25,26 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(modules: Arc<ModuleSet>) -> Self {
-        Places { modules, maps: Mutex::new(HashMap::new()) }
+        Places {
+            modules,
+            maps: Mutex::new(HashMap::new()),
+        }
     }
 
     /// The place that a person knows, for one in JavaScript; itself where there is no map.
     pub(crate) fn original(&self, place: &JsPlace) -> Place {
         let mapped = self.map(&place.url).and_then(|map| {
-            let token = map.lookup_token(place.line.saturating_sub(1), place.column.saturating_sub(1))?;
+            let token =
+                map.lookup_token(place.line.saturating_sub(1), place.column.saturating_sub(1))?;
             Some((token.get_src_line() + 1, token.get_src_col() + 1))
         });
         let (line, column) = mapped.unwrap_or((place.line, place.column));
-        Place { file: self.shown(&place.url), line, column, length: 0 }
+        Place {
+            file: self.shown(&place.url),
+            line,
+            column,
+            length: 0,
+        }
     }
 
     fn map(&self, url: &str) -> Option<Arc<SourceMap>> {
@@ -44,13 +53,17 @@ impl Places {
             .entry(url.to_owned())
             .or_insert_with(|| {
                 let module = self.modules.get(url)?;
-                SourceMap::from_slice(module.map.as_bytes()).ok().map(Arc::new)
+                SourceMap::from_slice(module.map.as_bytes())
+                    .ok()
+                    .map(Arc::new)
             })
             .clone()
     }
 
     fn shown(&self, url: &str) -> String {
-        self.modules.get(url).map_or_else(|| url.to_owned(), |module| module.specifier.shown())
+        self.modules
+            .get(url)
+            .map_or_else(|| url.to_owned(), |module| module.specifier.shown())
     }
 
     /// The error of a script that was stopped.
@@ -66,8 +79,16 @@ impl Places {
                 "the script needed more memory than its limit",
                 Some("look for data that grows without end; heavy work belongs in a task"),
             ),
-            Some(StopReason::Cancelled) => (ScriptErrorKind::Cancelled, "the evaluation was cancelled", None),
-            None => (ScriptErrorKind::Internal, "the script was stopped for no known reason", None),
+            Some(StopReason::Cancelled) => (
+                ScriptErrorKind::Cancelled,
+                "the evaluation was cancelled",
+                None,
+            ),
+            None => (
+                ScriptErrorKind::Internal,
+                "the script was stopped for no known reason",
+                None,
+            ),
         };
         let mut error = ScriptError::new(kind, message);
         error.help = help.map(str::to_owned);
@@ -92,7 +113,10 @@ impl Places {
             CoreErrorKind::Js(thrown) => self.thrown(&thrown, 0),
             CoreErrorKind::CouldNotExecute { error, .. } => self.failure(control, (*error).into()),
             CoreErrorKind::PendingPromiseResolution | CoreErrorKind::ModuleEvaluationDeadlock => {
-                ScriptError::new(ScriptErrorKind::Deadlock, "a top-level await waits for something that never happens")
+                ScriptError::new(
+                    ScriptErrorKind::Deadlock,
+                    "a top-level await waits for something that never happens",
+                )
             }
             other => ScriptError::new(ScriptErrorKind::Internal, other.to_string()),
         }
@@ -119,22 +143,35 @@ impl Places {
             .collect();
         let stalled = thrown.exception_message.contains(STALLED);
         let text = match (&thrown.name, &thrown.message) {
-            (Some(name), Some(message)) if !message.is_empty() && name != "Error" => format!("{name}: {message}"),
+            (Some(name), Some(message)) if !message.is_empty() && name != "Error" => {
+                format!("{name}: {message}")
+            }
             (Some(_), Some(message)) if !message.is_empty() => message.clone(),
             (Some(name), _) => name.clone(),
             _ => {
                 let text = &thrown.exception_message;
                 let text = text.strip_prefix("Uncaught ").unwrap_or(text);
-                text.strip_prefix("(in promise) ").unwrap_or(text).to_owned()
+                text.strip_prefix("(in promise) ")
+                    .unwrap_or(text)
+                    .to_owned()
             }
         };
         let mut error = if stalled {
-            ScriptError::new(ScriptErrorKind::Deadlock, "this top-level await waits for something that never happens")
-                .with_help("nothing outside the script can settle a promise; every builtin answers at once")
+            ScriptError::new(
+                ScriptErrorKind::Deadlock,
+                "this top-level await waits for something that never happens",
+            )
+            .with_help(
+                "nothing outside the script can settle a promise; every builtin answers at once",
+            )
         } else {
             ScriptError::new(ScriptErrorKind::Throw, text)
         };
-        if thrown.message.as_deref().is_some_and(|m| m.contains("does not provide an export named")) {
+        if thrown
+            .message
+            .as_deref()
+            .is_some_and(|m| m.contains("does not provide an export named"))
+        {
             error.kind = ScriptErrorKind::Resolve;
             error.help = Some("if it is a type, write `import type`; a plain import must exist when the script runs".to_owned());
         }
@@ -151,7 +188,11 @@ impl Places {
         if error.place.is_none()
             && let Some(frame) = error.frames.iter().find(|frame| frame.user)
         {
-            error.source = self.modules.iter().find(|m| m.specifier.shown() == frame.place.file).map(|m| m.source.clone());
+            error.source = self
+                .modules
+                .iter()
+                .find(|m| m.specifier.shown() == frame.place.file)
+                .map(|m| m.source.clone());
             error.place = Some(frame.place.clone());
         }
         error

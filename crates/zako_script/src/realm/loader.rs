@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use deno_core::{
-    ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource, ModuleSourceCode,
-    ModuleSpecifier, ModuleType, ResolutionKind,
+    ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource,
+    ModuleSourceCode, ModuleSpecifier, ModuleType, ResolutionKind,
 };
 use deno_error::JsErrorBox;
 
@@ -41,12 +41,17 @@ impl ModuleLoader for SetLoader {
         if specifier == SELF {
             return url(referrer);
         }
-        let resolved = self.modules.get(referrer).and_then(|module| module.imports.get(specifier));
+        let resolved = self
+            .modules
+            .get(referrer)
+            .and_then(|module| module.imports.get(specifier));
         match resolved {
             Some(resolved) => url(&resolved.url()),
             // Written by the engine: a user's import of it was refused before anything ran.
             None if specifier.starts_with("zako:") => url(specifier),
-            None => Err(JsErrorBox::type_error(format!("\"{specifier}\" is not among this evaluation's modules"))),
+            None => Err(JsErrorBox::type_error(format!(
+                "\"{specifier}\" is not among this evaluation's modules"
+            ))),
         }
     }
 
@@ -63,7 +68,9 @@ impl ModuleLoader for SetLoader {
                 specifier,
                 None,
             )),
-            None => Err(JsErrorBox::type_error(format!("there is no module \"{specifier}\""))),
+            None => Err(JsErrorBox::type_error(format!(
+                "there is no module \"{specifier}\""
+            ))),
         })
     }
 

@@ -39,7 +39,10 @@ pub struct Limits {
 impl Default for Limits {
     /// 512 MiB and 30 s.
     fn default() -> Self {
-        Limits { heap_bytes: 512 << 20, time: Duration::from_secs(30) }
+        Limits {
+            heap_bytes: 512 << 20,
+            time: Duration::from_secs(30),
+        }
     }
 }
 
@@ -68,10 +71,16 @@ pub(crate) struct RealmJob {
 /// Runs `job` to its end on this thread, which must be one of the platform's.
 pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptError>, Usage) {
     let started = Instant::now();
-    let tokio = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+    let tokio = match tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+    {
         Ok(tokio) => tokio,
         Err(e) => {
-            let error = ScriptError::new(ScriptErrorKind::Internal, format!("no event loop could be made: {e}"));
+            let error = ScriptError::new(
+                ScriptErrorKind::Internal,
+                format!("no event loop could be made: {e}"),
+            );
             return (Err(error), Usage::default());
         }
     };
@@ -82,7 +91,10 @@ pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptEr
             Err(error) => return (Err(places.failure(control, error)), Usage::default()),
         };
         control.attach(&mut runtime);
-        runtime.op_state().borrow_mut().put(HostSlot(Some(job.host)));
+        runtime
+            .op_state()
+            .borrow_mut()
+            .put(HostSlot(Some(job.host)));
         let result = evaluate(&mut runtime, &job.entry).await;
         let result = match control.reason() {
             // A script that catches what it should not have still does not go on.
@@ -112,7 +124,9 @@ fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
         create_params: Some(params),
         ..RuntimeOptions::default()
     })?;
-    runtime.execute_script("zako:internal/seal", SEAL).map_err(CoreError::from)?;
+    runtime
+        .execute_script("zako:internal/seal", SEAL)
+        .map_err(CoreError::from)?;
     let context = runtime.main_context();
     {
         deno_core::scope!(scope, &mut runtime);
@@ -125,6 +139,8 @@ async fn evaluate(runtime: &mut JsRuntime, entry: &str) -> Result<(), CoreError>
     let url = ModuleSpecifier::parse(entry)?;
     let id = runtime.load_main_es_module(&url).await?;
     let evaluated = runtime.mod_evaluate(id);
-    runtime.run_event_loop(PollEventLoopOptions::default()).await?;
+    runtime
+        .run_event_loop(PollEventLoopOptions::default())
+        .await?;
     evaluated.await
 }

@@ -30,7 +30,12 @@ pub(crate) struct JsPlace {
 pub(crate) trait HostCalls: Send {
     /// Answers the call `name` with JSON text; `args` is JSON text too. `caller` is the innermost place in the
     /// user's own code, for calls that ask for it.
-    fn call(&mut self, name: &str, args: &str, caller: Option<JsPlace>) -> Result<String, HostFailure>;
+    fn call(
+        &mut self,
+        name: &str,
+        args: &str,
+        caller: Option<JsPlace>,
+    ) -> Result<String, HostFailure>;
     /// The same for file contents: takes and gives bytes beside the JSON arguments.
     fn bytes(&mut self, name: &str, args: &str, data: &[u8]) -> Result<Vec<u8>, HostFailure>;
 }
@@ -52,7 +57,9 @@ fn with_host<T>(
     state: &mut OpState,
     call: impl FnOnce(&mut dyn HostCalls) -> Result<T, HostFailure>,
 ) -> Result<T, JsErrorBox> {
-    let host = state.try_borrow_mut::<HostSlot>().and_then(|slot| slot.0.as_deref_mut());
+    let host = state
+        .try_borrow_mut::<HostSlot>()
+        .and_then(|slot| slot.0.as_deref_mut());
     let Some(host) = host else {
         return Err(JsErrorBox::type_error("this call has no host here"));
     };
@@ -84,7 +91,9 @@ fn op_zako_call_at(
     #[string] args: &str,
 ) -> Result<String, JsErrorBox> {
     let caller = user_place(scope);
-    with_host(&mut state.borrow_mut(), |host| host.call(name, args, caller))
+    with_host(&mut state.borrow_mut(), |host| {
+        host.call(name, args, caller)
+    })
 }
 
 /// The innermost frame that is neither zako's nor V8's own.

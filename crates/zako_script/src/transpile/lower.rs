@@ -28,7 +28,10 @@ pub(crate) struct ByteSpan {
 
 impl From<oxc::span::Span> for ByteSpan {
     fn from(span: oxc::span::Span) -> Self {
-        ByteSpan { start: span.start, end: span.end }
+        ByteSpan {
+            start: span.start,
+            end: span.end,
+        }
     }
 }
 
@@ -81,9 +84,12 @@ pub(crate) struct Fault {
 impl From<&OxcDiagnostic> for Fault {
     fn from(error: &OxcDiagnostic) -> Self {
         let span = error.labels.first().map(|label| {
-            let start = u32::try_from(label.offset()).unwrap_or(u32::MAX);
-            let len = u32::try_from(label.len()).unwrap_or(0);
-            ByteSpan { start, end: start.saturating_add(len) }
+            let start = label.offset();
+            let len = label.len();
+            ByteSpan {
+                start,
+                end: start.saturating_add(len),
+            }
         });
         Fault {
             message: error.message.to_string(),
@@ -103,17 +109,23 @@ pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
     let (imports, exports, exports_star) = records(&parsed.module_record, source)?;
     let mut program = parsed.program;
     program.body.retain(|statement| !is_type_only(statement));
-    let checked = SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
+    let checked = SemanticBuilder::new()
+        .with_check_syntax_error(true)
+        .with_enum_eval(true)
+        .build(&program);
     if !checked.diagnostics.is_empty() {
         return Err(checked.diagnostics.iter().map(Fault::from).collect());
     }
     let options = TransformOptions {
-        typescript: TypeScriptOptions { only_remove_type_imports: true, ..TypeScriptOptions::default() },
+        typescript: TypeScriptOptions {
+            only_remove_type_imports: true,
+            ..TypeScriptOptions::default()
+        },
         ..TransformOptions::default()
     };
     let path = Path::new(name);
-    let transformed =
-        Transformer::new(&allocator, path, &options).build_with_scoping(checked.semantic.into_scoping(), &mut program);
+    let transformed = Transformer::new(&allocator, path, &options)
+        .build_with_scoping(checked.semantic.into_scoping(), &mut program);
     if !transformed.diagnostics.is_empty() {
         return Err(transformed.diagnostics.iter().map(Fault::from).collect());
     }
@@ -124,8 +136,17 @@ pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
             ..CodegenOptions::default()
         })
         .build(&program);
-    let map = printed.map.map(|map| map.to_json_string()).unwrap_or_default();
-    Ok(Lowered { js: printed.code, map, imports, exports, exports_star })
+    let map = printed
+        .map
+        .map(|map| map.to_json_string())
+        .unwrap_or_default();
+    Ok(Lowered {
+        js: printed.code,
+        map,
+        imports,
+        exports,
+        exports_star,
+    })
 }
 
 /// The declarations (`.d.ts`) of `source`, with its doc comments.
@@ -135,14 +156,22 @@ pub(crate) fn declarations(source: &str) -> Result<String, Vec<Fault>> {
     if !parsed.diagnostics.is_empty() {
         return Err(parsed.diagnostics.iter().map(Fault::from).collect());
     }
-    let declared = IsolatedDeclarations::new(&allocator, IsolatedDeclarationsOptions { strip_internal: true })
-        .build(&parsed.program);
+    let declared = IsolatedDeclarations::new(
+        &allocator,
+        IsolatedDeclarationsOptions {
+            strip_internal: true,
+        },
+    )
+    .build(&parsed.program);
     if !declared.diagnostics.is_empty() {
         return Err(declared.diagnostics.iter().map(Fault::from).collect());
     }
     Ok(Codegen::new()
         .with_options(CodegenOptions {
-            comments: CommentOptions { jsdoc: true, ..CommentOptions::disabled() },
+            comments: CommentOptions {
+                jsdoc: true,
+                ..CommentOptions::disabled()
+            },
             ..CodegenOptions::default()
         })
         .build(&declared.program)
@@ -153,15 +182,18 @@ pub(crate) fn declarations(source: &str) -> Result<String, Vec<Fault>> {
 /// `verbatimModuleSyntax` would leave an import for its side effects, but types cost nothing here.
 fn is_type_only(statement: &Statement<'_>) -> bool {
     match statement {
-        Statement::ImportDeclaration(import) => import.specifiers.as_ref().is_some_and(|specifiers| {
-            !specifiers.is_empty()
-                && specifiers.iter().all(|specifier| match specifier {
-                    ImportDeclarationSpecifier::ImportSpecifier(s) => s.import_kind.is_type(),
-                    _ => false,
-                })
-        }),
+        Statement::ImportDeclaration(import) => {
+            import.specifiers.as_ref().is_some_and(|specifiers| {
+                !specifiers.is_empty()
+                    && specifiers.iter().all(|specifier| match specifier {
+                        ImportDeclarationSpecifier::ImportSpecifier(s) => s.import_kind.is_type(),
+                        _ => false,
+                    })
+            })
+        }
         Statement::ExportFromDeclaration(export) => {
-            !export.specifiers.is_empty() && export.specifiers.iter().all(|s| s.export_kind.is_type())
+            !export.specifiers.is_empty()
+                && export.specifiers.iter().all(|s| s.export_kind.is_type())
         }
         _ => false,
     }
@@ -174,13 +206,23 @@ fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault
     for (specifier, requests) in &record.requested_modules {
         // As in `is_type_only`: a statement goes when every name in it is a type.
         let typed = |statement: oxc::span::Span| {
-            let imported = record.import_entries.iter().filter(|e| e.statement_span == statement).map(|e| e.is_type);
-            let exported =
-                record.indirect_export_entries.iter().filter(|e| e.statement_span == statement).map(|e| e.is_type);
+            let imported = record
+                .import_entries
+                .iter()
+                .filter(|e| e.statement_span == statement)
+                .map(|e| e.is_type);
+            let exported = record
+                .indirect_export_entries
+                .iter()
+                .filter(|e| e.statement_span == statement)
+                .map(|e| e.is_type);
             let mut names = imported.chain(exported).peekable();
             names.peek().is_some() && names.all(|is_type| is_type)
         };
-        let Some(request) = requests.iter().find(|r| !r.is_type && !typed(r.statement_span)) else {
+        let Some(request) = requests
+            .iter()
+            .find(|r| !r.is_type && !typed(r.statement_span))
+        else {
             continue;
         };
         let names = record
@@ -193,11 +235,17 @@ fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault
                 ImportImportName::NamespaceObject => None,
             })
             .collect();
-        imports.push(ImportRecord { specifier: specifier.to_string(), span: request.span.into(), names });
+        imports.push(ImportRecord {
+            specifier: specifier.to_string(),
+            span: request.span.into(),
+            names,
+        });
     }
     for dynamic in &record.dynamic_imports {
         let span = ByteSpan::from(dynamic.module_request);
-        let text = source.get(span.start as usize..span.end as usize).unwrap_or_default();
+        let text = source
+            .get(span.start as usize..span.end as usize)
+            .unwrap_or_default();
         let quoted = text.len() >= 2
             && (text.starts_with('"') || text.starts_with('\''))
             && text.ends_with(&text[..1])
@@ -205,28 +253,45 @@ fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault
         if !quoted {
             return Err(vec![Fault {
                 message: "import() takes a literal specifier only".to_owned(),
-                help: Some("write the specifier as a string, so that zako knows it before the file runs".to_owned()),
+                help: Some(
+                    "write the specifier as a string, so that zako knows it before the file runs"
+                        .to_owned(),
+                ),
                 span: Some(span),
             }]);
         }
         let specifier = text[1..text.len() - 1].to_owned();
         if !imports.iter().any(|i| i.specifier == specifier) {
-            imports.push(ImportRecord { specifier, span, names: Vec::new() });
+            imports.push(ImportRecord {
+                specifier,
+                span,
+                names: Vec::new(),
+            });
         }
     }
     imports.sort_by_key(|i| i.span.start);
 
     let mut exports: Vec<ExportRecord> = Vec::new();
-    for entry in record.local_export_entries.iter().chain(&record.indirect_export_entries) {
+    for entry in record
+        .local_export_entries
+        .iter()
+        .chain(&record.indirect_export_entries)
+    {
         if entry.is_type {
             continue;
         }
         match &entry.export_name {
             ExportExportName::Name(name) => {
-                exports.push(ExportRecord { name: name.name.to_string(), span: name.span.into() });
+                exports.push(ExportRecord {
+                    name: name.name.to_string(),
+                    span: name.span.into(),
+                });
             }
             ExportExportName::Default(span) => {
-                exports.push(ExportRecord { name: "default".to_owned(), span: (*span).into() });
+                exports.push(ExportRecord {
+                    name: "default".to_owned(),
+                    span: (*span).into(),
+                });
             }
             ExportExportName::Null => {}
         }

@@ -91,23 +91,45 @@ impl WorkerFactory for Parsers {
 impl Transpiler {
     /// A transpiler of at most `threads` threads; they start when there is work.
     pub fn new(threads: usize) -> Self {
-        let options = PoolOptions { name: "zako-transpile", max: threads, stack_bytes: STACK_BYTES, ..PoolOptions::default() };
-        Transpiler { pool: Pool::new(options, Parsers, ThreadSpawner), cache: Cache::new(MAX_CACHED) }
+        let options = PoolOptions {
+            name: "zako-transpile",
+            max: threads,
+            stack_bytes: STACK_BYTES,
+            ..PoolOptions::default()
+        };
+        Transpiler {
+            pool: Pool::new(options, Parsers, ThreadSpawner),
+            cache: Cache::new(MAX_CACHED),
+        }
     }
 
     /// Transpiles one file. The error has the first fault's place in the source.
-    pub async fn transpile(&self, request: TranspileRequest) -> Result<Arc<Transpiled>, ScriptError> {
+    pub async fn transpile(
+        &self,
+        request: TranspileRequest,
+    ) -> Result<Arc<Transpiled>, ScriptError> {
         let key = request.key();
         if let Some(known) = self.cache.get(&key) {
             return known;
         }
-        let result = self.pool.run(move |_, _| transpile(&request).map(Arc::new)).await;
+        let result = self
+            .pool
+            .run(move |_, _| transpile(&request).map(Arc::new))
+            .await;
         let result = match result {
             Ok(result) => result,
             Err(PoolError::Panicked(message)) => {
-                return Err(ScriptError::new(ScriptErrorKind::Internal, format!("the transpiler failed: {message}")));
+                return Err(ScriptError::new(
+                    ScriptErrorKind::Internal,
+                    format!("the transpiler failed: {message}"),
+                ));
             }
-            Err(error) => return Err(ScriptError::new(ScriptErrorKind::Cancelled, error.to_string())),
+            Err(error) => {
+                return Err(ScriptError::new(
+                    ScriptErrorKind::Cancelled,
+                    error.to_string(),
+                ));
+            }
         };
         self.cache.insert(key, result.clone());
         result
@@ -122,7 +144,11 @@ impl Transpiler {
 impl TranspileRequest {
     fn key(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for part in [self.file.as_bytes(), self.source.as_bytes(), self.identity.as_deref().unwrap_or_default().as_bytes()] {
+        for part in [
+            self.file.as_bytes(),
+            self.source.as_bytes(),
+            self.identity.as_deref().unwrap_or_default().as_bytes(),
+        ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -134,41 +160,75 @@ impl TranspileRequest {
 /// points at the first that does not.
 pub fn declare(file: &str, source: &str) -> Result<String, ScriptError> {
     lower::declarations(source).map_err(|faults| {
-        let first = faults.into_iter().next().unwrap_or(Fault { message: "unreadable".to_owned(), help: None, span: None });
+        let first = faults.into_iter().next().unwrap_or(Fault {
+            message: "unreadable".to_owned(),
+            help: None,
+            span: None,
+        });
         let span = first.span.unwrap_or(ByteSpan { start: 0, end: 0 });
         let mut error = ScriptError::new(ScriptErrorKind::Transpile, first.message);
         error.help = first.help;
-        error.at(place_of(file, source, span.start as usize, span.end as usize), source.into())
+        error.at(
+            place_of(file, source, span.start as usize, span.end as usize),
+            source.into(),
+        )
     })
 }
 
 /// Transpiles on this thread; needs a stack of [`STACK_BYTES`] for deeply nested sources.
 fn transpile(request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
-    let TranspileRequest { file, source, identity } = request;
+    let TranspileRequest {
+        file,
+        source,
+        identity,
+    } = request;
     let fail = |message: String, span: Option<ByteSpan>, help: Option<String>| {
         let mut error = ScriptError::new(ScriptErrorKind::Transpile, message);
         let span = span.unwrap_or(ByteSpan { start: 0, end: 0 });
         error.help = help;
-        error.at(place_of(file, source, span.start as usize, span.end as usize), source.clone())
+        error.at(
+            place_of(file, source, span.start as usize, span.end as usize),
+            source.clone(),
+        )
     };
     if source.len() > MAX_SOURCE_BYTES {
         return Err(fail(
-            format!("the file is {} MiB; a script may be {} MiB at most", source.len() >> 20, MAX_SOURCE_BYTES >> 20),
+            format!(
+                "the file is {} MiB; a script may be {} MiB at most",
+                source.len() >> 20,
+                MAX_SOURCE_BYTES >> 20
+            ),
             None,
-            Some("move the data into a file that is no script and read it with readJson or readText".to_owned()),
+            Some(
+                "move the data into a file that is no script and read it with readJson or readText"
+                    .to_owned(),
+            ),
         ));
     }
     if let Some(at) = nesting::too_deep(source) {
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         return Err(fail(
             format!("this nests more than {} levels deep", nesting::MAX_NESTING),
-            Some(ByteSpan { start: at, end: at + 1 }),
+            Some(ByteSpan {
+                start: at,
+                end: at + 1,
+            }),
             Some("generate data as JSON and read it with readJson".to_owned()),
         ));
     }
     let name = file.rsplit('/').next().unwrap_or(file);
-    let Lowered { mut js, map, imports, exports, exports_star } = lower::lower(name, source).map_err(|faults| {
-        let first = faults.into_iter().next().unwrap_or(Fault { message: "unreadable".to_owned(), help: None, span: None });
+    let Lowered {
+        mut js,
+        map,
+        imports,
+        exports,
+        exports_star,
+    } = lower::lower(name, source).map_err(|faults| {
+        let first = faults.into_iter().next().unwrap_or(Fault {
+            message: "unreadable".to_owned(),
+            help: None,
+            span: None,
+        });
         fail(first.message, first.span, first.help)
     })?;
     if let Some(identity) = identity {
@@ -183,11 +243,21 @@ fn transpile(request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
             .into_iter()
             .map(|i| Import {
                 place: place(i.span),
-                names: i.names.into_iter().map(|(name, span)| (name, place(span))).collect(),
+                names: i
+                    .names
+                    .into_iter()
+                    .map(|(name, span)| (name, place(span)))
+                    .collect(),
                 specifier: i.specifier,
             })
             .collect(),
-        exports: exports.into_iter().map(|e| Export { place: place(e.span), name: e.name }).collect(),
+        exports: exports
+            .into_iter()
+            .map(|e| Export {
+                place: place(e.span),
+                name: e.name,
+            })
+            .collect(),
         exports_star,
     })
 }
@@ -207,7 +277,11 @@ mod tests {
     use crate::error::{ScriptError, ScriptErrorKind};
 
     fn run(source: &str) -> Result<Transpiled, ScriptError> {
-        let request = TranspileRequest { file: "pkg/BUILD.ts".into(), source: source.into(), identity: None };
+        let request = TranspileRequest {
+            file: "pkg/BUILD.ts".into(),
+            source: source.into(),
+            identity: None,
+        };
         std::thread::Builder::new()
             .stack_size(super::STACK_BYTES)
             .spawn(move || transpile(&request))
@@ -240,20 +314,43 @@ mod tests {
     fn faults_have_their_place() {
         let error = run("const a = 1;\nlet b = ;\n").expect_err("it is invalid");
         assert_eq!(error.kind, ScriptErrorKind::Transpile);
-        assert_eq!(error.place.expect("a place").to_string(), "pkg/BUILD.ts:2:9");
+        assert_eq!(
+            error.place.expect("a place").to_string(),
+            "pkg/BUILD.ts:2:9"
+        );
         let error = run("const n = \"./x.ts\";\nawait import(n);\n").expect_err("it is refused");
-        assert_eq!(error.place.expect("a place").to_string(), "pkg/BUILD.ts:2:14");
+        assert_eq!(
+            error.place.expect("a place").to_string(),
+            "pkg/BUILD.ts:2:14"
+        );
         let error = run("const a = 1; const a = 2;").expect_err("it is invalid");
         assert_eq!(error.kind, ScriptErrorKind::Transpile);
     }
 
     #[test]
     fn deep_nesting_is_an_error_and_not_a_crash() {
-        let deep = format!("export const x = {}1{};", "(".repeat(100_000), ")".repeat(100_000));
+        let deep = format!(
+            "export const x = {}1{};",
+            "(".repeat(100_000),
+            ")".repeat(100_000)
+        );
         let error = run(&deep).expect_err("it is too deep");
         assert!(error.message.contains("levels deep"), "{error}");
-        for (open, close) in [("[", "]"), ("{a:", "}"), ("!", ""), ("-", ""), ("1+", ""), ("a?b:", ""), ("a=>", ""), ("new ", "")] {
-            let source = format!("export const x = {}1{};", open.repeat(20_000), close.repeat(20_000));
+        for (open, close) in [
+            ("[", "]"),
+            ("{a:", "}"),
+            ("!", ""),
+            ("-", ""),
+            ("1+", ""),
+            ("a?b:", ""),
+            ("a=>", ""),
+            ("new ", ""),
+        ] {
+            let source = format!(
+                "export const x = {}1{};",
+                open.repeat(20_000),
+                close.repeat(20_000)
+            );
             // Valid or refused, it must come back.
             if let Err(error) = run(&source) {
                 assert_eq!(error.kind, ScriptErrorKind::Transpile);

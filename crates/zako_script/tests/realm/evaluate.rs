@@ -1,11 +1,11 @@
 //! What goes in and what comes out.
 
 use super::{TestHost, evaluate, evaluate_with, export, modules};
+use std::sync::Arc;
+use zako_path::NeutralPath;
 use zako_script::engine::Entry;
 use zako_script::module::{package_facade, script_facade};
 use zako_script::{LogLevel, ScriptErrorKind, Specifier};
-use std::sync::Arc;
-use zako_path::NeutralPath;
 
 #[tokio::test]
 async fn exports_come_out_as_data() {
@@ -20,7 +20,10 @@ async fn exports_come_out_as_data() {
         export(&out, "list"),
         r#"[1,"two",null,{"$zako":["undefined"]},{"$zako":["number","-0"]},{"$zako":["number","NaN"]},{"$zako":["bigint","10"]}]"#
     );
-    assert_eq!(export(&out, "default"), r#"{"z":1,"a":{"$zako":["object",{"$zako":"mine"}]}}"#);
+    assert_eq!(
+        export(&out, "default"),
+        r#"{"z":1,"a":{"$zako":["object",{"$zako":"mine"}]}}"#
+    );
     assert_eq!(export(&out, "length"), "4");
     assert_eq!(export(&out, "e"), "3");
     assert!(out.refused.is_empty());
@@ -35,7 +38,11 @@ async fn what_cannot_leave_is_named_with_its_reason() {
     )
     .await
     .unwrap();
-    let refused: Vec<String> = out.refused.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let refused: Vec<String> = out
+        .refused
+        .iter()
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect();
     assert_eq!(
         refused,
         [
@@ -66,7 +73,12 @@ async fn a_throw_has_the_line_of_the_ts_file() {
     assert_eq!(error.message, "RangeError: no 1");
     assert_eq!(error.place.as_ref().unwrap().to_string(), "pkg/lib.ts:4:9");
     assert!(error.source.as_ref().unwrap().contains("interface Wide"));
-    let frames: Vec<String> = error.frames.iter().filter(|f| f.user).map(|f| f.place.to_string()).collect();
+    let frames: Vec<String> = error
+        .frames
+        .iter()
+        .filter(|f| f.user)
+        .map(|f| f.place.to_string())
+        .collect();
     assert_eq!(frames, ["pkg/lib.ts:4:9", "pkg/BUILD.ts:4:18"]);
     assert_eq!(error.cause.unwrap().message, "why");
 }
@@ -75,7 +87,10 @@ async fn a_throw_has_the_line_of_the_ts_file() {
 async fn a_type_imported_as_a_value_says_so() {
     let error = evaluate_with(
         &[
-            ("pkg/BUILD.ts", "import { Options } from \"./lib.ts\";\nexport const x: Options = 1 as any;\n"),
+            (
+                "pkg/BUILD.ts",
+                "import { Options } from \"./lib.ts\";\nexport const x: Options = 1 as any;\n",
+            ),
             ("pkg/lib.ts", "export interface Options { a: string }\n"),
         ],
         TestHost::default(),
@@ -92,15 +107,32 @@ async fn a_type_imported_as_a_value_says_so() {
 async fn logs_tell_their_line() {
     let host = TestHost::default();
     evaluate_with(
-        &[("pkg/BUILD.ts", "import { log } from \"zako:build\";\nlog.warn('a', { b: [1] });\nconsole.log('c');\n")],
+        &[(
+            "pkg/BUILD.ts",
+            "import { log } from \"zako:build\";\nlog.warn('a', { b: [1] });\nconsole.log('c');\n",
+        )],
         host.clone(),
         None,
     )
     .await
     .unwrap();
     let seen = host.seen.lock();
-    assert_eq!(seen.logs[0], (LogLevel::Warn, "a { b: [1] }".to_owned(), Some("pkg/BUILD.ts:2:5".to_owned())));
-    assert_eq!(seen.logs[1], (LogLevel::Info, "c".to_owned(), Some("pkg/BUILD.ts:3:9".to_owned())));
+    assert_eq!(
+        seen.logs[0],
+        (
+            LogLevel::Warn,
+            "a { b: [1] }".to_owned(),
+            Some("pkg/BUILD.ts:2:5".to_owned())
+        )
+    );
+    assert_eq!(
+        seen.logs[1],
+        (
+            LogLevel::Info,
+            "c".to_owned(),
+            Some("pkg/BUILD.ts:3:9".to_owned())
+        )
+    );
 }
 
 #[tokio::test]
@@ -117,7 +149,10 @@ async fn packages_meet_as_frozen_handles() {
     .unwrap();
     let facade = package_facade(
         Specifier::File(NeutralPath::new("pkg/BUILD.ts").unwrap()),
-        other.exports.iter().map(|(name, value)| (name.as_str(), value)),
+        other
+            .exports
+            .iter()
+            .map(|(name, value)| (name.as_str(), value)),
     );
     let mut set = modules(&[(
         "app/BUILD.ts",
@@ -134,7 +169,10 @@ async fn packages_meet_as_frozen_handles() {
         host: Box::new(TestHost::default()),
         limits: None,
     };
-    let out = super::ENGINE.evaluate(evaluation, &tokio_util::sync::CancellationToken::new()).await.unwrap();
+    let out = super::ENGINE
+        .evaluate(evaluation, &tokio_util::sync::CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(export(&out, "sum"), "2");
     assert_eq!(export(&out, "frozen"), "true");
     assert_eq!(export(&out, "text"), "\"TypeError\"");
@@ -144,16 +182,29 @@ async fn packages_meet_as_frozen_handles() {
 
 #[tokio::test]
 async fn script_modules_are_opaque() {
-    let mut set = modules(&[("a/BUILD.ts", "import gen from \"./gen.script.ts\";\nexport const g = gen;\n")]).await.unwrap();
-    set.insert(Arc::new(script_facade(Specifier::File(NeutralPath::new("a/gen.script.ts").unwrap()))));
+    let mut set = modules(&[(
+        "a/BUILD.ts",
+        "import gen from \"./gen.script.ts\";\nexport const g = gen;\n",
+    )])
+    .await
+    .unwrap();
+    set.insert(Arc::new(script_facade(Specifier::File(
+        NeutralPath::new("a/gen.script.ts").unwrap(),
+    ))));
     let evaluation = zako_script::Evaluation {
         modules: set,
         entry: Entry::Exports(Specifier::File(NeutralPath::new("a/BUILD.ts").unwrap())),
         host: Box::new(TestHost::default()),
         limits: None,
     };
-    let out = super::ENGINE.evaluate(evaluation, &tokio_util::sync::CancellationToken::new()).await.unwrap();
-    assert_eq!(export(&out, "g"), r#"{"$zako":["script","//a/gen.script.ts"]}"#);
+    let out = super::ENGINE
+        .evaluate(evaluation, &tokio_util::sync::CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        export(&out, "g"),
+        r#"{"$zako":["script","//a/gen.script.ts"]}"#
+    );
 }
 
 #[tokio::test]
@@ -166,7 +217,10 @@ async fn path_and_hash_give_what_they_say() {
     )
     .await
     .unwrap();
-    assert_eq!(export(&out, "p"), r#"["b/c.txt","a",".","b",".gz","","../c/d",".","a/b.o"]"#);
+    assert_eq!(
+        export(&out, "p"),
+        r#"["b/c.txt","a",".","b",".gz","","../c/d",".","a/b.o"]"#
+    );
     // The digests of the functions' own specifications.
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";

@@ -10,82 +10,164 @@ use tokio_util::sync::CancellationToken;
 use zako_path::NeutralPath;
 use zako_script::engine::Entry;
 use zako_script::{
-    Evaluation, Host, HostCall, HostFailure, Limits, ScriptEngine, ScriptEngineOptions, ScriptErrorKind, Specifier,
+    Evaluation, Host, HostCall, HostFailure, Limits, ScriptEngine, ScriptEngineOptions,
+    ScriptErrorKind, Specifier,
 };
 
-const SHORT: Limits = Limits { heap_bytes: 64 << 20, time: Duration::from_millis(200) };
-const SMALL: Limits = Limits { heap_bytes: 32 << 20, time: Duration::from_secs(60) };
+const SHORT: Limits = Limits {
+    heap_bytes: 64 << 20,
+    time: Duration::from_millis(200),
+};
+const SMALL: Limits = Limits {
+    heap_bytes: 32 << 20,
+    time: Duration::from_secs(60),
+};
 
 #[tokio::test]
 async fn an_endless_loop_is_stopped_with_its_stack() {
     let source = "function spin(): never {\n  while (true) {}\n}\nexport const x = 1;\nspin();\n";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SHORT)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SHORT),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Timeout);
-    let places: Vec<_> = error.frames.iter().filter(|f| f.user).map(|f| (f.function.clone(), f.place.line)).collect();
+    let places: Vec<_> = error
+        .frames
+        .iter()
+        .filter(|f| f.user)
+        .map(|f| (f.function.clone(), f.place.line))
+        .collect();
     assert_eq!(places, [(Some("spin".to_owned()), 2), (None, 5)]);
     assert_eq!(error.place.unwrap().line, 2);
-    assert_eq!(export(&evaluate("export const ok = 1;").await.unwrap(), "ok"), "1", "the pool goes on");
+    assert_eq!(
+        export(&evaluate("export const ok = 1;").await.unwrap(), "ok"),
+        "1",
+        "the pool goes on"
+    );
 }
 
 #[tokio::test]
 async fn catching_everything_does_not_help() {
     let source = "for (;;) { try { for (;;) {} } catch {} finally { for (;;) {} } }";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SHORT)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SHORT),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Timeout);
 }
 
 #[tokio::test]
 async fn endless_microtasks_are_stopped() {
     let source = "async function f(): Promise<void> { for (;;) await null; }\nawait f();";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SHORT)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SHORT),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Timeout);
 }
 
 #[tokio::test]
 async fn a_heap_bomb_is_stopped_with_its_stack() {
     let source = "const hoard: number[][] = [];\nfunction grow() {\n  for (;;) hoard.push(new Array(1000).fill(hoard.length));\n}\ngrow();\n";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SMALL)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SMALL),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::HeapLimit);
-    assert!(error.frames.iter().any(|f| f.function.as_deref() == Some("grow")), "{:?}", error.frames);
-    assert_eq!(export(&evaluate("export const ok = 1;").await.unwrap(), "ok"), "1", "the pool goes on");
+    assert!(
+        error
+            .frames
+            .iter()
+            .any(|f| f.function.as_deref() == Some("grow")),
+        "{:?}",
+        error.frames
+    );
+    assert_eq!(
+        export(&evaluate("export const ok = 1;").await.unwrap(), "ok"),
+        "1",
+        "the pool goes on"
+    );
 }
 
 #[tokio::test]
 async fn a_string_bomb_is_stopped() {
     let source = "let s = 'x';\nconst all: string[] = [];\nfor (;;) { s = s.length > 1e6 ? 'y' : s + s; all.push(s.split('').reverse().join('')); }\n";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SMALL)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SMALL),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::HeapLimit);
 }
 
 #[tokio::test]
 async fn typed_arrays_have_a_limit_too() {
     let source = "const all: Uint8Array[] = [];\nfor (;;) all.push(new Uint8Array(1 << 20));\n";
-    let error = evaluate_with(&[("pkg/BUILD.ts", source)], TestHost::default(), Some(SMALL)).await.unwrap_err();
+    let error = evaluate_with(
+        &[("pkg/BUILD.ts", source)],
+        TestHost::default(),
+        Some(SMALL),
+    )
+    .await
+    .unwrap_err();
     // Whichever comes first: V8 counts typed arrays towards a garbage collection, and the allocator counts too.
-    let refused = error.kind == ScriptErrorKind::Throw && error.message.contains("Array buffer allocation failed");
-    assert!(refused || error.kind == ScriptErrorKind::HeapLimit, "{error}");
+    let refused = error.kind == ScriptErrorKind::Throw
+        && error.message.contains("Array buffer allocation failed");
+    assert!(
+        refused || error.kind == ScriptErrorKind::HeapLimit,
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn endless_recursion_is_a_plain_error() {
-    let error = evaluate("const f = (): number => f() + 1;\nf();\n").await.unwrap_err();
+    let error = evaluate("const f = (): number => f() + 1;\nf();\n")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Throw);
-    assert!(error.message.contains("Maximum call stack size exceeded"), "{error}");
+    assert!(
+        error.message.contains("Maximum call stack size exceeded"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn an_await_that_cannot_go_on_is_a_deadlock() {
-    let error = evaluate("export const a = 1;\nawait new Promise(() => {});\n").await.unwrap_err();
+    let error = evaluate("export const a = 1;\nawait new Promise(() => {});\n")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Deadlock);
     assert_eq!(error.place.expect("it has a place").line, 2);
 }
 
 #[tokio::test]
 async fn an_unhandled_rejection_is_a_throw() {
-    let error = evaluate("Promise.reject(new TypeError('late'));\nexport const a = 1;\n").await.unwrap_err();
-    assert_eq!((error.kind, error.message.as_str()), (ScriptErrorKind::Throw, "TypeError: late"));
+    let error = evaluate("Promise.reject(new TypeError('late'));\nexport const a = 1;\n")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ScriptErrorKind::Throw, "TypeError: late")
+    );
     let error = evaluate("throw 'text';").await.unwrap_err();
-    assert_eq!((error.kind, error.message.as_str()), (ScriptErrorKind::Throw, "text"));
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ScriptErrorKind::Throw, "text")
+    );
 }
 
 /// Tells when the script has begun.
@@ -100,7 +182,10 @@ impl Host for Signal {
 
 #[tokio::test]
 async fn a_cancelled_script_stops_where_it_is() {
-    let files = [("pkg/BUILD.ts", "import { config } from \"zako:build\";\nconfig.get('begun');\nfor (;;) {}\n")];
+    let files = [(
+        "pkg/BUILD.ts",
+        "import { config } from \"zako:build\";\nconfig.get('begun');\nfor (;;) {}\n",
+    )];
     let (begun, cancel) = (CancellationToken::new(), CancellationToken::new());
     let evaluation = Evaluation {
         modules: modules(&files).await.unwrap(),
@@ -127,7 +212,10 @@ async fn a_cancelled_evaluation_may_not_begin_at_all() {
         host: Box::new(TestHost::default()),
         limits: None,
     };
-    let error = super::ENGINE.evaluate(evaluation, &cancel).await.unwrap_err();
+    let error = super::ENGINE
+        .evaluate(evaluation, &cancel)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Cancelled);
 }
 
@@ -151,7 +239,10 @@ async fn garbage_collections_are_reported() {
         host: Box::new(TestHost::default()),
         limits: Some(SMALL),
     };
-    let out = engine.evaluate(evaluation, &CancellationToken::new()).await.unwrap();
+    let out = engine
+        .evaluate(evaluation, &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(full.load(Ordering::SeqCst) > 0);
     assert_eq!(out.usage.collections as usize, full.load(Ordering::SeqCst));
 }

@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use zako_path::NeutralPath;
 use zako_script::engine::{Entry, refused};
 use zako_script::{
-    CompiledModule, Evaluated, Evaluation, Host, HostCall, HostFailure, Limits, LogLevel, ModuleKind, ModuleSet, Place,
-    ScriptEngine, ScriptEngineOptions, ScriptError, Specifier, TranspileRequest, Transpiler,
+    CompiledModule, Evaluated, Evaluation, Host, HostCall, HostFailure, Limits, LogLevel,
+    ModuleKind, ModuleSet, Place, ScriptEngine, ScriptEngineOptions, ScriptError, Specifier,
+    TranspileRequest, Transpiler,
 };
 
 /// One engine and one transpiler for all tests of this process, as an embedder would have.
-static ENGINE: LazyLock<ScriptEngine> = LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()).unwrap());
+static ENGINE: LazyLock<ScriptEngine> =
+    LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()).unwrap());
 static TRANSPILER: LazyLock<Transpiler> = LazyLock::new(|| Transpiler::new(2));
 
 /// What a test's host saw.
@@ -43,10 +45,14 @@ impl Host for TestHost {
         let mut seen = self.seen.lock();
         match call.name {
             "declare" => {
-                seen.declared.push((call.args, call.place.map(|p| p.to_string())));
+                seen.declared
+                    .push((call.args, call.place.map(|p| p.to_string())));
                 Ok(json!(seen.declared.len() - 1))
             }
-            "source" => Ok(json!(format!("pkg/{}", call.args["path"].as_str().unwrap()))),
+            "source" => Ok(json!(format!(
+                "pkg/{}",
+                call.args["path"].as_str().unwrap()
+            ))),
             "config" => Ok(Json::Null),
             "analysis" => Ok(self.analysis.clone()),
             "analyzing" => Ok(Json::Null),
@@ -59,7 +65,10 @@ impl Host for TestHost {
     }
 
     fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
-        self.seen.lock().logs.push((level, message.to_owned(), place.map(ToString::to_string)));
+        self.seen
+            .lock()
+            .logs
+            .push((level, message.to_owned(), place.map(ToString::to_string)));
     }
 }
 
@@ -72,11 +81,20 @@ pub(crate) async fn modules(files: &[(&str, &str)]) -> Result<ModuleSet, ScriptE
         let request = TranspileRequest {
             file: path.to_string(),
             source: (*source).into(),
-            identity: (ModuleKind::of(&path) != Some(ModuleKind::Build)).then(|| specifier.to_string()),
+            identity: (ModuleKind::of(&path) != Some(ModuleKind::Build))
+                .then(|| specifier.to_string()),
         };
         let out = TRANSPILER.transpile(request).await?;
-        let imports: HashMap<String, Specifier> =
-            out.imports.iter().map(|i| (i.specifier.clone(), specifier.resolve(&i.specifier).unwrap())).collect();
+        let imports: HashMap<String, Specifier> = out
+            .imports
+            .iter()
+            .map(|i| {
+                (
+                    i.specifier.clone(),
+                    specifier.resolve(&i.specifier).unwrap(),
+                )
+            })
+            .collect();
         set.insert(Arc::new(CompiledModule {
             specifier,
             js: out.js.clone(),
@@ -95,7 +113,12 @@ pub(crate) async fn evaluate_with(
     limits: Option<Limits>,
 ) -> Result<Evaluated, ScriptError> {
     let entry = Entry::Exports(Specifier::File(NeutralPath::new(files[0].0).unwrap()));
-    let evaluation = Evaluation { modules: modules(files).await?, entry, host: Box::new(host), limits };
+    let evaluation = Evaluation {
+        modules: modules(files).await?,
+        entry,
+        host: Box::new(host),
+        limits,
+    };
     ENGINE.evaluate(evaluation, &CancellationToken::new()).await
 }
 
@@ -107,5 +130,8 @@ pub(crate) async fn evaluate(source: &str) -> Result<Evaluated, ScriptError> {
 /// The export `name`, in wire form.
 pub(crate) fn export(evaluated: &Evaluated, name: &str) -> String {
     let value = evaluated.exports.iter().find(|(export, _)| export == name);
-    value.unwrap_or_else(|| panic!("no export {name} in {:?}", evaluated.exports)).1.to_wire()
+    value
+        .unwrap_or_else(|| panic!("no export {name} in {:?}", evaluated.exports))
+        .1
+        .to_wire()
 }

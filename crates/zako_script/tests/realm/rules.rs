@@ -43,28 +43,66 @@ async fn calling_a_rule_declares_a_target_at_its_line() {
     let seen = host.seen.lock();
     let (declared, place) = &seen.declared[0];
     assert_eq!(place.as_deref(), Some("pkg/BUILD.ts:2:18"));
-    assert_eq!(declared["rule"], json!({ "module": "//pkg/concat.rule.ts", "export": "concat" }));
-    assert_eq!(declared["attrs"]["srcs"], json!([{ "$zako": ["file", "pkg/x.txt", false] }]));
+    assert_eq!(
+        declared["rule"],
+        json!({ "module": "//pkg/concat.rule.ts", "export": "concat" })
+    );
+    assert_eq!(
+        declared["attrs"]["srcs"],
+        json!([{ "$zako": ["file", "pkg/x.txt", false] }])
+    );
     assert_eq!(declared["attrs"]["mode"], json!("a"));
     let shape = json!({ "rule": "//pkg/concat.rule.ts#concat", "provides": ["Info"], "outputs": ["index"] });
-    assert_eq!(seen.declared[1].0["attrs"]["deps"], json!([{ "$zako": ["target", 0, shape] }]));
-    assert_eq!(out.exports[0].1.to_json(), json!({ "$zako": ["target", 0, shape] }));
+    assert_eq!(
+        seen.declared[1].0["attrs"]["deps"],
+        json!([{ "$zako": ["target", 0, shape] }])
+    );
+    assert_eq!(
+        out.exports[0].1.to_json(),
+        json!({ "$zako": ["target", 0, shape] })
+    );
 }
 
 #[tokio::test]
 async fn wrong_attributes_are_errors_at_the_caller() {
     for (call, message) in [
-        ("concat({ src: [] } as any)", "concat has no attribute \"src\"; did you mean \"srcs\"?"),
+        (
+            "concat({ src: [] } as any)",
+            "concat has no attribute \"src\"; did you mean \"srcs\"?",
+        ),
         ("concat({} as any)", "concat needs the attribute \"srcs\""),
-        ("concat({ srcs: [1 as any] })", "attribute \"srcs\" of concat[0] takes a path, a file or a target, not number 1"),
-        ("concat({ srcs: [], mode: \"c\" as any })", "attribute \"mode\" of concat takes one of \"a\", \"b\", not \"c\""),
-        ("concat({ srcs: [], deps: [task({ shell: \"true\" })] as any })", "attribute \"deps\" of concat[0] takes a target that provides Info, not a target that lacks it"),
+        (
+            "concat({ srcs: [1 as any] })",
+            "attribute \"srcs\" of concat[0] takes a path, a file or a target, not number 1",
+        ),
+        (
+            "concat({ srcs: [], mode: \"c\" as any })",
+            "attribute \"mode\" of concat takes one of \"a\", \"b\", not \"c\"",
+        ),
+        (
+            "concat({ srcs: [], deps: [task({ shell: \"true\" })] as any })",
+            "attribute \"deps\" of concat[0] takes a target that provides Info, not a target that lacks it",
+        ),
     ] {
-        let build = format!("import {{ concat }} from \"./concat.rule.ts\";\nimport {{ task }} from \"zako:build\";\n\nexport const a = {call};\n");
-        let files = [("pkg/BUILD.ts", build.as_str()), ("pkg/concat.rule.ts", RULE)];
-        let error = evaluate_with(&files, TestHost::default(), None).await.unwrap_err();
+        let build = format!(
+            "import {{ concat }} from \"./concat.rule.ts\";\nimport {{ task }} from \"zako:build\";\n\nexport const a = {call};\n"
+        );
+        let files = [
+            ("pkg/BUILD.ts", build.as_str()),
+            ("pkg/concat.rule.ts", RULE),
+        ];
+        let error = evaluate_with(&files, TestHost::default(), None)
+            .await
+            .unwrap_err();
         assert_eq!(error.message, format!("TypeError: {message}"));
-        assert_eq!((error.place.as_ref().unwrap().file.as_str(), error.place.as_ref().unwrap().line), ("pkg/BUILD.ts", 4), "{call}");
+        assert_eq!(
+            (
+                error.place.as_ref().unwrap().file.as_str(),
+                error.place.as_ref().unwrap().line
+            ),
+            ("pkg/BUILD.ts", 4),
+            "{call}"
+        );
     }
 }
 
@@ -97,28 +135,48 @@ async fn analysis_gives_actions_and_providers() {
         host: Box::new(host.clone()),
         limits: None,
     };
-    ENGINE.evaluate(evaluation, &CancellationToken::new()).await.unwrap();
+    ENGINE
+        .evaluate(evaluation, &CancellationToken::new())
+        .await
+        .unwrap();
     let seen = host.seen.lock();
     let a = &seen.analyzed[0];
     assert_eq!(a["providers"]["Info"]["names"], json!(["pkg/x.txt", "far"]));
     assert_eq!(a["files"], json!([file("zako-out/pkg/a.txt")]));
-    assert_eq!(a["actions"][0]["args"], json!(["cat", file("pkg/x.txt"), "-o", file("zako-out/pkg/a.txt")]));
+    assert_eq!(
+        a["actions"][0]["args"],
+        json!(["cat", file("pkg/x.txt"), "-o", file("zako-out/pkg/a.txt")])
+    );
     assert_eq!(a["actions"][1]["write"], json!("[\"pkg/x.txt\",\"far\"]"));
     let b = &seen.analyzed[1];
-    assert_eq!(b["providers"]["Info"]["names"], json!(["zako-out/pkg/a.txt", "pkg/x.txt", "far"]));
+    assert_eq!(
+        b["providers"]["Info"]["names"],
+        json!(["zako-out/pkg/a.txt", "pkg/x.txt", "far"])
+    );
 }
 
 #[tokio::test]
 async fn rules_outside_packages_are_refused_by_name() {
-    let files = [("a.ts", "import { task } from \"zako:build\";\ntask({ shell: \"true\" });\n")];
+    let files = [(
+        "a.ts",
+        "import { task } from \"zako:build\";\ntask({ shell: \"true\" });\n",
+    )];
     let evaluation = Evaluation {
         modules: modules(&files).await.unwrap(),
         entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),
         host: Box::new(zako_script::engine::NoHost),
         limits: None,
     };
-    let error = ENGINE.evaluate(evaluation, &CancellationToken::new()).await.unwrap_err();
+    let error = ENGINE
+        .evaluate(evaluation, &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ScriptErrorKind::Throw);
-    assert!(error.message.contains("only while a BUILD.ts file is evaluated (call: declare)"), "{error}");
+    assert!(
+        error
+            .message
+            .contains("only while a BUILD.ts file is evaluated (call: declare)"),
+        "{error}"
+    );
     assert_eq!(error.place.unwrap().to_string(), "a.ts:2:1");
 }

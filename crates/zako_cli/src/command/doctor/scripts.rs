@@ -1,6 +1,6 @@
 //! Does V8 evaluate, and is this a workspace?
 //!
-//! V8 is asked in a workspace of its own, so that it can be told apart from mistakes in the user's.
+//! V8 is asked in a folder of its own, so that it can be told apart from mistakes in the user's.
 
 use std::fs;
 use std::path::Path;
@@ -14,15 +14,6 @@ use crate::command::runtime;
 use crate::failure::io_failure;
 
 const NAME: &str = "V8";
-
-/// The manifest of the workspace that V8 is tried in.
-const MANIFEST: &str = concat!(
-    "zako = \"",
-    env!("CARGO_PKG_VERSION_MAJOR"),
-    ".",
-    env!("CARGO_PKG_VERSION_MINOR"),
-    "\"\n"
-);
 
 /// Whoever sees this can't do much else.
 const ADVICE: &str = "zako needs its script engine for everything; please report this line";
@@ -58,9 +49,8 @@ fn two(global: &Arc<GlobalState>, runtime: &Runtime) -> Result<serde_json::Value
     let failed = |error: std::io::Error| io_failure("make a folder to try it in", &error);
     let dir = tempfile::tempdir().map_err(failed)?;
     let file = dir.path().join("sum.ts");
-    fs::write(dir.path().join("zako.toml"), MANIFEST).map_err(failed)?;
     fs::write(&file, "export const sum: number = 1 + 1;\n").map_err(failed)?;
-    let session = Session::open(Arc::clone(global), dir.path())?;
+    let session = Session::detached(Arc::clone(global), dir.path())?;
     let evaluated = runtime.block_on(session.evaluate(&file, &BuildOptions::default()))?;
     Ok(evaluated.exports["sum"].clone())
 }

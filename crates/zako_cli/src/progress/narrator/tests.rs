@@ -128,7 +128,6 @@ note: using 3 sources
 warning: the option `fast` does nothing
 [1/6] compile app/util.c (0.12 s)
 app/util.c:1: warning: unused
-[4/6] compile app/main.c (failed, 0.48 s)
 error: compile app/main.c failed: exit code 1
 app/main.c:3: error: no
 [6/6] archive lib/x.a (0.72 s)
