@@ -269,7 +269,7 @@ impl ScriptEngine {
             limits,
         };
 
-        let control = Control::new(self.options.gc_hook.clone());
+        let control = Control::new(self.options.gc_hook.clone(), limits);
         // Whatever ends this future early ends the script too.
         let _stop = StopOnDrop(control.clone());
         let queued = CancellationToken::new();
