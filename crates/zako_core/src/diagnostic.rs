@@ -172,10 +172,15 @@ impl From<ScriptError> for Diagnostic {
             .place
             .as_ref()
             .map(|place| Location::new(place, error.source.clone()));
-        let mut frames: Vec<_> = error.frames.iter().collect();
-        // The user's frames first; the order within each kind stays.
-        frames.sort_by_key(|frame| !frame.user);
-        for frame in frames {
+        // The user's frames; zako's own only where there are no others. A single one says what the location says.
+        let any_user = error.frames.iter().any(|frame| frame.user);
+        let frames: Vec<_> = error
+            .frames
+            .iter()
+            .filter(|frame| frame.user || !any_user)
+            .collect();
+        let told = matches!(frames[..], [only] if only.function.is_none() && Some(&only.place) == error.place.as_ref());
+        for frame in frames.iter().filter(|_| !told) {
             let function = frame.function.as_deref().unwrap_or("top level");
             diagnostic
                 .trace

@@ -275,7 +275,7 @@ impl ScriptEngine {
             limits,
         };
 
-        let control = Control::new(self.options.gc_hook.clone());
+        let control = Control::new(self.options.gc_hook.clone(), limits);
         {
             let mut live = self.live.lock();
             live.retain(|control| control.strong_count() > 0);
