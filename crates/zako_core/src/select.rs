@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use zako_graph::Request;
 use zako_path::NeutralPath;
+use zako_script::nearest;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::evaluate::{Package, PackageList, PackageValue, Services, graph_fault};
 use crate::label::Label;
-use crate::manifest::nearest;
 use crate::pattern::{Names, Packages, Pattern};
 use crate::target::Target;
 use crate::workspace::BUILD_FILE;

@@ -8,12 +8,12 @@ use zako_path::{InternedPath, NeutralPath};
 use zako_script::module::{Importable, script_facade};
 use zako_script::{
     CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled,
+    nearest,
 };
 
 use super::leaf::SourceText;
 use super::{Faults, fault, graph_fault, services};
 use crate::diagnostic::{Diagnostic, Fault, Location};
-use crate::manifest::nearest;
 use crate::workspace::ReadFault;
 
 /// A script file, transpiled and its imports resolved.

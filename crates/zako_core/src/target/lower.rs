@@ -40,7 +40,7 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
         "write", "timeout",
     ];
     if let Some(unknown) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        let near = crate::manifest::nearest(unknown, KNOWN.into_iter());
+        let near = zako_script::nearest(unknown, KNOWN.into_iter());
         let hint = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
         return Err(format!("ctx.run has no field \"{unknown}\"{hint}"));
     }

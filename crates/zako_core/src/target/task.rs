@@ -8,11 +8,10 @@ use zako_action::{
     ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef,
 };
 use zako_path::NeutralPath;
-use zako_script::{ArtifactRef, TargetRef, Value};
+use zako_script::{ArtifactRef, TargetRef, Value, nearest};
 
 use super::quantity;
 use crate::label::Label;
-use crate::manifest::nearest;
 use crate::workspace::OUTPUT_DIR;
 
 /// The attributes, in the order in which they are documented.
