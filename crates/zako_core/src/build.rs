@@ -100,6 +100,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
     };
 
     let selection = select(&request, &services, &patterns, &from).await;
+    tell(&events, report, selection.logs.clone()).await;
     let broken = !selection.faults.is_empty();
     tell(&events, report, selection.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {
@@ -107,9 +108,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
     }
 
     let analysis = analyze(&request, &services, &selection.targets).await;
-    for log in &analysis.logs {
-        let _ = events.send(BuildEvent::Diagnostic(log.clone())).await;
-    }
+    tell(&events, report, analysis.logs.clone()).await;
     let broken = !analysis.faults.is_empty();
     tell(&events, report, analysis.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {

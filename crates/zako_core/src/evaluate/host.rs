@@ -156,6 +156,12 @@ impl PackageHost {
         };
         let (include, exclude) = (list("include"), list("exclude"));
         let found = glob(&self.services.workspace, package, &include, &exclude).map_err(misuse)?;
+        // Recorded even when nothing matches: a file that appears must heal the package.
+        self.recorded.lock().reads.push(Read::Glob {
+            include: include.clone(),
+            exclude,
+            found: found.clone(),
+        });
         if found.is_empty() && call.args["allowEmpty"] != json!(true) {
             return Err(misuse(format!(
                 "glob({}) matches no file in //{package}; pass {{ allowEmpty: true }} if that is fine",
@@ -166,13 +172,7 @@ impl PackageHost {
                     .join(", ")
             )));
         }
-        let answer = json!(found);
-        self.recorded.lock().reads.push(Read::Glob {
-            include,
-            exclude,
-            found,
-        });
-        Ok(answer)
+        Ok(json!(found))
     }
 
     fn read_text(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {

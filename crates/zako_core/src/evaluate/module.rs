@@ -12,6 +12,7 @@ use zako_script::{
 };
 
 use super::leaf::SourceText;
+use super::package::has_file;
 use super::{Faults, fault, graph_fault, services};
 use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::workspace::ReadFault;
@@ -178,7 +179,8 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                                 .push((file.clone(), module.clone(), import.clone()))
                         }
                         Importable::Opaque => {
-                            if !services.workspace.has_file(file) {
+                            let there = has_file(ctx, services, file).await;
+                            if !there.map_err(|e| fault(graph_fault(&e)))? {
                                 let missing = ModuleFault::Unreadable(ReadFault::Missing);
                                 let importer = Some((module.clone(), import.clone()));
                                 return Err(unusable(services, file, importer, missing));

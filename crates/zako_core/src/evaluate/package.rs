@@ -96,9 +96,6 @@ impl Key for Package {
             warnings,
         } = named;
         let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
-        for log in &logs {
-            services.send(BuildEvent::Diagnostic(log.clone())).await;
-        }
         let wall_ms = millis(started.elapsed());
         services
             .send(BuildEvent::PackageEvaluated {
@@ -224,7 +221,8 @@ async fn run(
     let mut set = module_set(services, &closure);
     let mut keys = Vec::new();
     for (build, importer, import) in &closure.packages {
-        if !services.workspace.has_file(build) {
+        // Asked of the graph, so that a package that appears heals its importers.
+        if !has_file(ctx, services, build).await.map_err(|e| failed(&e))? {
             let (message, help) =
                 crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
             let mut error = Diagnostic::user(message).at(location(importer, &import.place));
@@ -275,7 +273,13 @@ async fn run(
         // A failed evaluation depends on what it read as much as one that succeeded.
         let settled = record(ctx, services, package, &recorded.reads).await?;
         match result {
+            // What it saw is gone already: its error may be too.
+            Err(error) if !settled && error.kind == ScriptErrorKind::Throw => {}
             Err(error) => {
+                // Whoever looks for the error wants what was logged before it.
+                for log in recorded.logs {
+                    services.send(BuildEvent::Diagnostic(log)).await;
+                }
                 if matches!(
                     error.kind,
                     ScriptErrorKind::Cancelled
@@ -308,6 +312,22 @@ async fn run(
     ))
 }
 
+/// Whether there is a file at `path`, as a dependency of this node.
+pub(super) async fn has_file(
+    ctx: &Ctx,
+    services: &Services,
+    path: &NeutralPath,
+) -> Result<bool, GraphError> {
+    let folder = path.parent().unwrap_or_else(NeutralPath::root);
+    let Ok(folder) = services.intern(&folder) else {
+        return Ok(services.workspace.has_file(path));
+    };
+    let entries = ctx.get(&Listing(folder)).await?.unwrap_or_default();
+    Ok(entries
+        .iter()
+        .any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File))
+}
+
 /// Makes every read a dependency; whether each still is what the evaluation saw.
 async fn record(
     ctx: &Ctx,
@@ -326,13 +346,7 @@ async fn record(
                 ctx.get(&key).await.map_err(failed)? == *seen
             }
             Read::File(path, there) => {
-                let folder = path.parent().unwrap_or_else(NeutralPath::root);
-                let key = Listing(services.intern(&folder).map_err(fault)?);
-                let entries = ctx.get(&key).await.map_err(failed)?.unwrap_or_default();
-                let found = entries
-                    .iter()
-                    .any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File);
-                found == *there
+                has_file(ctx, services, path).await.map_err(failed)? == *there
             }
             Read::Glob {
                 include,

@@ -65,6 +65,18 @@ impl Target {
         found.retain(|label| seen.insert(*label));
         found
     }
+
+    /// The same target, with the labels in its attributes by what `label` makes of them.
+    pub(crate) fn with_labels(&self, label: &impl Fn(&str) -> String) -> Target {
+        let reference = |target: &TargetRef| match target {
+            TargetRef::Label(text) if !text.is_empty() => TargetRef::Label(label(text)),
+            other => other.clone(),
+        };
+        Target {
+            attrs: naming::rename(&self.attrs, &reference),
+            ..self.clone()
+        }
+    }
 }
 
 fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
