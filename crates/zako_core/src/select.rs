@@ -414,9 +414,10 @@ impl Selector<'_> {
     async fn no_package(&mut self, path: &NeutralPath) -> Diagnostic {
         let known = self.all_packages(&NeutralPath::root()).await;
         let near = nearest(path.as_str(), known.iter().map(NeutralPath::as_str));
-        let file = path.join(BUILD_FILE).map_or_else(|_| String::new(), |f| f.to_string());
-        let mut error =
-            Diagnostic::user(format!("there is no package //{path} (no {file})"));
+        let file = path
+            .join(BUILD_FILE)
+            .map_or_else(|_| String::new(), |f| f.to_string());
+        let mut error = Diagnostic::user(format!("there is no package //{path} (no {file})"));
         error.help = near.map(|near| format!("did you mean //{near}?"));
         error
     }

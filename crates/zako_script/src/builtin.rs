@@ -38,7 +38,9 @@ impl BuiltinRegistry {
         // The rest becomes a file's name in `zako types`.
         let is_word = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
         };
         if scheme.is_empty()
             || !rest.split('/').all(is_word)

@@ -6,6 +6,7 @@
 mod glob;
 mod host;
 mod leaf;
+mod memory;
 mod module;
 mod package;
 
@@ -26,6 +27,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use host::TargetDeclaration;
 pub(crate) use leaf::PackageList;
+pub(crate) use memory::evaluate_text;
 pub(crate) use module::{closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
 

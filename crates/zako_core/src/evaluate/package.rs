@@ -222,7 +222,10 @@ async fn run(
     let mut keys = Vec::new();
     for (build, importer, import) in &closure.packages {
         // Asked of the graph, so that a package that appears heals its importers.
-        if !has_file(ctx, services, build).await.map_err(|e| failed(&e))? {
+        if !has_file(ctx, services, build)
+            .await
+            .map_err(|e| failed(&e))?
+        {
             let (message, help) =
                 crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
             let mut error = Diagnostic::user(message).at(location(importer, &import.place));

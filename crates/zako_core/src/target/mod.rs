@@ -15,7 +15,7 @@ use crate::label::Label;
 pub(crate) use analysis::{Analysis, analyze, script_modules};
 pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
-pub(crate) use task::TaskAttrs;
+pub(crate) use task::{TaskAttrs, elsewhere};
 
 /// A rule's identity: the module that exports it, and the export's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -161,7 +161,8 @@ impl Namer<'_> {
                         return Err(self.at(error, *local));
                     }
                     let taken = self.taken.insert(name.to_owned(), *local);
-                    if taken.is_some_and(|other| other != *local) || self.aliases.contains_key(name) {
+                    if taken.is_some_and(|other| other != *local) || self.aliases.contains_key(name)
+                    {
                         return Err(self.at(self.twice(name), *local));
                     }
                 }
@@ -232,8 +233,9 @@ impl Namer<'_> {
     }
 
     fn twice(&self, name: &str) -> Diagnostic {
-        Diagnostic::user(format!("two targets are called {}", self.shown(name)))
-            .with_help("the keys of a default export are names beside those of the other exports; rename one")
+        Diagnostic::user(format!("two targets are called {}", self.shown(name))).with_help(
+            "the keys of a default export are names beside those of the other exports; rename one",
+        )
     }
 
     fn shown(&self, name: &str) -> String {
