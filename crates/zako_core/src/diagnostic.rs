@@ -172,10 +172,9 @@ impl From<ScriptError> for Diagnostic {
             .place
             .as_ref()
             .map(|place| Location::new(place, error.source.clone()));
-        let mut frames: Vec<_> = error.frames.iter().collect();
-        // The user's frames first; the order within each kind stays.
-        frames.sort_by_key(|frame| !frame.user);
-        for frame in frames {
+        // zako's own frames are noise beside the user's; by themselves they are all there is.
+        let has_own = error.frames.iter().any(|frame| frame.user);
+        for frame in error.frames.iter().filter(|frame| frame.user || !has_own) {
             let function = frame.function.as_deref().unwrap_or("top level");
             diagnostic
                 .trace

@@ -12,13 +12,13 @@ use zako_script::{Evaluation, ScriptErrorKind, Specifier, Value};
 
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
-use super::leaf::{ConfigValue, HostAnswer, Listing, SourceText};
+use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
 use super::module::{Closure, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::event::{BuildEvent, millis};
 use crate::target::{Naming, Target, name_targets};
-use crate::workspace::{BUILD_FILE, EntryKind};
+use crate::workspace::BUILD_FILE;
 
 /// How often an evaluation is done again because a file that it read changed meanwhile.
 const MAX_TRIES: usize = 3;
@@ -321,14 +321,10 @@ pub(super) async fn has_file(
     services: &Services,
     path: &NeutralPath,
 ) -> Result<bool, GraphError> {
-    let folder = path.parent().unwrap_or_else(NeutralPath::root);
-    let Ok(folder) = services.intern(&folder) else {
-        return Ok(services.workspace.has_file(path));
-    };
-    let entries = ctx.get(&Listing(folder)).await?.unwrap_or_default();
-    Ok(entries
-        .iter()
-        .any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File))
+    match services.intern(path) {
+        Ok(path) => ctx.get(&FileThere(path)).await,
+        Err(_) => Ok(services.workspace.has_file(path)),
+    }
 }
 
 /// Makes every read a dependency; whether each still is what the evaluation saw.
