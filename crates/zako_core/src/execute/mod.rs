@@ -108,6 +108,8 @@ pub(crate) struct PlannedAction {
     pub(crate) write: Option<String>,
     /// The modules of a script action.
     pub(crate) script: Option<Arc<ScriptProgram>>,
+    /// Why it cannot run at all: its script is wrong.
+    pub(crate) broken: Option<Arc<Vec<Diagnostic>>>,
 }
 
 impl PlannedAction {
@@ -120,6 +122,7 @@ impl PlannedAction {
             test: false,
             write: None,
             script: None,
+            broken: None,
         }
     }
 
