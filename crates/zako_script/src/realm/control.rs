@@ -90,6 +90,13 @@ impl Control {
         }
     }
 
+    /// Asks the script's isolate to give back memory at its next safe point; nothing if it does not run.
+    pub(crate) fn relieve(&self) {
+        if let Some(handle) = &*self.isolate.lock() {
+            handle.request_interrupt(relieved, std::ptr::null_mut());
+        }
+    }
+
     /// Binds the stop button to the isolate, on its thread.
     pub(super) fn attach(self: &Arc<Self>, runtime: &mut JsRuntime) {
         let context = runtime.main_context();
@@ -141,6 +148,13 @@ unsafe extern "C" fn interrupted(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_
         }
     }
     isolate.terminate_execution();
+}
+
+#[expect(unsafe_code, reason = "V8 calls back with raw pointers")]
+unsafe extern "C" fn relieved(isolate: v8::UnsafeRawIsolatePtr, _data: *mut c_void) {
+    // SAFETY: V8 passes the isolate that is entered on this thread.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    isolate.low_memory_notification();
 }
 
 #[expect(unsafe_code, reason = "V8 calls back with raw pointers")]
