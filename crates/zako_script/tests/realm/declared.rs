@@ -59,7 +59,7 @@ fn everything_that_authors_see_has_a_doc_comment() {
                 comment.len() > "/** */\n".len(),
                 "{specifier}: no doc comment before {line:?}"
             );
-            let is_internal = line.contains("\"~");
+            let is_internal = line.starts_with("\treadonly \"~");
             assert_eq!(
                 comment.contains("@ignore"),
                 is_internal,
