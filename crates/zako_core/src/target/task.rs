@@ -149,6 +149,7 @@ impl TaskAttrs {
                 ));
             }
         }
+        attrs.tags()?;
         let (network, network_slots) = attrs.network()?;
         Ok(TaskAttrs {
             inputs: attrs.files("inputs")?,
@@ -420,6 +421,15 @@ impl<'a> Attrs<'a> {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(other) => Self::wrong(key, "a string", other),
+        }
+    }
+
+    /// Checks them; who names the targets reads them.
+    fn tags(&self) -> Result<(), String> {
+        match self.get("tags") {
+            None => Ok(()),
+            Some(Value::Array(tags)) if tags.iter().all(|tag| tag.as_str().is_some()) => Ok(()),
+            Some(other) => Self::wrong("tags", "a list of strings", other),
         }
     }
 
