@@ -100,3 +100,35 @@ fn a_cycle_of_targets_by_label_is_printed() {
         .exits(2)
         .says(&["cycle", "//:a", "//:b"]);
 }
+
+#[test]
+fn manual_targets_of_any_rule_are_built_by_name_only() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\nimport { ccBinary } from \"zako:cc\";\n\
+         export const a = ccBinary({ srcs: [\"a.c\"], tags: [\"manual\"] });\n\
+         export const b = task({ outputs: [\"b\"], tags: [\"manual\"], shell: 'touch \"$out\"' });\n\
+         export const c = task({ outputs: [\"c\"], shell: 'touch \"$out\"' });\n",
+    )
+    .file("a.c", "int main(void) { return 0; }\n");
+    workspace.zako("build").exits(0);
+    assert!(
+        workspace.has("zako-out/c") && !workspace.has("zako-out/a") && !workspace.has("zako-out/b")
+    );
+    workspace.zako("build :a :b").exits(0);
+    assert!(workspace.has("zako-out/a") && workspace.has("zako-out/b"));
+
+    workspace.edit(
+        "BUILD.ts",
+        "tags: [\"manual\"], shell",
+        "tags: \"manual\" as any, shell",
+    );
+    workspace
+        .zako("build")
+        .exits(2)
+        .says(&["\"tags\" of task takes a list", "BUILD.ts:4:18"]);
+    workspace.edit("BUILD.ts", "tags: [\"manual\"] }", "tags: [1] as any }");
+    workspace
+        .zako("build")
+        .exits(2)
+        .says(&["tags", "ccBinary", "BUILD.ts:3:18"]);
+}

@@ -42,6 +42,8 @@ export interface CcProps {
   copts?: readonly string[];
   /** Options for the linker; for a library, whatever links it gets them too. */
   linkopts?: readonly string[];
+  /** Words to select it by; `manual` keeps it out of patterns. */
+  tags?: readonly string[];
 }
 
 /** What {@link ccLibrary} takes. */

@@ -150,6 +150,11 @@ type Only<A, O> = Pick<A, { [K in keyof A]: A[K] extends { "~opt": O } ? K : nev
 type In<A> = { [K in keyof A]: A[K] extends { "~in": infer I } ? I : never };
 /** What the caller of a rule with the attributes `A` writes. */
 export type Props<A> = In<Only<A, false>> & Partial<In<Only<A, true>>>;
+/** What the caller of any rule may write besides. */
+export interface CommonProps {
+  /** Words to select it by; `manual` keeps it out of patterns. */
+  tags?: readonly string[];
+}
 /** What `analyze` of a rule with the attributes `A` sees. */
 export type Vals<A> = { readonly [K in keyof A]: A[K] extends { "~out": infer V } ? V : never };
 
@@ -230,8 +235,8 @@ export interface RuleDefinition<A, V extends Record<string, Token>, O extends st
  */
 export function rule<A extends Record<string, Attr<any, any, boolean>>, V extends Record<string, Token>, O extends string = never>(
   definition: RuleDefinition<A, V, O>,
-): (props: Props<A>) => Target<Has<V[keyof V]>, O> {
-  const fn = (props: Props<A>): any => {
+): (props: Props<A> & CommonProps) => Target<Has<V[keyof V]>, O> {
+  const fn = (props: Props<A> & CommonProps): any => {
     const { identity } = record;
     if (identity === undefined) {
       throw new TypeError("this rule has no name: export it from the module that makes it");
@@ -245,8 +250,13 @@ export function rule<A extends Record<string, Attr<any, any, boolean>>, V extend
   return Object.freeze(fn);
 }
 
-function check(rule: string, schemas: Record<string, Schema>, props: Record<string, unknown>): Record<string, unknown> {
+const common: Record<string, Schema> = {
+  tags: { kind: "list", of: { kind: "string", opt: false }, opt: true },
+};
+
+function check(rule: string, own: Record<string, Schema>, props: Record<string, unknown>): Record<string, unknown> {
   if (typeof props !== "object" || props === null) throw new TypeError(`${rule} takes an object of attributes`);
+  const schemas = { ...common, ...own };
   for (const key of Object.keys(props)) {
     if (!Object.hasOwn(schemas, key)) {
       const near = call("nearest", { word: key, words: Object.keys(schemas) });
@@ -258,7 +268,7 @@ function check(rule: string, schemas: Record<string, Schema>, props: Record<stri
     const value = props[key] === undefined ? s.fallback : props[key];
     if (value === undefined) {
       if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
-      attrs[key] = null;
+      if (Object.hasOwn(own, key)) attrs[key] = null;
     } else {
       attrs[key] = encode(convert(`attribute "${key}" of ${rule}`, s, value));
     }

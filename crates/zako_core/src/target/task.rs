@@ -148,6 +148,7 @@ impl TaskAttrs {
                 ));
             }
         }
+        attrs.tags()?;
         let (network, network_slots) = attrs.network()?;
         attrs.tags()?;
         Ok(TaskAttrs {
@@ -450,6 +451,15 @@ impl<'a> Attrs<'a> {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(other) => Self::wrong(key, "a string", other),
+        }
+    }
+
+    /// Checks them; who names the targets reads them.
+    fn tags(&self) -> Result<(), String> {
+        match self.get("tags") {
+            None => Ok(()),
+            Some(Value::Array(tags)) if tags.iter().all(|tag| tag.as_str().is_some()) => Ok(()),
+            Some(other) => Self::wrong("tags", "a list of strings", other),
         }
     }
 
