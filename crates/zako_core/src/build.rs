@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_action::Isolation;
 use zako_exec::ResourcePool;
-use zako_graph::Request;
 
 use crate::demand::{Demand, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
@@ -21,7 +20,7 @@ use crate::global::GlobalState;
 use crate::options::BuildOptions;
 use crate::report::{ActionCounts, BuildReport};
 use crate::select::select;
-use crate::session::folder;
+use crate::session::{Graph, folder};
 use crate::target::{analyze, script_modules};
 
 /// A build about to run.
@@ -29,7 +28,7 @@ pub(crate) struct Building {
     pub(crate) global: Arc<GlobalState>,
     pub(crate) pool: ResourcePool,
     pub(crate) services: Arc<Services>,
-    pub(crate) request: Request,
+    pub(crate) graph: Graph,
     pub(crate) patterns: Vec<String>,
     pub(crate) options: BuildOptions,
     pub(crate) events: mpsc::Sender<BuildEvent>,
@@ -82,7 +81,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
         global,
         pool,
         services,
-        request,
+        graph,
         patterns,
         options,
         events,
@@ -99,7 +98,10 @@ async fn stages(building: Building, report: &mut BuildReport) {
         Err(error) => return tell(&events, report, vec![error]).await,
     };
 
+    // Only now: what another build changed while this one waited is seen.
+    let request = graph.begin(&services).await;
     let selection = select(&request, &services, &patterns, &from).await;
+    tell(&events, report, selection.logs.clone()).await;
     let broken = !selection.faults.is_empty();
     tell(&events, report, selection.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {
@@ -107,9 +109,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
     }
 
     let analysis = analyze(&request, &services, &selection.targets).await;
-    for log in &analysis.logs {
-        let _ = events.send(BuildEvent::Diagnostic(log.clone())).await;
-    }
+    tell(&events, report, analysis.logs.clone()).await;
     let broken = !analysis.faults.is_empty();
     tell(&events, report, analysis.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {
@@ -129,10 +129,15 @@ async fn stages(building: Building, report: &mut BuildReport) {
     }
     let mut actions = Vec::with_capacity(needed.len());
     for needed in needed {
+        let mut broken = None;
         let script = match &needed.action.script {
             None => None,
             Some(path) => match script_modules(&request, &services, path).await {
                 Ok((module, modules)) => Some(Arc::new(ScriptProgram { module, modules })),
+                Err(faults) if keep_going => {
+                    broken = Some(faults);
+                    None
+                }
                 Err(faults) => return tell(&events, report, faults.to_vec()).await,
             },
         };
@@ -142,8 +147,10 @@ async fn stages(building: Building, report: &mut BuildReport) {
             test: needed.action.test,
             write: needed.action.write.clone(),
             script,
+            broken,
         });
     }
+    drop(request);
     report.targets = targets;
     let _ = events
         .send(BuildEvent::Planned {

@@ -50,11 +50,6 @@ impl Label {
             &self.name
         }
     }
-
-    /// The last word of the name, as `//...:lint` matches it.
-    pub(crate) fn is_named(&self, name: &str) -> bool {
-        self.name == name
-    }
 }
 
 impl fmt::Display for Label {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
+use zako_script::nearest;
 
 use crate::diagnostic::{Diagnostic, Location};
 
@@ -164,17 +165,6 @@ fn parts(version: &str) -> Option<Vec<u32>> {
     }
     parts.resize(3, 0);
     Some(parts)
-}
-
-/// The most similar of `names`, if one is similar enough to have been meant.
-pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, known)| {
-            *distance <= known.chars().count().max(name.chars().count()) / 3 + 1
-        })
-        .min()
-        .map(|(_, known)| known)
 }
 
 struct Source(Arc<str>);

@@ -2,8 +2,6 @@
 
 use zako_path::NeutralPath;
 
-use crate::label::Label;
-
 /// Which targets a person means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
@@ -96,15 +94,6 @@ impl Pattern {
         }
     }
 
-    /// Whether it means that target; `manual` targets must be named.
-    pub(crate) fn matches(&self, label: &Label, manual: bool) -> bool {
-        self.covers(&label.package)
-            && match &self.names {
-                Names::All => !manual,
-                Names::Named(name) => label.is_named(name),
-            }
-    }
-
     /// Whether it names one target that must exist.
     pub(crate) fn is_exact(&self) -> bool {
         !self.exclude && matches!(self.packages, Packages::One(_))
@@ -113,7 +102,7 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
-    use super::{Label, Names, Packages, Pattern};
+    use super::{Names, Packages, Pattern};
     use zako_path::NeutralPath;
 
     fn path(text: &str) -> NeutralPath {
@@ -157,15 +146,5 @@ mod tests {
         for bad in ["//a:", "//../x:y", "//a:b#", "../../x:y"] {
             assert!(Pattern::parse(bad, &from).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn manual_targets_must_be_named() {
-        let all = Pattern::parse("//...", &path("")).expect("valid");
-        let named = Pattern::parse("//a:x", &path("")).expect("valid");
-        let label = Label::new(path("a"), "x");
-        assert!(
-            all.matches(&label, false) && !all.matches(&label, true) && named.matches(&label, true)
-        );
     }
 }

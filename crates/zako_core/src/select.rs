@@ -1,15 +1,15 @@
 //! From patterns to targets: which packages are evaluated, which targets are meant, and all that those need.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use zako_graph::Request;
 use zako_path::NeutralPath;
+use zako_script::nearest;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::evaluate::{Package, PackageList, PackageValue, Services, graph_fault};
 use crate::label::Label;
-use crate::manifest::nearest;
 use crate::pattern::{Names, Packages, Pattern};
 use crate::target::Target;
 use crate::workspace::BUILD_FILE;
@@ -23,13 +23,18 @@ pub(crate) struct Root {
     pub(crate) output: Option<String>,
 }
 
+/// Targets by label, with the place of their declaration.
+pub(crate) type Targets = BTreeMap<String, (Arc<Target>, Option<Location>)>;
+
 /// What patterns came to.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// The targets that were asked for, in label order.
     pub(crate) roots: Vec<Root>,
     /// Those and all that they depend on, with the place of their declaration.
-    pub(crate) targets: BTreeMap<String, (Arc<Target>, Option<Location>)>,
+    pub(crate) targets: Targets,
+    /// What the packages logged, in the order of their paths.
+    pub(crate) logs: Vec<Diagnostic>,
     /// What is wrong. Without `keep_going` there is nothing else when there is something here.
     pub(crate) faults: Vec<Diagnostic>,
 }
@@ -54,14 +59,11 @@ pub(crate) async fn select(
         packages: BTreeMap::new(),
         faults: Vec::new(),
     };
+    // Exclusions alone take away from everything.
     let everything = ["...".to_owned()];
-    let patterns = if patterns.is_empty() {
-        &everything[..]
-    } else {
-        patterns
-    };
+    let all = patterns.iter().all(|text| text.starts_with('-'));
     let mut parsed = Vec::new();
-    for text in patterns {
+    for text in everything.iter().filter(|_| all).chain(patterns) {
         match Pattern::parse(text, from) {
             Ok(pattern) => parsed.push(pattern),
             Err(message) => selector.faults.push(Diagnostic::user(message).with_help(
@@ -70,15 +72,17 @@ pub(crate) async fn select(
         }
     }
     let roots = selector.roots(&parsed).await;
-    let targets = selector.closure(&roots).await;
-    // Roots that do not exist were reported where they were looked up.
-    let roots = roots
-        .into_iter()
-        .filter(|root| targets.contains_key(&root.label))
+    let (roots, targets) = selector.closure(roots).await;
+    let logs = selector
+        .packages
+        .values()
+        .flatten()
+        .flat_map(|package| package.logs.iter().cloned())
         .collect();
     Selection {
         roots,
         targets,
+        logs,
         faults: selector.faults,
     }
 }
@@ -87,6 +91,7 @@ impl Selector<'_> {
     async fn roots(&mut self, patterns: &[Pattern]) -> Vec<Root> {
         let mut found: BTreeSet<(Label, Option<String>)> = BTreeSet::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.exclude) {
+            let before = self.faults.len();
             let packages = self.packages_of(pattern).await;
             self.load(&packages).await;
             let mut labels = Vec::new();
@@ -94,26 +99,68 @@ impl Selector<'_> {
                 let Some(Some(package)) = self.packages.get(path).cloned() else {
                     continue;
                 };
-                labels.extend(self.targets_of(pattern, &package));
+                let mine = named(pattern, &package, false);
+                if mine.is_empty() && pattern.is_exact() && pattern.names != Names::All {
+                    self.no_such(pattern, &package);
+                }
+                labels.extend(mine);
             }
-            for label in labels {
-                let output = pattern.output.clone();
-                found.insert((label, output));
+            // A name that is nowhere was misspelt, but for packages that could not be looked into.
+            if labels.is_empty()
+                && self.faults.len() == before
+                && let Names::Named(name) = &pattern.names
+                && !pattern.is_exact()
+            {
+                let error = self.nowhere(pattern, name, &packages);
+                self.faults.push(error);
+            }
+            let output = pattern.output.clone();
+            found.extend(labels.into_iter().map(|label| (label, output.clone())));
+        }
+        let mut excluded: BTreeSet<Label> = BTreeSet::new();
+        for pattern in patterns.iter().filter(|pattern| pattern.exclude) {
+            let covered = self
+                .packages
+                .iter()
+                .filter(|(path, _)| pattern.covers(path));
+            for package in covered.filter_map(|(_, package)| package.as_ref()) {
+                excluded.extend(named(pattern, package, true));
             }
         }
-        let excluded = |label: &Label| {
-            patterns
-                .iter()
-                .any(|p| p.exclude && p.matches(label, false))
-        };
         found
             .into_iter()
-            .filter(|(label, _)| !excluded(label))
+            .filter(|(label, _)| !excluded.contains(label))
             .map(|(label, output)| Root {
                 label: label.to_string(),
                 output,
             })
             .collect()
+    }
+
+    /// Reports a name that its package does not have. A package without a default export is all of its targets, even none.
+    fn no_such(&mut self, pattern: &Pattern, package: &PackageValue) {
+        if let Names::Named(name) = &pattern.names
+            && !name.is_empty()
+        {
+            let error = self.unknown(&Label::new(package.path.clone(), name.as_str()), package);
+            self.faults.push(error);
+        }
+    }
+
+    fn nowhere(&self, pattern: &Pattern, name: &str, packages: &[NeutralPath]) -> Diagnostic {
+        let known: BTreeSet<&str> = packages
+            .iter()
+            .filter_map(|path| self.packages.get(path)?.as_ref())
+            .flat_map(|package| package.targets.keys().map(String::as_str))
+            .filter(|name| !name.contains('/'))
+            .collect();
+        let mut error = Diagnostic::user(format!(
+            "\"{}\": no package there has a target \"{name}\"",
+            pattern.text
+        ));
+        error.help =
+            nearest(name, known.into_iter()).map(|near| format!("did you mean \"{near}\"?"));
+        error
     }
 
     async fn packages_of(&mut self, pattern: &Pattern) -> Vec<NeutralPath> {
@@ -124,14 +171,8 @@ impl Selector<'_> {
                 if file.is_ok_and(|file| self.services.workspace.has_file(&file)) {
                     return vec![path.clone()];
                 }
-                let near = self.all_packages(&NeutralPath::root()).await;
-                let near =
-                    nearest(path.as_str(), near.iter().map(NeutralPath::as_str)).map(str::to_owned);
-                let mut error = Diagnostic::user(format!(
-                    "\"{}\": there is no package //{path} (no {path}/{BUILD_FILE})",
-                    pattern.text
-                ));
-                error.help = near.map(|near| format!("did you mean //{near}?"));
+                let mut error = self.no_package(path).await;
+                error.message = format!("\"{}\": {}", pattern.text, error.message);
                 self.faults.push(error);
                 return Vec::new();
             }
@@ -217,51 +258,6 @@ impl Selector<'_> {
         }
     }
 
-    fn targets_of(&mut self, pattern: &Pattern, package: &PackageValue) -> Vec<Label> {
-        let label = |name: &str| Label::new(package.path.clone(), name);
-        let all = |manual: bool| -> Vec<Label> {
-            package
-                .targets
-                .values()
-                // What only its user names is no target of its own.
-                .filter(|target| {
-                    !target.label.name.contains('/') && (manual || !target.is_manual())
-                })
-                .map(|target| target.label.clone())
-                .collect()
-        };
-        let Names::Named(name) = &pattern.names else {
-            return all(false);
-        };
-        if package.targets.contains_key(name) {
-            return vec![label(name)];
-        }
-        if let Some(alias) = package.aliases.get(name)
-            && let Ok(label) = Label::parse(alias, None)
-        {
-            return vec![label];
-        }
-        if name.is_empty() {
-            return all(false);
-        }
-        // A list or an object of targets: all of it.
-        let members: Vec<Label> = package
-            .targets
-            .keys()
-            .filter(|key| !key.contains('/'))
-            .filter(|key| {
-                key.strip_prefix(name.as_str())
-                    .is_some_and(|rest| rest.starts_with(['.', '[']))
-            })
-            .map(|key| label(key))
-            .collect();
-        if members.is_empty() && pattern.is_exact() {
-            let error = self.unknown(&label(name), package);
-            self.faults.push(error);
-        }
-        members
-    }
-
     fn unknown(&self, label: &Label, package: &PackageValue) -> Diagnostic {
         let names: Vec<&str> = package
             .targets
@@ -278,12 +274,11 @@ impl Selector<'_> {
         Diagnostic::user(format!("there is no target {label}")).with_help(help)
     }
 
-    /// The roots and all that they depend on.
-    async fn closure(
-        &mut self,
-        roots: &[Root],
-    ) -> BTreeMap<String, (Arc<Target>, Option<Location>)> {
-        let mut targets = BTreeMap::new();
+    /// The roots and all that they depend on, each by the label under which it was declared. A target whose dependencies
+    /// are not all there is left out: it cannot be built.
+    async fn closure(&mut self, roots: Vec<Root>) -> (Vec<Root>, Targets) {
+        let mut targets = Targets::new();
+        let mut aliases: HashMap<String, String> = HashMap::new();
         let mut wave: Vec<(String, Option<String>)> = roots
             .iter()
             .map(|root| (root.label.clone(), None))
@@ -297,26 +292,26 @@ impl Selector<'_> {
                 .iter()
                 .map(|(label, _)| label.package.clone())
                 .collect();
-            self.load(&packages).await;
+            self.load_for(&packages, &labels, &targets).await;
             for (label, user) in labels {
-                if targets.contains_key(&label.to_string()) {
+                let text = label.to_string();
+                if targets.contains_key(&text) || aliases.contains_key(&text) {
                     continue;
                 }
                 // A package that failed has been reported.
                 let Some(Some(package)) = self.packages.get(&label.package).cloned() else {
                     continue;
                 };
+                if let Some(real) = package.aliases.get(&label.name) {
+                    wave.push((real.clone(), user));
+                    aliases.insert(text, real.clone());
+                    continue;
+                }
                 let Some(target) = package.targets.get(&label.name) else {
                     let mut error = self.unknown(&label, &package);
-                    if let Some((user, location)) = user.and_then(|user| {
-                        targets
-                            .get(&user)
-                            .map(|(_, l): &(Arc<Target>, Option<Location>)| {
-                                (user.clone(), l.clone())
-                            })
-                    }) {
+                    if let Some(user) = user {
+                        error.location = targets.get(&user).and_then(|(_, place)| place.clone());
                         error = error.with_trace(format!("needed by {user}"));
-                        error.location = location;
                     }
                     self.report(error);
                     continue;
@@ -325,17 +320,46 @@ impl Selector<'_> {
                     .place
                     .as_ref()
                     .map(|place| Location::new(place, package.sources.get(&place.file).cloned()));
-                let user = label.to_string();
                 wave.extend(
                     target
                         .dependencies()
                         .into_iter()
-                        .map(|dep| (dep.to_owned(), Some(user.clone()))),
+                        .map(|dep| (dep.to_owned(), Some(text.clone()))),
                 );
-                targets.insert(user, (target.clone(), location));
+                targets.insert(text, (target.clone(), location));
             }
         }
-        // A target whose dependencies are not all there cannot be built.
+        let real = |label: &str| -> String {
+            let mut label = label;
+            // No longer than there are aliases, whatever names whatever.
+            for _ in 0..=aliases.len() {
+                match aliases.get(label) {
+                    Some(next) => label = next,
+                    None => break,
+                }
+            }
+            label.to_owned()
+        };
+        if !aliases.is_empty() {
+            for (target, _) in targets.values_mut() {
+                if target
+                    .dependencies()
+                    .iter()
+                    .any(|dep| aliases.contains_key(*dep))
+                {
+                    *target = Arc::new(target.with_labels(&real));
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        let roots = roots
+            .into_iter()
+            .map(|root| Root {
+                label: real(&root.label),
+                output: root.output,
+            })
+            .filter(|root| seen.insert((root.label.clone(), root.output.clone())))
+            .collect();
         loop {
             let broken: Vec<String> = targets
                 .iter()
@@ -348,11 +372,91 @@ impl Selector<'_> {
                 .map(|(label, _)| label.clone())
                 .collect();
             if broken.is_empty() {
-                return targets;
+                return (roots, targets);
             }
             for label in broken {
                 targets.remove(&label);
             }
         }
     }
+
+    /// Loads packages that `labels` need; one that is not there is told with the target that needs it.
+    async fn load_for(
+        &mut self,
+        packages: &[NeutralPath],
+        labels: &[(Label, Option<String>)],
+        targets: &Targets,
+    ) {
+        let mut there = Vec::new();
+        for path in packages {
+            let file = path.join(BUILD_FILE);
+            if self.packages.contains_key(path)
+                || file.is_ok_and(|file| self.services.workspace.has_file(&file))
+            {
+                there.push(path.clone());
+                continue;
+            }
+            let user = labels
+                .iter()
+                .filter(|(label, _)| label.package == *path)
+                .find_map(|(_, user)| user.clone());
+            let mut error = self.no_package(path).await;
+            if let Some(user) = user {
+                error.location = targets.get(&user).and_then(|(_, place)| place.clone());
+                error = error.with_trace(format!("needed by {user}"));
+            }
+            self.report(error);
+            self.packages.insert(path.clone(), None);
+        }
+        self.load(&there).await;
+    }
+
+    async fn no_package(&mut self, path: &NeutralPath) -> Diagnostic {
+        let known = self.all_packages(&NeutralPath::root()).await;
+        let near = nearest(path.as_str(), known.iter().map(NeutralPath::as_str));
+        let file = path
+            .join(BUILD_FILE)
+            .map_or_else(|_| String::new(), |f| f.to_string());
+        let mut error = Diagnostic::user(format!("there is no package //{path} (no {file})"));
+        error.help = near.map(|near| format!("did you mean //{near}?"));
+        error
+    }
+}
+
+/// The targets of `package` that `pattern` means; those tagged `manual` only by name, or for an exclusion.
+fn named(pattern: &Pattern, package: &PackageValue, manual: bool) -> Vec<Label> {
+    let label = |name: &str| Label::new(package.path.clone(), name);
+    // What only its user names is no target of its own.
+    let own = || {
+        package
+            .targets
+            .values()
+            .filter(|target| !target.label.name.contains('/'))
+    };
+    let all = || -> Vec<Label> {
+        own()
+            .filter(|target| manual || !target.is_manual())
+            .map(|target| target.label.clone())
+            .collect()
+    };
+    let Names::Named(name) = &pattern.names else {
+        return all();
+    };
+    if package.targets.contains_key(name) {
+        return vec![label(name)];
+    }
+    if let Some(alias) = package.aliases.get(name) {
+        return Label::parse(alias, None).into_iter().collect();
+    }
+    if name.is_empty() {
+        return all();
+    }
+    // A list or an object of targets: all of it.
+    own()
+        .filter(|target| {
+            let rest = target.label.name.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.starts_with(['.', '[']))
+        })
+        .map(|target| target.label.clone())
+        .collect()
 }

@@ -1,11 +1,12 @@
 //! A workspace that is open: builds and questions about it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 use zako_exec::ResourcePool;
 use zako_graph::{Data, Engine, EngineOptions, Request};
@@ -15,7 +16,7 @@ use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::editor;
-use crate::evaluate::{Evaluate, Package, Services, graph_fault};
+use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::global::GlobalState;
@@ -32,8 +33,44 @@ const MAX_EVENTS: usize = 4096;
 pub struct Session {
     global: Arc<GlobalState>,
     workspace: Arc<Workspace>,
-    graph: Arc<OnceLock<Engine>>,
+    graph: Graph,
     pool: ResourcePool,
+}
+
+/// A workspace's graph, and whose turn it is to ask it. One revision at a time: a revision that overlaps a later one may
+/// take over what that one read, which is wrong when their options differ.
+#[derive(Clone, Default)]
+pub(crate) struct Graph {
+    engine: Arc<OnceLock<Engine>>,
+    turn: Arc<Mutex<()>>,
+}
+
+/// The right to ask the graph, in a revision that opened when it was given.
+pub(crate) struct Turn {
+    request: Request,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Graph {
+    /// Waits for its turn, then opens a revision: whatever changed until now is seen.
+    pub(crate) async fn begin(&self, services: &Arc<Services>) -> Turn {
+        let turn = self.turn.clone().lock_owned().await;
+        let engine = self.engine.get_or_init(|| {
+            Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
+        });
+        Turn {
+            request: engine.begin(Data::new().with(services.clone())),
+            _turn: turn,
+        }
+    }
+}
+
+impl Deref for Turn {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
 }
 
 /// A target, as `zako targets` lists it.
@@ -69,6 +106,19 @@ pub struct EvaluatedFile {
     pub logs: Vec<Diagnostic>,
 }
 
+impl EvaluatedFile {
+    fn of(exports: &[(String, Value)], logs: Vec<Diagnostic>) -> Self {
+        let exports = exports
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)))
+            .collect();
+        EvaluatedFile {
+            exports: Json::Object(exports),
+            logs,
+        }
+    }
+}
+
 impl Session {
     /// Opens the workspace whose `zako.toml` is in `start` or the nearest folder above it.
     pub fn open(global: Arc<GlobalState>, start: &Path) -> Result<Session, Diagnostic> {
@@ -87,7 +137,7 @@ impl Session {
             pool: ResourcePool::new(capacity),
             global,
             workspace: Arc::new(workspace),
-            graph: Arc::default(),
+            graph: Graph::default(),
         }
     }
 
@@ -116,12 +166,11 @@ impl Session {
         let (send, events) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
         let services = self.services(&options, &cancel, Some(send.clone()));
-        let request = self.begin(&services);
         let building = Building {
             global: self.global.clone(),
             pool: self.pool.clone(),
             services,
-            request,
+            graph: self.graph.clone(),
             patterns: patterns.to_vec(),
             options,
             events: send,
@@ -142,7 +191,8 @@ impl Session {
     ) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
         let services = self.services(options, &CancellationToken::new(), None);
         let from = folder(&options.package).map_err(|e| vec![e])?;
-        let selection = select(&self.begin(&services), &services, patterns, &from).await;
+        let turn = self.graph.begin(&services).await;
+        let selection = select(&turn, &services, patterns, &from).await;
         if !selection.faults.is_empty() {
             return Err(selection.faults);
         }
@@ -224,7 +274,7 @@ impl Session {
                 "{path} is not a script: scripts end in .ts"
             )));
         }
-        let request = self.begin(&services);
+        let request = self.graph.begin(&services).await;
         let first = |faults: &[Diagnostic]| {
             faults
                 .first()
@@ -247,14 +297,20 @@ impl Session {
             let evaluated = evaluated.map_err(|faults| first(&faults))?;
             (evaluated.exports.clone(), evaluated.logs.clone())
         };
-        let exports = exports
-            .iter()
-            .map(|(name, value)| (name.clone(), plain(value)))
-            .collect();
-        Ok(EvaluatedFile {
-            exports: Json::Object(exports),
-            logs,
-        })
+        Ok(EvaluatedFile::of(&exports, logs))
+    }
+
+    /// Evaluates a text that is no file, hermetically. `name` is what messages call it, as `memory:NAME`; it may import
+    /// builtins that read nothing of the workspace, `zako:path` or an embedder's own, and no files.
+    pub async fn evaluate_text(
+        &self,
+        name: &str,
+        source: &str,
+        options: &BuildOptions,
+    ) -> Result<EvaluatedFile, Diagnostic> {
+        let services = self.services(options, &CancellationToken::new(), None);
+        let (exports, logs) = evaluate_text(&services, name, source).await?;
+        Ok(EvaluatedFile::of(&exports, logs))
     }
 
     /// Writes the declarations of all builtins and a `tsconfig.json` for editors below `.zako/`, and a root
@@ -303,13 +359,6 @@ impl Session {
             cancel: cancel.clone(),
             events,
         })
-    }
-
-    fn begin(&self, services: &Arc<Services>) -> Request {
-        let graph = self.graph.get_or_init(|| {
-            Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
-        });
-        graph.begin(Data::new().with(services.clone()))
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use zako_path::NeutralPath;
+use zako_script::nearest;
 
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{ALWAYS_IGNORED, MANIFEST, Manifest, nearest};
+use crate::manifest::{ALWAYS_IGNORED, MANIFEST, Manifest};
 
 /// The file that makes a folder a package.
 pub(crate) const BUILD_FILE: &str = "BUILD.ts";

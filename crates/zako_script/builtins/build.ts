@@ -107,11 +107,14 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
   if (Array.isArray(outputs)) names = [...outputs];
   else if (typeof outputs === "object" && outputs !== null) names = Object.keys(outputs);
   const fields: Record<string, unknown> = { ...spec };
+  for (const key of ["inputs", "deps", "tools"] as const) {
+    if (spec[key] !== undefined && spec[key] !== null) fields[key] = filesOf(spec[key], key);
+  }
   if (typeof command === "function") {
     const out: Record<string, unknown> = Object.create(null);
     // Stand-ins: the engine knows the outputs' paths.
     for (const name of names) out[name] = newArtifact({ target: "", name });
-    fields.command = command({ inputs: inputsOf(spec.inputs) as any, out: Object.freeze(out) as any });
+    fields.command = command({ inputs: (fields.inputs ?? []) as any, out: Object.freeze(out) as any });
     fields.commandIsFunction = true;
   }
   const named = Array.isArray(outputs) ? [] : names;
@@ -120,14 +123,13 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
   return newTarget(callAt("declare", { rule, attrs: encode(fields, "the task"), shape }), shape) as any;
 }
 
-/** The inputs as items of a command: a path below the package becomes the file, since commands run elsewhere. */
-function inputsOf(value: unknown): readonly unknown[] {
-  if (value === undefined) return [];
+/** Each path below the package as the file that it names, which is where commands find it; the rest as it is. */
+function filesOf(value: unknown, key: string): readonly unknown[] {
   const list = Array.isArray(value) ? value.flat(Infinity) : [value];
   return Object.freeze(
     list.map((item, i) =>
       typeof item === "string"
-        ? newArtifact({ path: call("source", { path: item, where: `inputs[${i}] of the task` }), directory: false })
+        ? newArtifact({ path: call("source", { path: item, where: `${key}[${i}] of the task` }), directory: false })
         : item,
     ),
   );

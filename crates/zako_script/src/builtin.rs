@@ -34,8 +34,16 @@ impl BuiltinRegistry {
     /// Adds an embedder's builtin; a name of zako's or one taken already is an error.
     pub fn register(&mut self, builtin: Builtin) -> Result<(), ResolveFault> {
         let name = &builtin.specifier;
-        let scheme = name.split_once(':').map_or("", |(scheme, _)| scheme);
+        let (scheme, rest) = name.split_once(':').unwrap_or(("", ""));
+        // The rest becomes a file's name in `zako types`.
+        let is_word = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        };
         if scheme.is_empty()
+            || !rest.split('/').all(is_word)
             || !scheme.bytes().all(|b| b.is_ascii_lowercase())
             || [
                 "zako",
@@ -85,6 +93,7 @@ impl BuiltinRegistry {
             let known: Vec<&str> = DECLARATIONS
                 .iter()
                 .map(|(known, _)| *known)
+                .filter(|known| importers(known).is_some_and(|kinds| kinds.contains(&kind)))
                 .chain(self.own.keys().map(String::as_str))
                 .collect();
             let near = nearest(name, known.iter().copied());
@@ -132,7 +141,7 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
 }
 
 /// The most similar of `names`, if one is similar enough to have been meant.
-pub(crate) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| {

@@ -13,7 +13,7 @@ use super::Services;
 use super::glob::glob;
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::label::Label;
-use crate::target::{RuleId, TaskAttrs};
+use crate::target::{RuleId, TaskAttrs, elsewhere};
 use crate::workspace::ReadFault;
 
 /// The most targets of one package.
@@ -95,15 +95,14 @@ impl PackageHost {
         let path = call.args["path"].as_str().unwrap_or_default();
         let joined = package.join(path).ok().filter(|joined| joined != package);
         joined.ok_or_else(|| {
-            let place = call.args["where"].as_str().map(|place| format!("{place}: ")).unwrap_or_default();
-            let help = if path.starts_with("//") || path.contains(':') {
-                "; to use another package's target import it, or name it with label(\"//pkg:name\")"
-            } else if path.contains("..") {
-                "; files of other packages come from their targets, or from files() in the other package"
-            } else {
-                ""
-            };
-            misuse(format!("{place}\"{path}\" is not a path below the package{help}"))
+            let place = call.args["where"]
+                .as_str()
+                .map(|place| format!("{place}: "))
+                .unwrap_or_default();
+            let help = elsewhere(path);
+            misuse(format!(
+                "{place}\"{path}\" is not a path below the package{help}"
+            ))
         })
     }
 
@@ -156,6 +155,12 @@ impl PackageHost {
         };
         let (include, exclude) = (list("include"), list("exclude"));
         let found = glob(&self.services.workspace, package, &include, &exclude).map_err(misuse)?;
+        // Recorded even when nothing matches: a file that appears must heal the package.
+        self.recorded.lock().reads.push(Read::Glob {
+            include: include.clone(),
+            exclude,
+            found: found.clone(),
+        });
         if found.is_empty() && call.args["allowEmpty"] != json!(true) {
             return Err(misuse(format!(
                 "glob({}) matches no file in //{package}; pass {{ allowEmpty: true }} if that is fine",
@@ -166,13 +171,7 @@ impl PackageHost {
                     .join(", ")
             )));
         }
-        let answer = json!(found);
-        self.recorded.lock().reads.push(Read::Glob {
-            include,
-            exclude,
-            found,
-        });
-        Ok(answer)
+        Ok(json!(found))
     }
 
     fn read_text(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {

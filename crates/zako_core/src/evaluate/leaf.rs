@@ -61,6 +61,27 @@ impl Key for Listing {
     }
 }
 
+/// Whether there is a file at a path: less than its folder's entries, which change with every neighbour.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FileThere(pub(crate) InternedPath);
+
+impl Key for FileThere {
+    type Value = bool;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let Ok(services) = services(ctx) else {
+            return false;
+        };
+        let path = self.0.resolve(&services.interner);
+        path.is_ok_and(|path| services.workspace.has_file(&path))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
 /// The value of an option, if it is set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ConfigValue(pub(crate) String);

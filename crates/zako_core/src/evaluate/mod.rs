@@ -6,6 +6,7 @@
 mod glob;
 mod host;
 mod leaf;
+mod memory;
 mod module;
 mod package;
 
@@ -26,6 +27,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use host::TargetDeclaration;
 pub(crate) use leaf::PackageList;
+pub(crate) use memory::evaluate_text;
 pub(crate) use module::{closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
 
@@ -65,6 +67,9 @@ pub(crate) fn services(ctx: &Ctx) -> Result<&Arc<Services>, GraphError> {
 pub(crate) fn graph_fault(error: &GraphError) -> Diagnostic {
     match error {
         GraphError::Cycle { path } => {
+            // A package and its exports are two nodes with one name.
+            let mut path = path.to_vec();
+            path.dedup();
             let chain = path.join(" \u{2192} ");
             Diagnostic::user(format!("packages import one another in a cycle: {chain}"))
                 .with_help("move what they share into a package of its own, or name one target with label(\"//pkg:name\")")

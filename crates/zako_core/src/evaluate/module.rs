@@ -8,12 +8,13 @@ use zako_path::{InternedPath, NeutralPath};
 use zako_script::module::{Importable, script_facade};
 use zako_script::{
     CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled,
+    nearest,
 };
 
 use super::leaf::SourceText;
+use super::package::has_file;
 use super::{Faults, fault, graph_fault, services};
 use crate::diagnostic::{Diagnostic, Fault, Location};
-use crate::manifest::nearest;
 use crate::workspace::ReadFault;
 
 /// A script file, transpiled and its imports resolved.
@@ -178,7 +179,8 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                                 .push((file.clone(), module.clone(), import.clone()))
                         }
                         Importable::Opaque => {
-                            if !services.workspace.has_file(file) {
+                            let there = has_file(ctx, services, file).await;
+                            if !there.map_err(|e| fault(graph_fault(&e)))? {
                                 let missing = ModuleFault::Unreadable(ReadFault::Missing);
                                 let importer = Some((module.clone(), import.clone()));
                                 return Err(unusable(services, file, importer, missing));
@@ -285,26 +287,32 @@ pub(crate) fn module_set(services: &super::Services, closure: &Closure) -> Modul
         set.insert(module.compiled.clone());
         builtins.extend(module.builtins.iter().map(String::as_str));
     }
-    while let Some(name) = builtins.pop() {
-        let Some(builtin) = services.builtins.get(name) else {
-            continue;
-        };
-        if !set.contains(&builtin.module.specifier) {
-            set.insert(builtin.module.clone());
-            builtins.extend(
-                builtin
-                    .module
-                    .imports
-                    .values()
-                    .filter_map(|import| match import {
-                        Specifier::Builtin(name) => Some(name.as_str()),
-                        _ => None,
-                    }),
-            );
-        }
-    }
+    add_builtins(services, builtins, &mut set);
     for script in &closure.scripts {
         set.insert(Arc::new(script_facade(Specifier::File(script.clone()))));
     }
     set
+}
+
+/// Adds the embedder's builtins of those names, with all that they import.
+pub(super) fn add_builtins<'a>(
+    services: &'a super::Services,
+    mut names: Vec<&'a str>,
+    set: &mut ModuleSet,
+) {
+    let builtins = &services.builtins;
+    while let Some(name) = names.pop() {
+        let Some(builtin) = builtins.get(name) else {
+            continue;
+        };
+        if set.contains(&builtin.module.specifier) {
+            continue;
+        }
+        set.insert(builtin.module.clone());
+        let imports = builtin.module.imports.values();
+        names.extend(imports.filter_map(|import| match import {
+            Specifier::Builtin(name) => Some(name.as_str()),
+            _ => None,
+        }));
+    }
 }

@@ -12,13 +12,13 @@ use zako_script::{Evaluation, ScriptErrorKind, Specifier, Value};
 
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
-use super::leaf::{ConfigValue, HostAnswer, Listing, SourceText};
+use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
 use super::module::{Closure, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::event::{BuildEvent, millis};
 use crate::target::{Naming, Target, name_targets};
-use crate::workspace::{BUILD_FILE, EntryKind};
+use crate::workspace::BUILD_FILE;
 
 /// How often an evaluation is done again because a file that it read changed meanwhile.
 const MAX_TRIES: usize = 3;
@@ -96,9 +96,6 @@ impl Key for Package {
             warnings,
         } = named;
         let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
-        for log in &logs {
-            services.send(BuildEvent::Diagnostic(log.clone())).await;
-        }
         let wall_ms = millis(started.elapsed());
         services
             .send(BuildEvent::PackageEvaluated {
@@ -224,7 +221,11 @@ async fn run(
     let mut set = module_set(services, &closure);
     let mut keys = Vec::new();
     for (build, importer, import) in &closure.packages {
-        if !services.workspace.has_file(build) {
+        // Asked of the graph, so that a package that appears heals its importers.
+        if !has_file(ctx, services, build)
+            .await
+            .map_err(|e| failed(&e))?
+        {
             let (message, help) =
                 crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
             let mut error = Diagnostic::user(message).at(location(importer, &import.place));
@@ -275,7 +276,13 @@ async fn run(
         // A failed evaluation depends on what it read as much as one that succeeded.
         let settled = record(ctx, services, package, &recorded.reads).await?;
         match result {
+            // What it saw is gone already: its error may be too.
+            Err(error) if !settled && error.kind == ScriptErrorKind::Throw => {}
             Err(error) => {
+                // Whoever looks for the error wants what was logged before it.
+                for log in recorded.logs {
+                    services.send(BuildEvent::Diagnostic(log)).await;
+                }
                 if matches!(
                     error.kind,
                     ScriptErrorKind::Cancelled
@@ -308,6 +315,18 @@ async fn run(
     ))
 }
 
+/// Whether there is a file at `path`, as a dependency of this node.
+pub(super) async fn has_file(
+    ctx: &Ctx,
+    services: &Services,
+    path: &NeutralPath,
+) -> Result<bool, GraphError> {
+    match services.intern(path) {
+        Ok(path) => ctx.get(&FileThere(path)).await,
+        Err(_) => Ok(services.workspace.has_file(path)),
+    }
+}
+
 /// Makes every read a dependency; whether each still is what the evaluation saw.
 async fn record(
     ctx: &Ctx,
@@ -326,13 +345,7 @@ async fn record(
                 ctx.get(&key).await.map_err(failed)? == *seen
             }
             Read::File(path, there) => {
-                let folder = path.parent().unwrap_or_else(NeutralPath::root);
-                let key = Listing(services.intern(&folder).map_err(fault)?);
-                let entries = ctx.get(&key).await.map_err(failed)?.unwrap_or_default();
-                let found = entries
-                    .iter()
-                    .any(|e| path.file_name() == Some(&e.name) && e.kind == EntryKind::File);
-                found == *there
+                has_file(ctx, services, path).await.map_err(failed)? == *there
             }
             Read::Glob {
                 include,

@@ -108,6 +108,8 @@ pub(crate) struct PlannedAction {
     pub(crate) write: Option<String>,
     /// The modules of a script action.
     pub(crate) script: Option<Arc<ScriptProgram>>,
+    /// Why it cannot run at all: its script is wrong.
+    pub(crate) broken: Option<Arc<Vec<Diagnostic>>>,
 }
 
 impl PlannedAction {
@@ -120,6 +122,7 @@ impl PlannedAction {
             test: false,
             write: None,
             script: None,
+            broken: None,
         }
     }
 
@@ -130,6 +133,8 @@ impl PlannedAction {
             return message.clone();
         }
         let object = match (&spec.inputs[..], spec.outputs.first()) {
+            // A task is one action: its label says it best.
+            _ if spec.mnemonic == "task" => spec.owner.as_str(),
             ([input], _) if !self.test => input.as_str(),
             (_, Some(output)) => output.path.as_str(),
             _ => spec.owner.as_str(),

@@ -59,6 +59,10 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Ended, Stopped> {
     let planned = &shop.actions[at];
+    if let Some(faults) = &planned.broken {
+        let blamed = faults.iter().map(|fault| planned.blame(fault.clone()));
+        return Err(Stopped::Failed(blamed.collect()));
+    }
     let mut grant = None;
     let mut changed = None;
     for _ in 0..=MAX_RERUNS {

@@ -6,17 +6,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 use zako_action::OutputKind;
 use zako_graph::{Ctx, Key};
 use zako_path::NeutralPath;
 use zako_script::engine::{Entry, refused};
-use zako_script::{
-    ArtifactRef, Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, Place, Specifier,
-    TargetRef, Value,
-};
+use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, Place, Specifier};
 
 use super::lower::{File, Lowered, lower, lower_task};
 use super::task::{Lookup, output_folder};
@@ -63,7 +60,8 @@ pub(crate) async fn analyze(
         .map(|(label, target)| (label.as_str(), target))
         .collect();
     let mut failed: HashSet<String> = HashSet::new();
-    if let Some(chain) = find_cycle(targets) {
+    // Targets on a cycle fail; those beside it do not.
+    while let Some(chain) = find_cycle(targets, &failed) {
         let location = targets
             .get(&chain[0])
             .and_then(|(_, location)| location.clone());
@@ -73,7 +71,10 @@ pub(crate) async fn analyze(
         ));
         error.location = location;
         analysis.faults.push(error);
-        return analysis;
+        for label in chain {
+            waiting.remove(label.as_str());
+            failed.insert(label);
+        }
     }
     while !waiting.is_empty() {
         // What depends on something that failed has failed too, silently.
@@ -137,14 +138,13 @@ pub(crate) async fn analyze(
         let jobs = waves
             .iter()
             .map(|(module, group)| group_job(ctx, services, module, group, targets, &analysis));
-        let results = match try_join_all(jobs).await {
-            Ok(results) => results,
-            Err(faults) => {
-                analysis.faults.extend(faults.iter().cloned());
-                return analysis;
-            }
-        };
+        let results = join_all(jobs).await;
         for ((_, group), done) in waves.iter().zip(results) {
+            // A rule module that is wrong fails its own targets.
+            let done = done.unwrap_or_else(|faults| Done {
+                faults: faults.to_vec(),
+                ..Done::default()
+            });
             analysis.logs.extend(done.logs);
             for label in group {
                 waiting.remove(label.as_str());
@@ -273,6 +273,8 @@ struct Done {
     faults: Vec<Diagnostic>,
     /// The target whose `analyze` runs.
     current: Option<String>,
+    /// The actions that it declared so far.
+    actions: Vec<Lowered>,
 }
 
 async fn group_job(
@@ -290,7 +292,7 @@ async fn group_job(
     while !left.is_empty() {
         let requests: Vec<Json> = left
             .iter()
-            .filter_map(|label| request(&targets.get(label)?.0, analysis))
+            .filter_map(|label| Some(request(&targets.get(label)?.0)))
             .collect();
         let mut dependencies = Map::new();
         for label in &left {
@@ -327,6 +329,7 @@ async fn group_job(
             logs,
             faults,
             current,
+            actions: _,
         } = std::mem::take(&mut *done.lock());
         let mut gone: HashSet<String> = results.keys().cloned().collect();
         whole.results.extend(results);
@@ -381,45 +384,16 @@ async fn group_job(
     Ok(whole)
 }
 
-fn request(target: &Target, analysis: &Analysis) -> Option<Json> {
+fn request(target: &Target) -> Json {
     let label = target.label.to_string();
-    Some(json!({
+    json!({
         "label": label,
         "package": target.label.package.as_str(),
         "name": target.label.stem(),
         "outputRoot": output_folder(&target.label.package).as_str(),
         "rule": { "module": target.rule.module, "export": target.rule.export },
-        "attrs": resolve_outputs(&target.attrs, analysis).to_json(),
-    }))
-}
-
-/// The value with named outputs of known targets as files.
-fn resolve_outputs(value: &Value, analysis: &Analysis) -> Value {
-    match value {
-        Value::Artifact(ArtifactRef::Output {
-            target: TargetRef::Label(label),
-            name,
-        }) => match analysis.output(label, name) {
-            Ok(path) => Value::Artifact(ArtifactRef::File {
-                path: path.to_string(),
-                directory: false,
-            }),
-            Err(_) => value.clone(),
-        },
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| resolve_outputs(item, analysis))
-                .collect(),
-        ),
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(key, field)| (key.clone(), resolve_outputs(field, analysis)))
-                .collect(),
-        ),
-        other => other.clone(),
-    }
+        "attrs": target.attrs.to_json(),
+    })
 }
 
 type RuleModules = (Specifier, ModuleSet, Arc<BTreeMap<String, Arc<str>>>);
@@ -496,27 +470,32 @@ impl Host for AnalysisHost {
         match call.name {
             "analysis" => Ok(self.analysis.take().unwrap_or(Json::Null)),
             "analyzing" => {
-                self.done.lock().current = call.args["label"].as_str().map(str::to_owned);
+                let mut done = self.done.lock();
+                done.current = call.args["label"].as_str().map(str::to_owned);
+                done.actions.clear();
+                Ok(Json::Null)
+            }
+            // Lowered as it is declared, so that what is wrong with it is told at that line.
+            "action" => {
+                let mut done = self.done.lock();
+                let current = done.current.clone().unwrap_or_default();
+                let Some((target, _)) = self.targets.get(&current) else {
+                    return Ok(Json::Null);
+                };
+                let lowered = lower(target, &call.args["action"]).map_err(misuse)?;
+                done.actions.push(lowered);
                 Ok(Json::Null)
             }
             "analyzed" => {
                 let label = call.args["label"].as_str().unwrap_or_default().to_owned();
-                let Some((target, location)) = self.targets.get(&label) else {
+                if !self.targets.contains_key(&label) {
                     return Ok(Json::Null);
-                };
-                match analyzed(target, call.args) {
-                    Ok(result) => {
-                        self.done.lock().results.insert(label, result);
-                        Ok(Json::Null)
-                    }
-                    Err(message) => {
-                        let _ = location;
-                        Err(HostFailure {
-                            message,
-                            misuse: true,
-                        })
-                    }
                 }
+                let mut done = self.done.lock();
+                let actions = std::mem::take(&mut done.actions);
+                let result = analyzed(actions, call.args).map_err(misuse)?;
+                done.results.insert(label, result);
+                Ok(Json::Null)
             }
             other => Err(refused(other)),
         }
@@ -535,7 +514,14 @@ impl Host for AnalysisHost {
     }
 }
 
-fn analyzed(target: &Target, mut args: Json) -> Result<Analyzed, String> {
+fn misuse(message: String) -> HostFailure {
+    HostFailure {
+        message,
+        misuse: true,
+    }
+}
+
+fn analyzed(actions: Vec<Lowered>, mut args: Json) -> Result<Analyzed, String> {
     let path = |json: &Json, what: &str| {
         File::parse(json)
             .map(|file| file.path)
@@ -553,12 +539,6 @@ fn analyzed(target: &Target, mut args: Json) -> Result<Analyzed, String> {
         .flatten()
         .map(|(name, file)| Ok((name.clone(), path(file, "a named output")?)))
         .collect::<Result<_, String>>()?;
-    let actions = args["actions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|action| lower(target, action))
-        .collect::<Result<_, _>>()?;
     let wire = json!({ "files": args["files"].take(), "providers": args["providers"].take(), "outputs": args["outputs"].take() });
     Ok(Analyzed {
         files,
@@ -568,9 +548,12 @@ fn analyzed(target: &Target, mut args: Json) -> Result<Analyzed, String> {
     })
 }
 
-/// A cycle among the targets, as labels with the first repeated at the end.
-fn find_cycle(targets: &BTreeMap<String, Declared>) -> Option<Vec<String>> {
-    let mut done: HashSet<&str> = HashSet::new();
+/// A cycle among the targets that are not `known` to be on one, as labels with the first repeated at the end.
+fn find_cycle(
+    targets: &BTreeMap<String, Declared>,
+    known: &HashSet<String>,
+) -> Option<Vec<String>> {
+    let mut done: HashSet<&str> = known.iter().map(String::as_str).collect();
     for start in targets.keys() {
         let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
         let mut on_path: HashSet<&str> = HashSet::new();

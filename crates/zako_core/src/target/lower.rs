@@ -35,20 +35,30 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     let Json::Object(fields) = action else {
         return Err("an action is an object".to_owned());
     };
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 10] = [
         "args", "inputs", "staged", "outputs", "depfile", "env", "mnemonic", "message", "test",
-        "write", "timeout",
+        "write",
     ];
     if let Some(unknown) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        let near = crate::manifest::nearest(unknown, KNOWN.into_iter());
+        let near = zako_script::nearest(unknown, KNOWN.into_iter());
         let hint = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
         return Err(format!("ctx.run has no field \"{unknown}\"{hint}"));
     }
+    // What is given as `undefined` is not given.
+    let get = |key: &str| {
+        let value = fields.get(key)?;
+        (!value.is_null() && *value != undefined()).then_some(value)
+    };
+    let list = |key: &str, wanted: &str| -> Result<&[Json], String> {
+        match get(key) {
+            None => Ok(&[]),
+            Some(Json::Array(items)) => Ok(items),
+            Some(_) => Err(format!("{key} of ctx.run takes a list of {wanted}")),
+        }
+    };
     let files = |key: &str| -> Result<Vec<File>, String> {
-        let items = fields.get(key).and_then(Json::as_array);
-        items
-            .into_iter()
-            .flatten()
+        list(key, "files")?
+            .iter()
             .map(|item| File::parse(item).ok_or_else(|| format!("{key} of ctx.run takes files")))
             .collect()
     };
@@ -56,13 +66,7 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     let mut argv = Vec::new();
     let mut inputs = Vec::new();
     let mut tools = Vec::new();
-    for (at, arg) in fields
-        .get("args")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-        .enumerate()
-    {
+    for (at, arg) in list("args", "strings and files")?.iter().enumerate() {
         match (arg.as_str(), File::parse(arg)) {
             (Some(text), _) => argv.push(text.to_owned()),
             (None, Some(file)) => {
@@ -75,15 +79,17 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
             (None, None) => return Err("args of ctx.run takes strings and files".to_owned()),
         }
     }
-    let write = fields
-        .get("write")
-        .and_then(Json::as_str)
-        .map(str::to_owned);
+    let text = |key: &str| match get(key) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("{key} of ctx.run takes a string")),
+    };
+    let write = text("write")?;
     if argv.is_empty() && write.is_none() {
         return Err("ctx.run needs args: the program and its arguments".to_owned());
     }
-    let depfile = match fields.get("depfile") {
-        None | Some(Json::Null) => None,
+    let depfile = match get("depfile") {
+        None => None,
         Some(file) => Some(
             File::parse(file)
                 .ok_or("depfile of ctx.run takes a file")?
@@ -100,8 +106,7 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     let mut staged: Vec<NeutralPath> = files("staged")?.into_iter().map(|file| file.path).collect();
     staged.retain(|path| !is_written(path) && seen.insert(path.clone()));
 
-    let text = |key: &str| fields.get(key).and_then(Json::as_str).map(str::to_owned);
-    let mnemonic = text("mnemonic").unwrap_or_else(|| {
+    let mnemonic = text("mnemonic")?.unwrap_or_else(|| {
         if write.is_some() {
             "write".to_owned()
         } else {
@@ -113,7 +118,7 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
         mnemonic,
         ActionBody::Command { argv },
     );
-    spec.message = text("message");
+    spec.message = text("message")?;
     spec.inputs = inputs;
     spec.staged = staged;
     spec.tools = tools;
@@ -130,24 +135,33 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
             name: None,
         })
         .collect();
-    for (name, value) in fields
-        .get("env")
-        .and_then(Json::as_object)
-        .into_iter()
-        .flatten()
-    {
+    let env = match get("env") {
+        None => None,
+        Some(Json::Object(env)) => Some(env),
+        Some(_) => return Err("env of ctx.run takes an object of strings".to_owned()),
+    };
+    for (name, value) in env.into_iter().flatten() {
         let Some(value) = value.as_str() else {
             return Err(format!("env.{name} of ctx.run takes a string"));
         };
         spec.env.insert(name.clone(), value.to_owned());
     }
-    let test = fields.get("test").and_then(Json::as_bool).unwrap_or(false);
+    let test = match get("test") {
+        None => false,
+        Some(Json::Bool(test)) => *test,
+        Some(_) => return Err("test of ctx.run takes true or false".to_owned()),
+    };
     Ok(Lowered {
         spec,
         script: None,
         write,
         test,
     })
+}
+
+/// `undefined`, as realms encode it.
+fn undefined() -> Json {
+    serde_json::json!({ "$zako": ["undefined"] })
 }
 
 /// A file as analysis knows it.

@@ -15,7 +15,7 @@ use crate::label::Label;
 pub(crate) use analysis::{Analysis, analyze, script_modules};
 pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
-pub(crate) use task::TaskAttrs;
+pub(crate) use task::{TaskAttrs, elsewhere};
 
 /// A rule's identity: the module that exports it, and the export's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +64,18 @@ impl Target {
         let mut seen = std::collections::HashSet::new();
         found.retain(|label| seen.insert(*label));
         found
+    }
+
+    /// The same target, with the labels in its attributes by what `label` makes of them.
+    pub(crate) fn with_labels(&self, label: &impl Fn(&str) -> String) -> Target {
+        let reference = |target: &TargetRef| match target {
+            TargetRef::Label(text) if !text.is_empty() => TargetRef::Label(label(text)),
+            other => other.clone(),
+        };
+        Target {
+            attrs: naming::rename(&self.attrs, &reference),
+            ..self.clone()
+        }
     }
 }
 

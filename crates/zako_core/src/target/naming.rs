@@ -11,6 +11,9 @@ use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::evaluate::TargetDeclaration;
 use crate::label::Label;
 
+/// What parts of labels, patterns and the names of unexported targets are told apart by.
+const RESERVED: fn(char) -> bool = |c| matches!(c, '/' | ':' | '#') || c.is_control();
+
 /// A package's targets, named.
 pub(crate) struct Naming {
     /// The exports, with every target by its label.
@@ -28,6 +31,8 @@ struct Namer<'a> {
     declarations: &'a [TargetDeclaration],
     sources: &'a BTreeMap<String, Arc<str>>,
     names: HashMap<u32, String>,
+    /// The same the other way round, for names of exports.
+    taken: HashMap<String, u32>,
     aliases: BTreeMap<String, String>,
 }
 
@@ -44,6 +49,7 @@ pub(crate) fn name_targets(
         declarations: &declarations,
         sources,
         names: HashMap::new(),
+        taken: HashMap::new(),
         aliases: BTreeMap::new(),
     };
     let fault = |diagnostic| Arc::new(vec![diagnostic]);
@@ -125,6 +131,15 @@ pub(crate) fn name_targets(
     })
 }
 
+fn holds_targets(value: &Value) -> bool {
+    match value {
+        Value::Target(_) => true,
+        Value::Array(items) => items.iter().any(holds_targets),
+        Value::Object(fields) => fields.values().any(holds_targets),
+        _ => false,
+    }
+}
+
 fn locate(place: &Place, sources: &BTreeMap<String, Arc<str>>) -> Location {
     Location::new(place, sources.get(&place.file).cloned())
 }
@@ -137,21 +152,24 @@ impl Namer<'_> {
                     if let Some(other) = self.names.insert(*local, name.to_owned())
                         && other != name
                     {
-                        let declaration = &self.declarations[*local as usize];
-                        let mut error = Diagnostic::user(format!(
+                        let error = Diagnostic::user(format!(
                             "one target is exported under two names, {} and {}",
                             self.shown(&other),
                             self.shown(name)
                         ))
                         .with_help("export it once; other packages can re-export it under a name of their own");
-                        error.location = declaration
-                            .place
-                            .as_ref()
-                            .map(|place| locate(place, self.sources));
-                        return Err(error);
+                        return Err(self.at(error, *local));
+                    }
+                    let taken = self.taken.insert(name.to_owned(), *local);
+                    if taken.is_some_and(|other| other != *local) || self.aliases.contains_key(name)
+                    {
+                        return Err(self.at(self.twice(name), *local));
                     }
                 }
                 TargetRef::Label(label) => {
+                    if let Some(local) = self.taken.get(name) {
+                        return Err(self.at(self.twice(name), *local));
+                    }
                     self.aliases.insert(name.to_owned(), label.clone());
                 }
             },
@@ -162,6 +180,13 @@ impl Namer<'_> {
             }
             Value::Object(fields) => {
                 for (key, field) in fields {
+                    if holds_targets(field) && (key.is_empty() || key.contains(RESERVED)) {
+                        return Err(Diagnostic::user(format!(
+                            "a target cannot be called \"{key}\" (exported from //{})",
+                            self.package
+                        ))
+                        .with_help("names of targets have no \"/\", \":\", \"#\" or control character, and are not empty"));
+                    }
                     let name = if top && name.is_empty() {
                         key.clone()
                     } else {
@@ -199,6 +224,20 @@ impl Namer<'_> {
         }
     }
 
+    fn at(&self, mut error: Diagnostic, local: u32) -> Diagnostic {
+        let declaration = self.declarations.get(local as usize);
+        error.location = declaration
+            .and_then(|declaration| declaration.place.as_ref())
+            .map(|place| locate(place, self.sources));
+        error
+    }
+
+    fn twice(&self, name: &str) -> Diagnostic {
+        Diagnostic::user(format!("two targets are called {}", self.shown(name))).with_help(
+            "the keys of a default export are names beside those of the other exports; rename one",
+        )
+    }
+
     fn shown(&self, name: &str) -> String {
         Label::new(self.package.clone(), name).to_string()
     }
@@ -206,10 +245,15 @@ impl Namer<'_> {
 
 /// The value with this package's targets by their labels.
 fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
-    let reference = |target: &TargetRef| match target {
+    rename(value, &|target| match target {
         TargetRef::Local(local) => label(*local).map_or_else(|| target.clone(), TargetRef::Label),
         TargetRef::Label(_) => target.clone(),
-    };
+    })
+}
+
+/// The value with every reference to a target by what `reference` makes of it.
+pub(super) fn rename(value: &Value, reference: &impl Fn(&TargetRef) -> TargetRef) -> Value {
+    let all = |items: &[Value]| items.iter().map(|item| rename(item, reference)).collect();
     match value {
         Value::Target(handle) => {
             let mut handle = handle.clone();
@@ -222,16 +266,12 @@ fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
                 name: name.clone(),
             })
         }
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| relabel(item, label)).collect())
-        }
-        Value::Joined(items) => {
-            Value::Joined(items.iter().map(|item| relabel(item, label)).collect())
-        }
+        Value::Array(items) => Value::Array(all(items)),
+        Value::Joined(items) => Value::Joined(all(items)),
         Value::Object(fields) => Value::Object(
             fields
                 .iter()
-                .map(|(key, field)| (key.clone(), relabel(field, label)))
+                .map(|(key, field)| (key.clone(), rename(field, reference)))
                 .collect(),
         ),
         other => other.clone(),

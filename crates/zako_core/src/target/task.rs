@@ -1,6 +1,6 @@
 //! `task`: its attributes, checked where it is called, and the action that it becomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -8,15 +8,14 @@ use zako_action::{
     ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef,
 };
 use zako_path::NeutralPath;
-use zako_script::{ArtifactRef, TargetRef, Value};
+use zako_script::{ArtifactRef, TargetRef, Value, nearest};
 
 use super::quantity;
 use crate::label::Label;
-use crate::manifest::nearest;
 use crate::workspace::OUTPUT_DIR;
 
 /// The attributes, in the order in which they are documented.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 22] = [
     "inputs",
     "deps",
     "tools",
@@ -38,12 +37,12 @@ const KEYS: [&str; 23] = [
     "place",
     "message",
     "tags",
+    // Said by `task` itself, not by its caller.
     "commandIsFunction",
-    "test",
 ];
 
-/// The most times that a task is tried again.
-const MAX_RETRIES: u32 = 100;
+/// The most times that a task is tried again; execution has the same bound.
+const MAX_RETRIES: u32 = 10;
 
 /// A file as a task names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +124,7 @@ impl TaskAttrs {
         let fields = attrs.as_object().ok_or("task takes an object")?;
         for key in fields.keys() {
             if !KEYS.contains(&key.as_str()) {
-                let near = nearest(key, KEYS.iter().copied());
+                let near = nearest(key, KEYS[..21].iter().copied());
                 let hint = near.map_or_else(
                     || format!("it has {}", KEYS[..21].join(", ")),
                     |n| format!("did you mean \"{n}\"?"),
@@ -142,7 +141,7 @@ impl TaskAttrs {
         for item in attrs.named_outs(&body) {
             if !outputs
                 .iter()
-                .any(|(name, path, _)| name.as_deref() == Some(item) || path == item)
+                .any(|(name, path, _)| is_called(item, name.as_deref(), path))
             {
                 return Err(format!(
                     "the command uses the output \"{item}\", which the task does not declare"
@@ -150,6 +149,7 @@ impl TaskAttrs {
             }
         }
         let (network, network_slots) = attrs.network()?;
+        attrs.tags()?;
         Ok(TaskAttrs {
             inputs: attrs.files("inputs")?,
             deps: attrs.files("deps")?,
@@ -212,6 +212,7 @@ impl TaskAttrs {
         let outputs = self.output_paths(package)?;
         let resolver = Resolver {
             package,
+            declared: &self.outputs,
             outputs: &outputs,
             lookup,
         };
@@ -259,9 +260,16 @@ impl TaskAttrs {
                 ActionBody::Command { argv }
             }
         };
-        let is_output = |path: &NeutralPath| outputs.iter().any(|output| output.path == *path);
-        exact.retain(|path| !is_output(path));
-        staged.retain(|path| !exact.contains(path) && !is_output(path));
+        let read = exact.iter().chain(&staged);
+        if let Some(both) = outputs
+            .iter()
+            .map(|output| &output.path)
+            .find(|path| read.clone().any(|read| read == *path))
+        {
+            return Err(format!("{both} is both an input and an output of the task"));
+        }
+        let known: HashSet<&NeutralPath> = exact.iter().collect();
+        staged.retain(|path| !known.contains(path));
         spec.stdin = match &self.stdin {
             None => None,
             Some(StdinRef::Text(text)) => Some(Stdin::Text(text.clone())),
@@ -299,13 +307,20 @@ pub(crate) fn output_folder(package: &NeutralPath) -> NeutralPath {
 }
 
 fn unique(mut paths: Vec<NeutralPath>) -> Vec<NeutralPath> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     paths
 }
 
+/// Whether the output with that name, or else that path, is what a command calls `item`.
+fn is_called(item: &str, name: Option<&str>, path: &str) -> bool {
+    name.unwrap_or(path) == item.strip_suffix('/').unwrap_or(item)
+}
+
 struct Resolver<'a> {
     package: &'a NeutralPath,
+    /// The outputs as they were declared, in the order of `outputs`.
+    declared: &'a [(Option<String>, String, bool)],
     outputs: &'a [OutputSpec],
     lookup: &'a dyn Lookup,
 }
@@ -326,11 +341,12 @@ impl Resolver<'_> {
                 .map(|path| vec![path])
                 .map_err(|e| e.to_string()),
             FileRef::Output(None, name) => {
-                let own = self.outputs.iter().find(|output| {
-                    output.name.as_deref() == Some(name)
-                        || (output.name.is_none() && output.path.as_str().ends_with(name.as_str()))
-                });
-                own.map(|output| vec![output.path.clone()])
+                let own = self
+                    .declared
+                    .iter()
+                    .position(|(own, path, _)| is_called(name, own.as_deref(), path));
+                own.and_then(|at| self.outputs.get(at))
+                    .map(|output| vec![output.path.clone()])
                     .ok_or_else(|| format!("the task has no output \"{name}\""))
             }
             FileRef::Output(Some(label), name) => {
@@ -354,7 +370,9 @@ impl Resolver<'_> {
             Item::File(file) => {
                 let paths = self.expand(file)?;
                 let words = paths.iter().map(ToString::to_string).collect();
-                used.extend(paths);
+                if !matches!(file, FileRef::Output(None, _)) {
+                    used.extend(paths);
+                }
                 words
             }
             Item::Joined(parts) => {
@@ -394,8 +412,20 @@ fn relative(path: &str, what: &str) -> Result<String, String> {
         Ok(path) if !path.is_root() => Ok(path.to_string()),
         Ok(_) => Err(format!("{what}: the path is empty")),
         Err(e) => Err(format!(
-            "{what}: \"{path}\" is not a path below the package: {e}"
+            "{what}: \"{path}\" is not a path below the package: {e}{}",
+            elsewhere(path)
         )),
+    }
+}
+
+/// How to name what a path outside the package was meant to be.
+pub(crate) fn elsewhere(path: &str) -> &'static str {
+    if path.starts_with("//") || path.contains(':') {
+        "; to use another package's target import it, or name it with label(\"//pkg:name\")"
+    } else if path.contains("..") {
+        "; files of other packages come from their targets, or from files() in the other package"
+    } else {
+        ""
     }
 }
 
@@ -636,7 +666,7 @@ impl<'a> Attrs<'a> {
         match self.get("network") {
             None | Some(Value::Bool(false)) => Ok((false, 0)),
             Some(Value::Bool(true)) => Ok((true, 0)),
-            Some(Value::Object(fields)) if fields.len() == 1 => Attrs(fields)
+            Some(Value::Object(fields)) if fields.keys().eq(["slots"]) => Attrs(fields)
                 .count("slots", 1024)
                 .map(|slots| (true, slots)),
             Some(other) => Self::wrong("network", "true, false or { slots }", other),
@@ -669,6 +699,15 @@ impl<'a> Attrs<'a> {
         })
     }
 
+    /// Tags are read where targets are named; here they are only checked.
+    fn tags(&self) -> Result<(), String> {
+        match self.get("tags") {
+            None => Ok(()),
+            Some(Value::Array(items)) if items.iter().all(|item| item.as_str().is_some()) => Ok(()),
+            Some(other) => Self::wrong("tags", "a list of strings", other),
+        }
+    }
+
     fn in_source(&self) -> Result<bool, String> {
         match self.text("place")?.as_deref() {
             None | Some("out") => Ok(false),
@@ -683,6 +722,10 @@ impl<'a> Attrs<'a> {
 fn flatten(key: &str, value: &Value, files: &mut Vec<FileRef>) -> Result<(), String> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| flatten(key, item, files)),
+        Value::String(path) => {
+            files.push(FileRef::Path(relative(path, key)?));
+            Ok(())
+        }
         other => {
             files.push(
                 file_ref(other)

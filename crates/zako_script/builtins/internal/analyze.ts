@@ -3,7 +3,7 @@
 import { decode, encode } from "zako:internal/encode";
 import { call } from "zako:internal/host";
 import { find } from "zako:internal/identity";
-import { isArtifact, isTarget, newArtifact, targetState } from "zako:internal/target";
+import { artifactState, isArtifact, isTarget, newArtifact, targetState } from "zako:internal/target";
 
 interface Result {
   files: unknown[];
@@ -89,7 +89,12 @@ function attribute(schema: any, value: unknown): unknown {
 
 function expand(file: unknown): readonly unknown[] {
   if (isTarget(file)) return dep(labelOf(file)).files;
-  return [file];
+  const state = artifactState(file as any);
+  if ("path" in state) return [file];
+  // A named output, whose file is known now that its target is analysed.
+  const found = known.get(`${state.target}`)?.outputs[state.name];
+  if (found === undefined) throw new TypeError(`${state.target} has no output "${state.name}"`);
+  return [found];
 }
 
 function analyzeOne(request: Request): void {
@@ -101,7 +106,6 @@ function analyzeOne(request: Request): void {
   const attrs: Record<string, unknown> = {};
   for (const name of Object.keys(definition.attrs)) attrs[name] = attribute(definition.attrs[name], given[name]);
 
-  const actions: unknown[] = [];
   const outputs: Record<string, unknown> = {};
   let files: unknown[] | undefined;
   const declared = new Set<string>();
@@ -114,6 +118,10 @@ function analyzeOne(request: Request): void {
     declared.add(path);
     return newArtifact({ path, directory });
   };
+  const own = (what: string, artifact: unknown) => {
+    if (!isArtifact(artifact)) throw new TypeError(`${what} writes files made by ctx.file or ctx.dir`);
+    if (!declared.has(artifact.path)) throw new TypeError(`${what} may not write ${artifact.path}: it is no file that ctx.file or ctx.dir of ${label} made`);
+  };
   const ctx = freeze({
     label,
     name: request.name,
@@ -122,11 +130,15 @@ function analyzeOne(request: Request): void {
     file: (name: string) => out(name, false),
     dir: (name: string) => out(name, true),
     run(action: Record<string, unknown>) {
-      actions.push(encode(action, "the action"));
+      if (typeof action !== "object" || action === null) throw new TypeError("ctx.run takes an object: { args, outputs }");
+      const written = Array.isArray(action.outputs) ? action.outputs : [];
+      for (const artifact of action.depfile === undefined ? written : [...written, action.depfile]) own("ctx.run", artifact);
+      call("action", { action: encode(action, "the action") });
     },
     write(artifact: unknown, text: string) {
-      if (!isArtifact(artifact)) throw new TypeError("ctx.write takes a file made by ctx.file");
-      actions.push({ write: text, outputs: [encode(artifact)] });
+      own("ctx.write", artifact);
+      if (typeof text !== "string") throw new TypeError("ctx.write takes the text as its second argument");
+      call("action", { action: { write: text, outputs: [encode(artifact)] } });
     },
     expose(name: string, artifact: unknown) {
       if (name === "default") files = Array.isArray(artifact) ? artifact : [artifact];
@@ -150,7 +162,7 @@ function analyzeOne(request: Request): void {
   for (const id of Object.keys(providers)) encoded.providers[id] = encode(providers[id], id);
   // Dependents see exactly what a dependent in another realm would see.
   known.set(label, decodeResult(encoded));
-  call("analyzed", { label, ...encoded, actions });
+  call("analyzed", { label, ...encoded });
 }
 
 function decodeResult(encoded: any): Result {

@@ -32,6 +32,7 @@ pub(crate) struct Seen {
     pub(crate) logs: Vec<(LogLevel, String, Option<String>)>,
     pub(crate) declared: Vec<(Json, Option<String>)>,
     pub(crate) analyzed: Vec<Json>,
+    pub(crate) actions: Vec<Json>,
 }
 
 /// A host that records, and answers as a package called `pkg` would.
@@ -57,8 +58,15 @@ impl Host for TestHost {
             "config" => Ok(Json::Null),
             "analysis" => Ok(self.analysis.clone()),
             "analyzing" => Ok(Json::Null),
+            "action" => {
+                let action = call.args["action"].clone();
+                seen.actions.push(action);
+                Ok(Json::Null)
+            }
             "analyzed" => {
-                seen.analyzed.push(call.args);
+                let mut result = call.args;
+                result["actions"] = Json::Array(std::mem::take(&mut seen.actions));
+                seen.analyzed.push(result);
                 Ok(Json::Null)
             }
             name => Err(refused(name)),

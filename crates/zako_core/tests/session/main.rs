@@ -1,0 +1,12 @@
+//! Sessions through the public API: whole workspaces with a real compiler, shell and V8. One binary, since each that links V8
+//! costs seconds.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod embedding;
+mod failures;
+mod fixture;
+mod incremental;
+mod packages;
+mod rules;
+mod targets;
+mod tasks;

@@ -1,0 +1,215 @@
+//! Packages that import one another, and how that goes wrong.
+
+use crate::fixture::{Fixture, told};
+
+const TASK: &str = "import { label, task } from \"zako:build\";\n";
+
+fn copies(name: &str, from: &str) -> String {
+    format!(
+        "export const {name} = task({{ inputs: [{from}], outputs: [\"{name}.txt\"], shell: 'cat $in > \"$out\"; echo {name} >> \"$out\"' }});\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_cross_where_imports_would_be_a_cycle() {
+    let f = Fixture::new(&[
+        (
+            "a/BUILD.ts",
+            &format!(
+                "{TASK}{}{}",
+                copies("base", ""),
+                copies("top", "label(\"//b:middle\")")
+            ),
+        ),
+        (
+            "b/BUILD.ts",
+            &format!(
+                "import {{ base }} from \"//a/BUILD.ts\";\n{TASK}{}",
+                copies("middle", "base")
+            ),
+        ),
+    ]);
+    let built = f.build(&["//a:top"]).await.good();
+    assert_eq!(
+        built.lines(),
+        [
+            "eval //a",
+            "eval //b",
+            "Ran //a:base",
+            "Ran //a:top",
+            "Ran //b:middle"
+        ]
+    );
+    assert_eq!(f.read("zako-out/a/top.txt"), "base\nmiddle\ntop\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_may_name_an_alias() {
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &format!("{TASK}{}", copies("base", ""))),
+        (
+            "b/BUILD.ts",
+            "export { base as alias } from \"//a/BUILD.ts\";\n",
+        ),
+        (
+            "c/BUILD.ts",
+            &format!(
+                "{TASK}export const again = label(\"//b:alias\");\n{}",
+                copies("top", "label(\"//b:alias\")")
+            ),
+        ),
+    ]);
+    f.build(&["//c:top"]).await.good();
+    assert_eq!(f.read("zako-out/c/top.txt"), "base\ntop\n");
+    let built = f.build(&["//c:again"]).await.good();
+    assert_eq!(
+        built.targets().into_iter().collect::<Vec<_>>(),
+        [("//a:base", true)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_of_nothing_is_told_with_its_user() {
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &format!("{TASK}{}", copies("base", ""))),
+        (
+            "b/BUILD.ts",
+            &format!(
+                "{TASK}{}{}",
+                copies("x", "label(\"//a:bsae\")"),
+                copies("y", "label(\"//aa:base\")")
+            ),
+        ),
+    ]);
+    let built = f.build(&["//b:x"]).await;
+    assert_eq!(
+        told(built.error()),
+        "b/BUILD.ts:2:18: there is no target //a:bsae\n  needed by //b:x\n  help: did you mean //a:base?"
+    );
+    let built = f.build(&["//b:y"]).await;
+    assert_eq!(
+        told(built.error()),
+        "b/BUILD.ts:3:18: there is no package //aa (no aa/BUILD.ts)\n  needed by //b:y\n  help: did you mean //a?"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_in_a_cycle_are_an_error_and_others_are_not() {
+    let f = Fixture::new(&[
+        (
+            "a/BUILD.ts",
+            &format!(
+                "{TASK}{}{}",
+                copies("x", "label(\"//b:y\")"),
+                copies("fine", "")
+            ),
+        ),
+        (
+            "b/BUILD.ts",
+            &format!("{TASK}{}", copies("y", "label(\"//a:x\")")),
+        ),
+    ]);
+    let built = f.build(&[]).await;
+    assert_eq!(
+        told(built.error()),
+        "a/BUILD.ts:2:18: targets depend on one another in a cycle: //a:x → //b:y → //a:x"
+    );
+    let built = f.keep_going(&[]).await;
+    assert_eq!(built.errors().len(), 1);
+    assert_eq!(
+        built.targets().into_iter().collect::<Vec<_>>(),
+        [("//a:fine", true), ("//a:x", false), ("//b:y", false)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_of_imports_is_told_once() {
+    let import = |other: &str| {
+        format!(
+            "import {{ x }} from \"//{other}/BUILD.ts\";\nexport const y = 1;\nexport {{ x }};\n"
+        )
+    };
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &import("b")),
+        ("b/BUILD.ts", &import("c")),
+        ("c/BUILD.ts", &import("a")),
+        ("user/BUILD.ts", &import("b")),
+        ("fine/BUILD.ts", &format!("{TASK}{}", copies("t", ""))),
+    ]);
+    for patterns in [&["//..."][..], &["//c/...", "//a/...", "//user:x", "//..."]] {
+        let built = f.build(patterns).await;
+        let error = built.error();
+        assert_eq!(
+            error.message,
+            "packages import one another in a cycle: a/BUILD.ts → b/BUILD.ts → c/BUILD.ts → a/BUILD.ts"
+        );
+        assert!(error.help.as_ref().unwrap().contains("label("), "{error:?}");
+    }
+    let built = f.keep_going(&[]).await;
+    assert_eq!(built.errors().len(), 1);
+    assert_eq!(built.targets().get("//fine:t"), Some(&true));
+    // Mended, it is all well.
+    f.write("c/BUILD.ts", "export const x = 1;\n");
+    f.build(&[]).await.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_library_is_told_once_with_the_way_to_it() {
+    let user = "import { f } from \"//lib/f.ts\";\nexport const x = f();\n";
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", user),
+        ("b/BUILD.ts", user),
+        ("lib/f.ts", "export const f = () => ;\n"),
+    ]);
+    let built = f.build(&[]).await;
+    let text = told(built.error());
+    assert!(text.starts_with("lib/f.ts:1:24: "), "{text}");
+    assert!(text.contains("\n  imported by a/BUILD.ts:1:"), "{text}");
+    f.write(
+        "lib/f.ts",
+        "export const f = () => {\n  throw new Error(\"no luck\");\n};\n",
+    );
+    let text = told(f.build(&["//a"]).await.error());
+    assert_eq!(
+        text,
+        "lib/f.ts:2:9: no luck\n  at f (lib/f.ts:2:9)\n  at top level (a/BUILD.ts:2:18)\n  in package //a"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_an_error_reads_from_the_inside_out() {
+    let f = Fixture::new(&[
+        (
+            "a/BUILD.ts",
+            "import { x } from \"//b/BUILD.ts\";\nexport const y = x;\n",
+        ),
+        (
+            "b/BUILD.ts",
+            "import { z } from \"//c/BUILD.ts\";\nexport const x = z;\n",
+        ),
+        (
+            "c/BUILD.ts",
+            "export const z = 1;\nthrow new TypeError(\"broken\", { cause: new Error(\"below\") });\n",
+        ),
+    ]);
+    let built = f.build(&["//a"]).await;
+    assert_eq!(
+        told(built.error()),
+        "c/BUILD.ts:2:7: TypeError: broken\n  at top level (c/BUILD.ts:2:7)\n  caused by: c/BUILD.ts:2:40: below\n  in package //c\n  imported by b/BUILD.ts:1:19\n  imported by a/BUILD.ts:1:19"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_carry_data_and_are_frozen() {
+    let f = Fixture::new(&[
+        (
+            "lib/BUILD.ts",
+            "export const data = { list: [1, -0, 2n, undefined, \"x\"], nested: { $zako: [1] } };\n",
+        ),
+        (
+            "app/BUILD.ts",
+            "import { data } from \"//lib/BUILD.ts\";\nif (!Object.is(data.list[1], -0) || data.list[2] !== 2n || data.nested.$zako[0] !== 1) throw new Error(\"changed\");\nlet frozen = false;\ntry { (data as any).list.push(1); } catch { frozen = true; }\nexport const ok = frozen;\nif (!frozen) throw new Error(\"not frozen\");\n",
+        ),
+    ]);
+    f.check(&["eval //app", "eval //lib"]).await;
+}
