@@ -14,7 +14,10 @@ fn build_thrice(workspace: &Workspace) -> Outcome {
         "`zako clean` leaves nothing that zako built"
     );
     let third = workspace.zako("build").exits(0).ran_nothing();
-    assert_eq!(third.actions("from-cache"), first.actions("ran"), "{third}");
+    // What has no outputs needs nothing put in place.
+    let mut known = [third.actions("from-cache"), third.actions("up-to-date")].concat();
+    known.sort_unstable();
+    assert_eq!(known, first.actions("ran"), "{third}");
     first
 }
 
@@ -124,7 +127,7 @@ fn a_failing_script_action_says_where() {
     workspace.edit("codes/status.tsv", "STATUS_BUSY\t7", "STATUS_BUSY\tseven");
     workspace.zako("build").exits(1).says(&[
         "codes/status.tsv:4: expected SYMBOL",
-        "tools/rows.ts:20",
+        "tools/rows.ts:19:",
         "//codes:status.sources",
     ]);
 }

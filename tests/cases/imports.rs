@@ -69,7 +69,7 @@ fn symlinks_out_of_the_workspace() {
     workspace
         .zako("build")
         .exits(2)
-        .says(&["BUILD.ts:1:19", "link.ts", "outside the workspace"])
+        .says(&["BUILD.ts:1:19", "link.ts", "out of the workspace"])
         .omits("secret");
 
     let workspace = Workspace::package("import { x } from \"./lib/x.ts\";\nexport const a = x;\n");
@@ -78,7 +78,7 @@ fn symlinks_out_of_the_workspace() {
     workspace
         .zako("build")
         .exits(2)
-        .says(&["BUILD.ts:1:19", "lib/x.ts", "outside the workspace"])
+        .says(&["BUILD.ts:1:19", "lib/x.ts", "out of the workspace"])
         .omits("secret");
 }
 

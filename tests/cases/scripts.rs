@@ -149,7 +149,7 @@ fn other_packages_are_evaluated_all_the_same() {
     workspace
         .zako("build -k")
         .exits(2)
-        .says_once("Error: not today")
+        .says_once("error: not today")
         .says(&["bad/BUILD.ts:1:"]);
     assert_eq!(workspace.run("zako-out/app/hello", &[]), "Hello, world!\n");
 }
@@ -162,8 +162,8 @@ fn two_wrong_packages_are_two_messages() {
     workspace
         .zako("build -k")
         .exits(2)
-        .says_once("Error: first")
-        .says_once("Error: second");
+        .says_once("error: first")
+        .says_once("error: second");
 }
 
 #[test]

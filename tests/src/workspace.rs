@@ -36,7 +36,7 @@ impl Workspace {
             fs::create_dir(folder).expect("a new folder takes folders");
         }
         Workspace {
-            temp,
+            _temp: temp,
             root,
             logs: AtomicUsize::new(0),
         }

@@ -172,9 +172,15 @@ impl From<ScriptError> for Diagnostic {
             .place
             .as_ref()
             .map(|place| Location::new(place, error.source.clone()));
-        // zako's own frames are noise beside the user's; by themselves they are all there is.
-        let has_own = error.frames.iter().any(|frame| frame.user);
-        for frame in error.frames.iter().filter(|frame| frame.user || !has_own) {
+        // The user's frames; zako's own only where there are no others. A single one says what the location says.
+        let any_user = error.frames.iter().any(|frame| frame.user);
+        let frames: Vec<_> = error
+            .frames
+            .iter()
+            .filter(|frame| frame.user || !any_user)
+            .collect();
+        let told = matches!(frames[..], [only] if only.function.is_none() && Some(&only.place) == error.place.as_ref());
+        for frame in frames.iter().filter(|_| !told) {
             let function = frame.function.as_deref().unwrap_or("top level");
             diagnostic
                 .trace

@@ -3,7 +3,7 @@
 //! **Invariant:** an evaluation has all that it needs before a worker is taken, so no V8 job ever waits
 //! for another one and a bounded pool cannot deadlock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -197,6 +197,8 @@ pub struct Evaluated {
 pub struct ScriptEngine {
     pool: Pool<Realms>,
     options: ScriptEngineOptions,
+    /// The evaluations that run or wait.
+    live: Mutex<Vec<Weak<Control>>>,
 }
 
 /// A V8 thread keeps no isolate between jobs: a fresh one per evaluation is what makes contexts sealed.
@@ -229,7 +231,11 @@ impl ScriptEngine {
             RealmsFactory,
             platform,
         );
-        Ok(ScriptEngine { pool, options })
+        Ok(ScriptEngine {
+            pool,
+            options,
+            live: Mutex::default(),
+        })
     }
 
     /// Evaluates; cancelling `cancel`, or dropping the future, stops the script at its next safe point.
@@ -269,7 +275,12 @@ impl ScriptEngine {
             limits,
         };
 
-        let control = Control::new(self.options.gc_hook.clone());
+        let control = Control::new(self.options.gc_hook.clone(), limits);
+        {
+            let mut live = self.live.lock();
+            live.retain(|control| control.strong_count() > 0);
+            live.push(Arc::downgrade(&control));
+        }
         // Whatever ends this future early ends the script too.
         let _stop = StopOnDrop(control.clone());
         let queued = CancellationToken::new();
@@ -320,6 +331,14 @@ impl ScriptEngine {
             refused,
             usage,
         })
+    }
+
+    /// Tells every script that runs that memory is short: each collects its garbage at its next safe point.
+    pub fn relieve(&self) {
+        self.pool.relieve();
+        for control in self.live.lock().iter().filter_map(Weak::upgrade) {
+            control.relieve();
+        }
     }
 
     /// The V8 pool's counters.

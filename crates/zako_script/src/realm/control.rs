@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use deno_core::{JsRuntime, v8};
 use parking_lot::Mutex;
 
+use super::Limits;
 use super::ops::JsPlace;
 use crate::engine::{GcEvent, GcHook};
 
@@ -32,6 +33,7 @@ pub(crate) struct Control {
     stack: Mutex<Vec<(Option<String>, JsPlace)>>,
     collections: AtomicU32,
     gc_hook: Option<GcHook>,
+    limits: Limits,
     used_before_gc: Mutex<usize>,
 }
 
@@ -39,13 +41,14 @@ pub(crate) struct Control {
 struct StackContext(v8::Global<v8::Context>);
 
 impl Control {
-    pub(crate) fn new(gc_hook: Option<GcHook>) -> Arc<Control> {
+    pub(crate) fn new(gc_hook: Option<GcHook>, limits: Limits) -> Arc<Control> {
         Arc::new(Control {
             reason: AtomicU8::new(0),
             isolate: Mutex::new(None),
             stack: Mutex::new(Vec::new()),
             collections: AtomicU32::new(0),
             gc_hook,
+            limits,
             used_before_gc: Mutex::new(0),
         })
     }
@@ -58,6 +61,11 @@ impl Control {
             3 => Some(StopReason::HeapLimit),
             _ => None,
         }
+    }
+
+    /// The bounds that it is stopped at.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The stack where it was stopped, innermost first.
@@ -79,6 +87,13 @@ impl Control {
         let isolate = self.isolate.lock();
         if let Some(handle) = &*isolate {
             handle.request_interrupt(interrupted, std::ptr::from_ref(self).cast_mut().cast());
+        }
+    }
+
+    /// Asks the script's isolate to give back memory at its next safe point; nothing if it does not run.
+    pub(crate) fn relieve(&self) {
+        if let Some(handle) = &*self.isolate.lock() {
+            handle.request_interrupt(relieved, std::ptr::null_mut());
         }
     }
 
@@ -133,6 +148,13 @@ unsafe extern "C" fn interrupted(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_
         }
     }
     isolate.terminate_execution();
+}
+
+#[expect(unsafe_code, reason = "V8 calls back with raw pointers")]
+unsafe extern "C" fn relieved(isolate: v8::UnsafeRawIsolatePtr, _data: *mut c_void) {
+    // SAFETY: V8 passes the isolate that is entered on this thread.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    isolate.low_memory_notification();
 }
 
 #[expect(unsafe_code, reason = "V8 calls back with raw pointers")]

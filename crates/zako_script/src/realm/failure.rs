@@ -7,6 +7,7 @@ use deno_core::error::{CoreError, CoreErrorKind, JsError};
 use parking_lot::Mutex;
 use sourcemap::SourceMap;
 
+use super::Limits;
 use super::control::{Control, StopReason};
 use super::ops::{JsPlace, is_user_url};
 use crate::error::{Frame, Place, ScriptError, ScriptErrorKind};
@@ -68,25 +69,29 @@ impl Places {
 
     /// The error of a script that was stopped.
     pub(super) fn stopped(&self, control: &Control) -> ScriptError {
+        let Limits { heap_bytes, time } = control.limits();
         let (kind, message, help) = match control.reason() {
             Some(StopReason::Timeout) => (
                 ScriptErrorKind::Timeout,
-                "the script ran longer than its time limit",
+                format!("the script ran longer than its limit of {time:?}"),
                 Some("look for a loop that does not end; heavy work belongs in a task"),
             ),
             Some(StopReason::HeapLimit) => (
                 ScriptErrorKind::HeapLimit,
-                "the script needed more memory than its limit",
+                format!(
+                    "the script needed more memory than its limit of {} MiB",
+                    heap_bytes >> 20
+                ),
                 Some("look for data that grows without end; heavy work belongs in a task"),
             ),
             Some(StopReason::Cancelled) => (
                 ScriptErrorKind::Cancelled,
-                "the evaluation was cancelled",
+                "the evaluation was cancelled".to_owned(),
                 None,
             ),
             None => (
                 ScriptErrorKind::Internal,
-                "the script was stopped for no known reason",
+                "the script was stopped for no known reason".to_owned(),
                 None,
             ),
         };
