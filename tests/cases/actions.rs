@@ -1,6 +1,6 @@
 //! Actions that go wrong.
 
-use zako_tests::Workspace;
+use zako_tests::{Workspace, is_gone};
 
 #[test]
 fn two_actions_with_one_output_are_refused() {
@@ -30,6 +30,56 @@ fn an_output_within_another_is_refused() {
         .zako("build")
         .exits(2)
         .says(&["zako-out/folder", "//:a", "//:b"]);
+}
+
+#[test]
+fn outputs_that_other_systems_cannot_have_are_refused() {
+    let said = |outputs: &str, parts: &[&str]| {
+        let source = format!(
+            "import {{ task }} from \"zako:build\";\nexport const a = task({{ outputs: {outputs}, shell: \"true\" }});\n"
+        );
+        Workspace::package(&source)
+            .zako("build")
+            .exits(2)
+            .says(&["BUILD.ts:2:18"])
+            .says(parts);
+    };
+    said(
+        "[\"Read.txt\", \"read.txt\"]",
+        &["zako-out/Read.txt", "zako-out/read.txt", "case"],
+    );
+    said("[\"con.txt\"]", &["zako-out/con.txt", "Windows"]);
+    said(
+        "[\"x\", \"x\"]",
+        &["declares the output `zako-out/x` twice"],
+    );
+    said("[\"../x\"]", &["../x", "outputs"]);
+    said("[\"/x\"]", &["/x", "absolute"]);
+}
+
+#[test]
+fn inputs_that_are_not_below_the_package_are_refused() {
+    for input in ["", ".", "../x", "/etc/passwd"] {
+        let source = format!(
+            "import {{ task }} from \"zako:build\";\nexport const a = task({{ inputs: [\"{input}\"], shell: \"true\" }});\n"
+        );
+        Workspace::package(&source).zako("build").exits(2).says(&[
+            "BUILD.ts:2:18",
+            "inputs[0] of the task",
+            "not a path below the package",
+        ]);
+    }
+}
+
+#[test]
+fn an_input_that_is_not_there_suggests_the_nearest() {
+    Workspace::package(
+        "import { task } from \"zako:build\";\nexport const a = task({ inputs: [\"data.cvs\"], shell: \"true\" });\n",
+    )
+    .file("data.csv", "")
+    .zako("build")
+    .exits(2)
+    .says(&["BUILD.ts:2:18", "data.cvs does not exist", "did you mean `data.csv`?"]);
 }
 
 #[test]
@@ -153,6 +203,105 @@ fn an_action_that_takes_too_long_is_stopped() {
         .zako("build")
         .exits(1)
         .says(&["//:a", "timed out after 1s"]);
+}
+
+#[test]
+fn what_an_action_leaves_running_is_ended() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const a = task({ outputs: [\"pid.txt\"], shell: 'sleep 600 & echo $! > \"$out\"' });\n",
+    );
+    workspace.zako("build").exits(0);
+    let pid = workspace.read("zako-out/pid.txt").trim().parse().unwrap();
+    assert!(is_gone(pid), "{pid} still runs");
+}
+
+#[test]
+fn what_an_action_prints_has_a_bound() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const a = task({ outputs: [\"a\"], shell: 'yes | head -c 50000000; echo the end; touch \"$out\"' });\n",
+    );
+    let said = workspace.zako("build").exits(0).says(&["the end"]);
+    assert!(said.stderr.len() + said.stdout.len() < 1_000_000);
+}
+
+#[test]
+fn resources_that_are_not_there_are_told() {
+    let workspace = Workspace::bare()
+        .file("zako.toml", "zako = \"0.1\"\n\n[resources]\ngpu = 1\n")
+        .file(
+            "BUILD.ts",
+            "import { task } from \"zako:build\";\nexport const a = task({ resources: { gpu: 1 }, cpu: 500, memory: \"9TiB\", shell: \"true\" });\n",
+        );
+    // More processors and memory than there are: it runs alone.
+    workspace.zako("build").exits(0);
+    workspace.edit("BUILD.ts", "gpu: 1", "tpu: 1");
+    workspace.edit("BUILD.ts", "\"true\"", "\"true again\"");
+    workspace
+        .zako("build")
+        .exits(2)
+        .says(&["tpu", "//:a", "BUILD.ts:2:18"]);
+}
+
+#[test]
+fn folders_come_back_as_they_were() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const a = task({ outputs: { folder: \"d/\" }, shell: `mkdir -p $out_folder/empty $out_folder/x; echo 1 > $out_folder/x/f; \
+         printf '#!/bin/sh\\\\n' > $out_folder/run; chmod +x $out_folder/run; ln -s x/f $out_folder/link` });\n",
+    );
+    let check = || {
+        assert_eq!(workspace.read("zako-out/d/link"), "1\n");
+        assert_eq!(
+            std::fs::read_link(workspace.path("zako-out/d/link"))
+                .unwrap()
+                .to_str(),
+            Some("x/f")
+        );
+        assert!(workspace.path("zako-out/d/empty").is_dir());
+        assert_eq!(workspace.run("zako-out/d/run", &[]), "");
+    };
+    workspace.zako("build").exits(0);
+    check();
+    workspace.write("zako-out/d/extra", "not zako's");
+    workspace.zako("build").exits(0).ran_nothing();
+    assert!(
+        !workspace.has("zako-out/d/extra"),
+        "an output folder has what its action wrote"
+    );
+    workspace.zako("clean").exits(0);
+    workspace.zako("build").exits(0).ran_nothing();
+    check();
+}
+
+#[test]
+fn a_link_out_of_an_output_is_refused() {
+    Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const a = task({ outputs: { folder: \"d/\" }, shell: 'mkdir $out_folder; ln -s /etc/passwd $out_folder/x' });\n",
+    )
+    .zako("build")
+    .exits(1)
+    .says(&["zako-out/d/x", "/etc/passwd", "//:a"]);
+}
+
+#[test]
+fn a_file_of_a_person_is_not_overwritten() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const a = task({ outputs: [\"notes.txt\"], place: \"source\", shell: 'echo generated > \"$out\"' });\n",
+    )
+    .file("notes.txt", "mine\n");
+    workspace
+        .zako("build")
+        .exits(2)
+        .says(&["notes.txt", "in the way", "//:a"]);
+    assert_eq!(workspace.read("notes.txt"), "mine\n");
+    std::fs::remove_file(workspace.path("notes.txt")).unwrap();
+    workspace.zako("build").exits(0);
+    assert_eq!(workspace.read("notes.txt"), "generated\n");
+    workspace.zako("build").exits(0).ran_nothing();
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod changes;
 mod command_line;
 mod embed;
 mod examples;
+mod guide;
 mod imports;
 mod interrupt;
 mod limits;

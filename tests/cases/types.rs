@@ -6,7 +6,7 @@ use zako_tests::{Workspace, repository};
 
 /// What `tsc` says of the workspace, after `zako types`: an empty text when all is well.
 #[track_caller]
-fn tsc(workspace: &Workspace) -> String {
+pub(crate) fn tsc(workspace: &Workspace) -> String {
     let program = repository().join(".tools/npm/node_modules/.bin/tsc");
     assert!(
         program.exists(),

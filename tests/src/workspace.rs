@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::binary::{repository, zako};
 use crate::fifo::Fifo;
 use crate::outcome::{Event, Outcome};
-use crate::running::{Running, run};
+use crate::running::{DEADLINE, Running, run};
 
 /// The path that programs are looked up on.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+/// How often a file that should grow is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// What is no source and not copied with an example.
 const NOT_COPIED: [&str; 3] = [".zako", "zako-out", "node_modules"];
 
@@ -141,6 +145,18 @@ impl Workspace {
     /// Waits for the end of what [`Workspace::start`] began.
     pub fn finish(&self, (running, log): (Running, PathBuf)) -> Outcome {
         self.outcome(running, &log)
+    }
+
+    /// Waits until the event log of what [`Workspace::start`] began has an event of that name.
+    #[track_caller]
+    pub fn await_event(&self, log: &Path, event: &str) {
+        let begun = Instant::now();
+        let wanted = format!("\"event\":\"{event}\"");
+        while !fs::read_to_string(log).is_ok_and(|text| text.contains(&wanted)) {
+            assert!(begun.elapsed() < DEADLINE, "no event {event} came");
+            // Nothing tells when a file grows; how often it is looked at decides nothing.
+            thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Runs a program that was built, and gives what it printed; it must exit with 0.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use zako_path::NeutralPath;
 
 /// The largest value, in bytes, that a shell action gets its inputs' list in as `in`; beyond it
-/// `in` is unset and `in_file` names a file with the list (SCRIPT-API: `shell`).
+/// `in` is unset and `in_file` names a file with the list (docs/scripts.md: "task").
 pub const MAX_IN_BYTES: usize = 64 * 1024;
 
 /// CPU demand of an action that declares none: one core.

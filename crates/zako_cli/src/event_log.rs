@@ -44,10 +44,10 @@ impl EventLog {
     fn try_write(&mut self, event: &BuildEvent) -> io::Result<()> {
         serde_json::to_writer(&mut self.file, event)?;
         self.file.write_all(b"\n")?;
-        // A watcher of the file sees whole builds and errors at once; other lines may wait for company.
+        // A watcher of the file sees at once what may be the last for a while; what comes by the thousand waits for company.
         match event {
-            BuildEvent::Diagnostic(_) | BuildEvent::Finished { .. } => self.file.flush(),
-            _ => Ok(()),
+            BuildEvent::ActionFinished { .. } | BuildEvent::PackageEvaluated { .. } => Ok(()),
+            _ => self.file.flush(),
         }
     }
 

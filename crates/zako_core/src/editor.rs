@@ -1,4 +1,4 @@
-//! What editors need to know the builtins: declarations and a `tsconfig.json` (SCRIPT-API: "Editor").
+//! What editors need to know the builtins: declarations and a `tsconfig.json` (docs/scripts.md: "Editor").
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ declare const console: {
   info(...values: unknown[]): void;
   /** Shown as a warning. */
   warn(...values: unknown[]): void;
-  /** Shown as an error; the build goes on. */
+  /** Shown as a warning: what should fail the build is thrown. */
   error(...values: unknown[]): void;
-  /** Shown as an error when `good` is false. */
+  /** Shown as a warning when `good` is false. */
   assert(good: unknown, ...values: unknown[]): void;
 };
 /** Runs `callback` once the current code is done. */

@@ -1,4 +1,4 @@
-//! Patterns: what a person writes to say which targets (SCRIPT-API: "Targets").
+//! Patterns: what a person writes to say which targets (docs/scripts.md: "Patterns").
 
 use zako_path::NeutralPath;
 

@@ -8,13 +8,13 @@ export type { Artifact, File, Target } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~script": true;
 }
 
 /** Text joined of strings and files, made by {@link arg}. */
 export interface JoinedArg {
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~joined": true;
 }
 
@@ -61,7 +61,7 @@ export interface TaskSpec<S extends Outputs> {
   env?: Readonly<Record<string, string>>;
   /** What it reads from standard input: a file, or `{ text }`. */
   stdin?: File | { readonly text: string };
-  /** The Makefile-style dependency file that it writes, a path like an output; narrows `deps`. */
+  /** The Makefile-style dependency file that it writes, a path like an output's; of `deps`, only what it lists counts. */
   depfile?: string;
   /** Processors that it uses; fractions count. Default 1. */
   cpu?: number;
@@ -73,9 +73,9 @@ export interface TaskSpec<S extends Outputs> {
   resources?: Readonly<Record<string, number>>;
   /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
   timeout?: number | string;
-  /** How many times it is tried again when it fails. Default 0. */
+  /** How many times it is tried again when it fails, at most 10. Default 0. */
   retries?: number;
-  /** How far it is kept apart: `none` or `basic`. */
+  /** How far it is kept apart: `none` or `basic`, by default as the build; the others are not there yet, and an error. */
   isolation?: "none" | "basic" | "enhanced" | "maximum";
   /** Whether its result is kept. Default true. */
   cache?: boolean;
@@ -107,11 +107,14 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
   if (Array.isArray(outputs)) names = [...outputs];
   else if (typeof outputs === "object" && outputs !== null) names = Object.keys(outputs);
   const fields: Record<string, unknown> = { ...spec };
+  for (const key of ["inputs", "deps", "tools"] as const) {
+    if (spec[key] !== undefined && spec[key] !== null) fields[key] = filesOf(spec[key], key);
+  }
   if (typeof command === "function") {
     const out: Record<string, unknown> = Object.create(null);
     // Stand-ins: the engine knows the outputs' paths.
     for (const name of names) out[name] = newArtifact({ target: "", name });
-    fields.command = command({ inputs: inputsOf(spec.inputs) as any, out: Object.freeze(out) as any });
+    fields.command = command({ inputs: (fields.inputs ?? []) as any, out: Object.freeze(out) as any });
     fields.commandIsFunction = true;
   }
   const named = Array.isArray(outputs) ? [] : names;
@@ -120,14 +123,13 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
   return newTarget(callAt("declare", { rule, attrs: encode(fields, "the task"), shape }), shape) as any;
 }
 
-/** The inputs as items of a command: a path below the package becomes the file, since commands run elsewhere. */
-function inputsOf(value: unknown): readonly unknown[] {
-  if (value === undefined) return [];
+/** Each path below the package as the file that it names, which is where commands find it; the rest as it is. */
+function filesOf(value: unknown, key: string): readonly unknown[] {
   const list = Array.isArray(value) ? value.flat(Infinity) : [value];
   return Object.freeze(
     list.map((item, i) =>
       typeof item === "string"
-        ? newArtifact({ path: call("source", { path: item, where: `inputs[${i}] of the task` }), directory: false })
+        ? newArtifact({ path: call("source", { path: item, where: `${key}[${i}] of the task` }), directory: false })
         : item,
     ),
   );
@@ -188,7 +190,7 @@ export function files(...paths: readonly (string | readonly string[])[]): readon
   );
 }
 
-/** A target by its label, `//pkg:name` or `:name`, looked up when it is used: for what cannot be imported. */
+/** A target by its label, `//pkg:name` or `:name`, looked up when it is used: for what cannot be imported. It has no `out`. */
 export function label(text: string): Target<any, any> {
   const { label, outputs } = callAt("label", { label: text });
   return newTarget(label, { rule: "", provides: [], outputs }) as any;
@@ -241,7 +243,7 @@ export interface Log {
   info(...values: unknown[]): void;
   /** Shown as a warning. */
   warn(...values: unknown[]): void;
-  /** Shown as an error; the build goes on. */
+  /** Shown as a warning: what should fail the build is thrown. */
   error(...values: unknown[]): void;
 }
 

@@ -5,7 +5,7 @@ import { isArtifact, isTarget, newArtifact, newTarget, targetState } from "zako:
 
 /** A type that exists only for the compiler; made by {@link type}. */
 export interface Type<T> {
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~t": T;
 }
 
@@ -48,7 +48,7 @@ export interface Artifact {
 
 /** A target: what a rule or `task` declares. Exporting it from a `BUILD.ts` gives it its name. */
 export interface Target<P = {}, O extends string = never> {
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~p": P;
   /** Its named outputs. */
   readonly out: Readonly<Record<O, Artifact>>;
@@ -68,11 +68,11 @@ export interface Dep<P> {
 
 /** An attribute of a rule: what the caller writes (`I`) and what `analyze` sees (`V`). */
 export interface Attr<I, V, Opt extends boolean = false> {
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~in": I;
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~out": V;
-  /** @ignore */
+  /** @ignore For type inference only; not there at run time. */
   readonly "~opt": Opt;
   /** The same attribute, which may be left out. */
   optional(): Attr<I, V | undefined, true>;
@@ -192,7 +192,7 @@ export interface Ctx<A, O> {
   file(name: string): Artifact;
   /** A directory that an action of this target writes. */
   dir(name: string): Artifact;
-  /** Declares an action. */
+  /** Declares an action. It runs when something that it writes is needed; one without outputs is a check. */
   run(action: RunSpec): void;
   /** Declares an action that writes `text` to `artifact`. */
   write(artifact: Artifact, text: string): void;
@@ -208,7 +208,7 @@ export interface RuleDefinition<A, V extends Record<string, Token>, O extends st
   provides: V;
   /** The names of its named outputs. */
   outputs?: readonly O[];
-  /** Turns attributes into actions and provider data. Runs apart from packages: it sees `ctx` and nothing else. */
+  /** Turns attributes into actions and provider data. Runs apart from packages: it sees `ctx` and what its file imports, and reads neither files nor options. */
   analyze(ctx: Ctx<A, O>): { readonly [K in keyof V]: V[K]["~t"] };
 }
 

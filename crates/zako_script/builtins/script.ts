@@ -24,7 +24,7 @@ export interface ScriptContext {
 
 /** A script action's body, as {@link script} makes it. */
 export interface Script {
-  /** @ignore */
+  /** @ignore For type inference only. */
   readonly "~script": true;
 }
 

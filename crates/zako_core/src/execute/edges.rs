@@ -3,7 +3,7 @@
 //! Text work: touches no disk. **Invariant:** no two actions of a plan write the same path, nor one inside another's,
 //! and no action needs itself by any way round.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
 use zako_action::{ActionSpec, ToolRef};
@@ -39,12 +39,25 @@ impl Writers {
     pub(super) fn of(actions: &[PlannedAction]) -> Result<Self, Vec<Diagnostic>> {
         let mut writers: BTreeMap<NeutralPath, usize> = BTreeMap::new();
         let mut errors = Vec::new();
+        let mut folded: HashMap<String, NeutralPath> = HashMap::new();
         for (at, action) in actions.iter().enumerate() {
             for path in writes(&action.spec) {
+                if let Some(problem) = path.portability_problem() {
+                    let message = format!("the output `{path}` {problem}");
+                    errors.push(
+                        action.blame(Diagnostic::user(message).with_help("give it another name")),
+                    );
+                }
                 match writers.get(path) {
                     Some(other) if *other == at && action.spec.depfile.as_ref() == Some(path) => {}
                     Some(other) => errors.push(duplicate(path, &actions[*other], path, action)),
                     None => {
+                        let same = folded.insert(path.case_folded(), path.clone());
+                        if let Some(same) = same
+                            && let Some(other) = writers.get(&same)
+                        {
+                            errors.push(duplicate(&same, &actions[*other], path, action));
+                        }
                         writers.insert(path.clone(), at);
                     }
                 }
@@ -157,8 +170,15 @@ fn duplicate(
     other: &PlannedAction,
 ) -> Diagnostic {
     let (a, b) = (&one.spec.owner, &other.spec.owner);
-    let message = if first == second {
+    let message = if first == second && std::ptr::eq(one, other) {
+        format!("{a} declares the output `{first}` twice")
+    } else if first == second {
         format!("`{first}` is written by two actions, of {a} and of {b}")
+    } else if first.case_folded() == second.case_folded() {
+        format!(
+            "`{first}`, which {a} writes, and `{second}`, which {b} writes, are one file where case does not count \
+             (macOS, Windows)"
+        )
     } else {
         format!("`{second}`, which {b} writes, is inside of `{first}`, which {a} writes")
     };

@@ -133,6 +133,8 @@ impl PlannedAction {
             return message.clone();
         }
         let object = match (&spec.inputs[..], spec.outputs.first()) {
+            // A task is one action: its label says it best.
+            _ if spec.mnemonic == "task" => spec.owner.as_str(),
             ([input], _) if !self.test => input.as_str(),
             (_, Some(output)) => output.path.as_str(),
             _ => spec.owner.as_str(),

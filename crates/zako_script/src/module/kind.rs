@@ -1,4 +1,4 @@
-//! What a file is, told by its name, and what that lets it import (SCRIPT-API: "Files and imports").
+//! What a file is, told by its name, and what that lets it import (docs/scripts.md: "Files and imports").
 
 use zako_path::NeutralPath;
 

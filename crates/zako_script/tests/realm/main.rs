@@ -1,6 +1,7 @@
 //! Scripts in real realms: what they can do, what they cannot, and how they fail.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod declared;
 mod evaluate;
 mod hermetic;
 mod limits;
