@@ -35,9 +35,11 @@ impl Manifest {
     /// Reads the manifest of the workspace at `root`.
     pub(crate) fn read(root: &Path) -> Result<Manifest, Diagnostic> {
         let path = root.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|e| {
+        let bytes = std::fs::read(&path).map_err(|e| {
             Diagnostic::environment(format!("{} cannot be read: {e}", path.display()))
         })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Diagnostic::user(format!("{} is not UTF-8 text", path.display())))?;
         Manifest::parse(&text)
     }
 

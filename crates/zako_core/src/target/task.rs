@@ -150,7 +150,6 @@ impl TaskAttrs {
         }
         attrs.tags()?;
         let (network, network_slots) = attrs.network()?;
-        attrs.tags()?;
         Ok(TaskAttrs {
             inputs: attrs.files("inputs")?,
             deps: attrs.files("deps")?,
@@ -710,14 +709,6 @@ impl<'a> Attrs<'a> {
     }
 
     /// Tags are read where targets are named; here they are only checked.
-    fn tags(&self) -> Result<(), String> {
-        match self.get("tags") {
-            None => Ok(()),
-            Some(Value::Array(items)) if items.iter().all(|item| item.as_str().is_some()) => Ok(()),
-            Some(other) => Self::wrong("tags", "a list of strings", other),
-        }
-    }
-
     fn in_source(&self) -> Result<bool, String> {
         match self.text("place")?.as_deref() {
             None | Some("out") => Ok(false),
