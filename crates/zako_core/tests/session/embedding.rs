@@ -159,7 +159,7 @@ async fn a_text_is_evaluated_without_a_file() {
         ("export const x = ;", "memory:snippet:1:18: "),
         (
             "\nthrow new Error(\"no\");",
-            "memory:snippet:2:7: no\n  at top level (memory:snippet:2:7)\n  in memory:snippet",
+            "memory:snippet:2:7: no\n  in memory:snippet",
         ),
     ] {
         let text = told(&eval(source).await.unwrap_err());

@@ -195,7 +195,7 @@ async fn the_way_to_an_error_reads_from_the_inside_out() {
     let built = f.build(&["//a"]).await;
     assert_eq!(
         told(built.error()),
-        "c/BUILD.ts:2:7: TypeError: broken\n  at top level (c/BUILD.ts:2:7)\n  caused by: c/BUILD.ts:2:40: below\n  in package //c\n  imported by b/BUILD.ts:1:19\n  imported by a/BUILD.ts:1:19"
+        "c/BUILD.ts:2:7: TypeError: broken\n  caused by: c/BUILD.ts:2:40: below\n  in package //c\n  imported by b/BUILD.ts:1:19\n  imported by a/BUILD.ts:1:19"
     );
 }
 
