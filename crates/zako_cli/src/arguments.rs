@@ -82,7 +82,7 @@ pub(crate) enum Command {
     },
     /// Evaluate one TypeScript file by itself and print its exports as JSON
     Eval {
-        /// The file
+        /// The file; `-` for a script on standard input, which may import zako's modules only
         file: PathBuf,
     },
     /// Write the types of zako's modules for editors, and a tsconfig.json

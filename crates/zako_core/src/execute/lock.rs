@@ -20,7 +20,17 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 /// The right to write into a workspace; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct WorkspaceLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for WorkspaceLock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a process that is being spawned holds a copy of the descriptor until it
+        // executes, and the lock with it.
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "cannot unlock the workspace");
+        }
+    }
 }
 
 impl WorkspaceLock {
@@ -37,7 +47,7 @@ impl WorkspaceLock {
             Err(error) => return Err(failed(error)),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(WorkspaceLock { _file: file })),
+            Ok(()) => Ok(Some(WorkspaceLock { file })),
             Err(TryLockError::WouldBlock) => {
                 let pid = holder(&mut file)
                     .map(|pid| format!(" (process {pid})"))
@@ -99,7 +109,7 @@ impl WorkspaceLock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(|e| failed("write", e))?;
-        Ok(WorkspaceLock { _file: file })
+        Ok(WorkspaceLock { file })
     }
 }
 

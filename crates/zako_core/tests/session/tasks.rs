@@ -200,7 +200,7 @@ async fn wrong_values_are_told_at_their_line() {
         ),
         (
             "{ shell: \"x\", inputs: [\"../up.txt\"] }",
-            "\"../up.txt\" is not a path below the package",
+            "\"../up.txt\" is not a path below the package; files of other packages come from their targets",
         ),
         (
             "{ shell: \"x\", deps: \"//p:a\" }",
