@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use zako_script::{Place, ScriptError, ScriptErrorKind};
+use zako_script::{LogLevel, Place, ScriptError, ScriptErrorKind};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -124,6 +124,21 @@ impl Diagnostic {
     /// An error of the machine.
     pub fn environment(message: impl Into<String>) -> Self {
         Self::error(Fault::Environment, message)
+    }
+
+    /// What a script logged. An error that it logs does not fail the build (one that should is thrown), so it is a
+    /// warning.
+    pub(crate) fn logged(level: LogLevel, message: &str, location: Option<Location>) -> Self {
+        let severity = match level {
+            LogLevel::Debug => Severity::Debug,
+            LogLevel::Info => Severity::Info,
+            LogLevel::Warn | LogLevel::Error => Severity::Warning,
+        };
+        Diagnostic {
+            severity,
+            location,
+            ..Self::user(message)
+        }
     }
 
     /// The same with a place.

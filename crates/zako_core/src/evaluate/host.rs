@@ -11,7 +11,7 @@ use zako_script::{Host, HostCall, HostFailure, LogLevel, Place, Value};
 
 use super::Services;
 use super::glob::glob;
-use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
 use crate::target::{RuleId, TaskAttrs, elsewhere};
 use crate::workspace::ReadFault;
@@ -267,16 +267,10 @@ impl Host for PackageHost {
     }
 
     fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
-        let mut diagnostic = Diagnostic::user(message);
-        diagnostic.severity = match level {
-            LogLevel::Debug => Severity::Debug,
-            LogLevel::Info => Severity::Info,
-            // An error that a script logs does not fail the build: one that should is thrown.
-            LogLevel::Warn | LogLevel::Error => Severity::Warning,
-        };
-        diagnostic.location =
+        let location =
             place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
-        self.recorded.lock().logs.push(diagnostic);
+        let logged = Diagnostic::logged(level, message, location);
+        self.recorded.lock().logs.push(logged);
     }
 }
 

@@ -18,7 +18,7 @@ use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, 
 use super::lower::{File, Lowered, lower, lower_task};
 use super::task::{Lookup, output_folder};
 use super::{Target, TaskAttrs};
-use crate::diagnostic::{Diagnostic, Fault, Location, Severity};
+use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::evaluate::{Faults, Services, closure, fault, graph_fault, module_set};
 
 /// What analysis made of targets.
@@ -502,15 +502,10 @@ impl Host for AnalysisHost {
     }
 
     fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
-        let mut diagnostic = Diagnostic::user(message);
-        diagnostic.severity = match level {
-            LogLevel::Debug => Severity::Debug,
-            LogLevel::Info => Severity::Info,
-            LogLevel::Warn | LogLevel::Error => Severity::Warning,
-        };
-        diagnostic.location =
+        let location =
             place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
-        self.done.lock().logs.push(diagnostic);
+        let logged = Diagnostic::logged(level, message, location);
+        self.done.lock().logs.push(logged);
     }
 }
 

@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{TestHost, evaluate, evaluate_with, export, modules};
+use super::{TestHost, evaluate, evaluate_with, evaluation, export};
 use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
-use zako_path::NeutralPath;
-use zako_script::engine::Entry;
 use zako_script::{
-    Evaluation, Host, HostCall, HostFailure, Limits, ScriptEngine, ScriptEngineOptions,
-    ScriptErrorKind, Specifier,
+    Host, HostCall, HostFailure, Limits, ScriptEngine, ScriptEngineOptions, ScriptErrorKind,
 };
 
 const SHORT: Limits = Limits {
@@ -187,12 +184,9 @@ async fn a_cancelled_script_stops_where_it_is() {
         "import { config } from \"zako:build\";\nconfig.get('begun');\nfor (;;) {}\n",
     )];
     let (begun, cancel) = (CancellationToken::new(), CancellationToken::new());
-    let evaluation = Evaluation {
-        modules: modules(&files).await.unwrap(),
-        entry: Entry::Exports(Specifier::File(NeutralPath::new("pkg/BUILD.ts").unwrap())),
-        host: Box::new(Signal(begun.clone())),
-        limits: Some(SMALL),
-    };
+    let evaluation = evaluation(&files, Signal(begun.clone()), Some(SMALL))
+        .await
+        .unwrap();
     let (result, ()) = tokio::join!(super::ENGINE.evaluate(evaluation, &cancel), async {
         begun.cancelled().await;
         cancel.cancel();
@@ -206,12 +200,9 @@ async fn a_cancelled_script_stops_where_it_is() {
 async fn a_cancelled_evaluation_may_not_begin_at_all() {
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let evaluation = Evaluation {
-        modules: modules(&[("a.ts", "for (;;) {}")]).await.unwrap(),
-        entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),
-        host: Box::new(TestHost::default()),
-        limits: None,
-    };
+    let evaluation = evaluation(&[("a.ts", "for (;;) {}")], TestHost::default(), None)
+        .await
+        .unwrap();
     let error = super::ENGINE
         .evaluate(evaluation, &cancel)
         .await
@@ -241,12 +232,9 @@ async fn scripts_that_run_give_back_memory_when_it_is_short() {
     });
     let engine = Arc::new(engine.unwrap());
     let source = "import { config } from \"zako:build\";\nconfig.get(\"short\");\nlet n = 0;\nfor (let i = 0; i < 1000; i++) n += i;\nexport const sum = n;\n";
-    let evaluation = Evaluation {
-        modules: modules(&[("pkg/BUILD.ts", source)]).await.unwrap(),
-        entry: Entry::Exports(Specifier::File(NeutralPath::new("pkg/BUILD.ts").unwrap())),
-        host: Box::new(Squeeze(engine.clone())),
-        limits: None,
-    };
+    let evaluation = evaluation(&[("pkg/BUILD.ts", source)], Squeeze(engine.clone()), None)
+        .await
+        .unwrap();
     let out = engine
         .evaluate(evaluation, &CancellationToken::new())
         .await
@@ -269,12 +257,9 @@ async fn garbage_collections_are_reported() {
     })
     .unwrap();
     let source = "let kept: unknown[] = [];\nfor (let i = 0; i < 500_000; i++) { kept.push([i, { i }]); if (kept.length > 9999) kept = []; }\n";
-    let evaluation = Evaluation {
-        modules: modules(&[("a.ts", source)]).await.unwrap(),
-        entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),
-        host: Box::new(TestHost::default()),
-        limits: Some(SMALL),
-    };
+    let evaluation = evaluation(&[("a.ts", source)], TestHost::default(), Some(SMALL))
+        .await
+        .unwrap();
     let out = engine
         .evaluate(evaluation, &CancellationToken::new())
         .await

@@ -115,19 +115,27 @@ pub(crate) async fn modules(files: &[(&str, &str)]) -> Result<ModuleSet, ScriptE
     Ok(set)
 }
 
+/// An evaluation of the first of `files`.
+pub(crate) async fn evaluation(
+    files: &[(&str, &str)],
+    host: impl Host + 'static,
+    limits: Option<Limits>,
+) -> Result<Evaluation, ScriptError> {
+    Ok(Evaluation {
+        modules: modules(files).await?,
+        entry: Entry::Exports(Specifier::File(NeutralPath::new(files[0].0).unwrap())),
+        host: Box::new(host),
+        limits,
+    })
+}
+
 /// Evaluates the first of `files`.
 pub(crate) async fn evaluate_with(
     files: &[(&str, &str)],
-    host: TestHost,
+    host: impl Host + 'static,
     limits: Option<Limits>,
 ) -> Result<Evaluated, ScriptError> {
-    let entry = Entry::Exports(Specifier::File(NeutralPath::new(files[0].0).unwrap()));
-    let evaluation = Evaluation {
-        modules: modules(files).await?,
-        entry,
-        host: Box::new(host),
-        limits,
-    };
+    let evaluation = evaluation(files, host, limits).await?;
     ENGINE.evaluate(evaluation, &CancellationToken::new()).await
 }
 

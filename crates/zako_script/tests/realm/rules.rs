@@ -1,6 +1,6 @@
 //! Rules: declared in a package's realm, analysed in another.
 
-use super::{ENGINE, TestHost, evaluate_with, modules};
+use super::{ENGINE, TestHost, evaluate_with, evaluation, modules};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use zako_path::NeutralPath;
@@ -161,12 +161,9 @@ async fn rules_outside_packages_are_refused_by_name() {
         "a.ts",
         "import { task } from \"zako:build\";\ntask({ shell: \"true\" });\n",
     )];
-    let evaluation = Evaluation {
-        modules: modules(&files).await.unwrap(),
-        entry: Entry::Exports(Specifier::File(NeutralPath::new("a.ts").unwrap())),
-        host: Box::new(zako_script::engine::NoHost),
-        limits: None,
-    };
+    let evaluation = evaluation(&files, zako_script::engine::NoHost, None)
+        .await
+        .unwrap();
     let error = ENGINE
         .evaluate(evaluation, &CancellationToken::new())
         .await

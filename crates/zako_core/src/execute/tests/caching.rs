@@ -208,28 +208,3 @@ async fn actions_run_in_the_workspace_at_isolation_none() {
     assert_eq!(world.read("zako-out/d/b"), "1\n");
     world.check(&actions, &[UpToDate, UpToDate]).await;
 }
-
-/// Not a test of speed: prints what a build of many small actions takes. `cargo test -- --ignored --nocapture many`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-#[expect(clippy::print_stderr, reason = "a measurement")]
-async fn many_actions_are_measured() {
-    const ACTIONS: usize = 1000;
-    let headers: Vec<String> = (0..200).map(|n| format!("h/{n}.h")).collect();
-    let world = World::new(&[]);
-    for header in &headers {
-        world.write(header, header);
-    }
-    let action = |n: usize| {
-        world.write(&format!("s/{n}"), "text");
-        let mut spec = cat(&[&format!("s/{n}")], &format!("zako-out/{n}"));
-        spec.staged = headers.iter().map(|header| path(header)).collect();
-        spec
-    };
-    let actions: Vec<ActionSpec> = (0..ACTIONS).map(action).collect();
-    for expected in [Ran, UpToDate, UpToDate] {
-        let started = std::time::Instant::now();
-        world.check(&actions, &[expected; ACTIONS]).await;
-        eprintln!("{ACTIONS} actions {expected:?}: {:?}", started.elapsed());
-    }
-}
