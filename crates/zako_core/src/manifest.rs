@@ -195,6 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_that_is_no_text_is_wrong_input() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("zako.toml"), [0xff, 0xfe]).expect("written");
+        let error = Manifest::read(folder.path()).expect_err("it is no text");
+        assert_eq!(error.fault, crate::diagnostic::Fault::User);
+        assert!(
+            error.message.ends_with("zako.toml is not UTF-8 text"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn faults_have_places_and_help() {
         for (text, message, place, help) in [
             (

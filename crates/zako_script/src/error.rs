@@ -116,25 +116,52 @@ impl fmt::Display for ScriptError {
 
 impl std::error::Error for ScriptError {}
 
-/// The place of the bytes `start..end` in `source`, which is the file `file`.
+/// The place of the bytes `start..end` in `source`, which is the file `file`. For many places of one file, see
+/// [`Lines`].
 pub fn place_of(file: &str, source: &str, start: usize, end: usize) -> Place {
-    let start = floor_boundary(source, start);
-    let end = floor_boundary(source, end.max(start));
-    let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-    let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    let line_end = source[start..]
-        .find('\n')
-        .map_or(source.len(), |at| start + at);
-    Place {
-        file: file.to_owned(),
-        line: count_lines(&source[..line_start]) + 1,
-        column: count(&source[line_start..start]) + 1,
-        length: count(&source[start..end.min(line_end)]),
-    }
+    Lines::of(source).place(file, start, end)
 }
 
-fn count_lines(text: &str) -> u32 {
-    u32::try_from(text.bytes().filter(|b| *b == b'\n').count()).unwrap_or(u32::MAX)
+/// Where the lines of a text begin, so that each of many places in it is found without reading it again.
+#[derive(Debug, Clone)]
+pub struct Lines<'a> {
+    source: &'a str,
+    /// The first byte of every line but the first.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines of `source`.
+    pub fn of(source: &'a str) -> Self {
+        let newlines = source
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
+        let starts = newlines.map(|(at, _)| at + 1).collect();
+        Lines { source, starts }
+    }
+
+    /// The place of the bytes `start..end`, in the file `file`.
+    pub fn place(&self, file: &str, start: usize, end: usize) -> Place {
+        let start = floor_boundary(self.source, start);
+        let end = floor_boundary(self.source, end.max(start));
+        let line = self.starts.partition_point(|first| *first <= start);
+        let line_start = line.checked_sub(1).map_or(0, |before| self.starts[before]);
+        let line_end = self
+            .starts
+            .get(line)
+            .map_or(self.source.len(), |next| next - 1);
+        let characters = |from: usize, to: usize| {
+            let count = self.source[from..to].chars().count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        Place {
+            file: file.to_owned(),
+            line: u32::try_from(line + 1).unwrap_or(u32::MAX),
+            column: characters(line_start, start) + 1,
+            length: characters(start, end.min(line_end).max(start)),
+        }
+    }
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
@@ -147,7 +174,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::place_of;
+    use super::{Lines, place_of};
 
     #[test]
     fn places_count_characters_from_one() {
@@ -156,6 +183,20 @@ mod tests {
         let place = place_of("a.ts", source, at, at + 4);
         assert_eq!((place.line, place.column, place.length), (2, 12, 4));
         assert_eq!(place.to_string(), "a.ts:2:12");
+    }
+
+    #[test]
+    fn places_at_the_edges_of_lines_belong_to_them() {
+        let lines = Lines::of("ab\n\ncd");
+        let at = |start, end| {
+            let place = lines.place("a.ts", start, end);
+            (place.line, place.column, place.length)
+        };
+        assert_eq!(at(0, 2), (1, 1, 2));
+        assert_eq!(at(2, 3), (1, 3, 0));
+        assert_eq!(at(3, 3), (2, 1, 0));
+        assert_eq!(at(4, 9), (3, 1, 2));
+        assert_eq!(at(1, 6), (1, 2, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
-use crate::error::{Place, ScriptError, ScriptErrorKind, place_of};
+use crate::error::{Lines, Place, ScriptError, ScriptErrorKind, place_of};
 use crate::pool::{Pool, PoolError, PoolOptions, ThreadSpawner, Worker, WorkerFactory};
 use lower::{ByteSpan, Fault, Lowered};
 
@@ -234,7 +234,8 @@ fn transpile(request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
     if let Some(identity) = identity {
         js.push_str(&identity_trailer(identity));
     }
-    let place = |span: ByteSpan| place_of(file, source, span.start as usize, span.end as usize);
+    let lines = Lines::of(source);
+    let place = |span: ByteSpan| lines.place(file, span.start as usize, span.end as usize);
     Ok(Transpiled {
         js: js.into(),
         map: map.into(),
