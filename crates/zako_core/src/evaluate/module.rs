@@ -145,6 +145,16 @@ pub(crate) struct Closure {
     pub(crate) scripts: Vec<NeutralPath>,
 }
 
+impl Closure {
+    /// The texts of its modules, by file, for code frames.
+    pub(crate) fn sources(&self) -> BTreeMap<String, Arc<str>> {
+        let texts = self.modules.values();
+        texts
+            .map(|m| (m.path.to_string(), m.code.source.clone()))
+            .collect()
+    }
+}
+
 /// Who imports a module, and how.
 type Importer = (Arc<Resolved>, Import);
 

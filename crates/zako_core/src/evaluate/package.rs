@@ -69,6 +69,7 @@ impl Key for Package {
             refused,
             recorded,
             closure,
+            sources,
         } = ran;
         let build = &closure.modules[&file];
         if let Some((name, why)) = refused.first() {
@@ -83,11 +84,6 @@ impl Key for Package {
             error.location = place.map(|place| location(build, place));
             return Err(fault(error));
         }
-        let sources: BTreeMap<String, Arc<str>> = closure
-            .modules
-            .values()
-            .map(|m| (m.path.to_string(), m.code.source.clone()))
-            .collect();
         let named = name_targets(&path, exports, recorded.declarations, &sources)?;
         let Naming {
             exports,
@@ -176,6 +172,7 @@ impl Key for Evaluate {
             refused,
             recorded,
             closure,
+            ..
         } = run(ctx, &services, &file, None).await?;
         let mut logs = recorded.logs;
         let module = &closure.modules[&file];
@@ -204,6 +201,8 @@ struct Ran {
     refused: Vec<(String, String)>,
     recorded: Recorded,
     closure: Closure,
+    /// The texts of its modules, by file.
+    sources: BTreeMap<String, Arc<str>>,
 }
 
 /// Evaluates the file, and records what it read as dependencies of this node.
@@ -257,11 +256,7 @@ async fn run(
         )));
     }
 
-    let sources: BTreeMap<String, Arc<str>> = closure
-        .modules
-        .values()
-        .map(|m| (m.path.to_string(), m.code.source.clone()))
-        .collect();
+    let sources = closure.sources();
     for _ in 0..MAX_TRIES {
         let (host, recorded) =
             PackageHost::new(services.clone(), package.cloned(), sources.clone());
@@ -303,6 +298,7 @@ async fn run(
                     refused: done.refused,
                     recorded,
                     closure,
+                    sources,
                 });
             }
             Ok(_) => {}

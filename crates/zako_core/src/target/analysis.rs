@@ -191,8 +191,9 @@ impl Lookup for Analysis {
 }
 
 fn task_result(target: &Target, analysis: &Analysis) -> Result<Analyzed, String> {
-    let outputs = TaskAttrs::parse(&target.attrs)?.output_paths(&target.label.package)?;
-    let lowered = lower_task(target, analysis)?;
+    let attrs = TaskAttrs::parse(&target.attrs)?;
+    let outputs = attrs.output_paths(&target.label.package)?;
+    let lowered = lower_task(target, &attrs, analysis)?;
     let file = |output: &zako_action::OutputSpec| {
         File::json(&output.path, output.kind == OutputKind::Directory)
     };
@@ -442,11 +443,7 @@ impl Key for RuleModule {
             .resolve(&services.interner)
             .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
         let closure = closure(ctx, &path).await?;
-        let sources = closure
-            .modules
-            .values()
-            .map(|m| (m.path.to_string(), m.code.source.clone()))
-            .collect();
+        let sources = closure.sources();
         Ok(Arc::new((
             module_set(&services, &closure),
             Arc::new(sources),

@@ -20,8 +20,12 @@ pub(crate) struct Lowered {
 }
 
 /// The action of a task.
-pub(super) fn lower_task(target: &Target, lookup: &dyn Lookup) -> Result<Lowered, String> {
-    let lowered = TaskAttrs::parse(&target.attrs)?.lower(&target.label, lookup)?;
+pub(super) fn lower_task(
+    target: &Target,
+    attrs: &TaskAttrs,
+    lookup: &dyn Lookup,
+) -> Result<Lowered, String> {
+    let lowered = attrs.lower(&target.label, lookup)?;
     Ok(Lowered {
         spec: lowered.spec,
         script: lowered.script,
