@@ -50,6 +50,7 @@
 //! assert_eq!(runtime.block_on(request.get(&Sum("a", "bcd"))), Ok(Ok(4)));
 //! ```
 
+pub mod archive;
 mod ctx;
 mod data;
 mod engine;
