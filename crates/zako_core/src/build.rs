@@ -1,27 +1,32 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zako_action::Isolation;
+use zako_action::{ActionBody, Isolation};
 use zako_exec::ResourcePool;
+use zako_graph::archive::Id;
+use zako_path::NeutralPath;
 
 use crate::demand::{Demand, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
-use crate::evaluate::Services;
+use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
     ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
 };
 use crate::global::GlobalState;
+use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
 use crate::options::BuildOptions;
-use crate::report::{ActionCounts, BuildReport};
-use crate::select::select;
-use crate::session::{Graph, folder};
-use crate::target::{analyze, script_modules};
+use crate::recall::{Question, Recalled, Work, recall};
+use crate::report::{ActionCounts, BuildReport, BuiltTarget};
+use crate::select::{Selection, select};
+use crate::session::{Graph, Turn, folder};
+use crate::target::{Analysis, analyze, script_modules};
 
 /// A build about to run.
 pub(crate) struct Building {
@@ -48,6 +53,7 @@ pub(crate) async fn run(building: Building) -> BuildReport {
     let mut report = BuildReport {
         targets: Vec::new(),
         actions: ActionCounts::default(),
+        would_run: Vec::new(),
         diagnostics: Vec::new(),
         cancelled: false,
         wall: started.elapsed(),
@@ -77,136 +83,323 @@ pub(crate) async fn run(building: Building) -> BuildReport {
 
 /// The stages; each adds to the report what it found, and the first that finds the build impossible ends it.
 async fn stages(building: Building, report: &mut BuildReport) {
-    let Building {
-        global,
-        pool,
-        services,
-        graph,
-        patterns,
-        options,
-        events,
-        cancel,
-    } = building;
-    let keep_going = options.keep_going;
-    let from = match folder(&options.package) {
+    let from = match folder(&building.options.package) {
         Ok(from) => from,
-        Err(error) => return tell(&events, report, vec![error]).await,
+        Err(error) => return building.tell(report, vec![error]).await,
     };
-    let root = services.workspace.root().clone();
-    let lock = match WorkspaceLock::acquire(&root, &events, &cancel).await {
+    let root = building.services.workspace.root().clone();
+    let lock = WorkspaceLock::acquire(&root, &building.events, &building.cancel).await;
+    let lock = match lock {
         Ok(lock) => lock,
-        Err(error) => return tell(&events, report, vec![error]).await,
+        Err(error) => return building.tell(report, vec![error]).await,
     };
-
     // Only now: what another build changed while this one waited is seen.
-    let request = graph.begin(&services).await;
-    let selection = select(&request, &services, &patterns, &from).await;
-    tell(&events, report, selection.logs.clone()).await;
-    let broken = !selection.faults.is_empty();
-    tell(&events, report, selection.faults.clone()).await;
-    if (broken && !keep_going) || cancel.is_cancelled() {
-        return;
-    }
-
-    let analysis = analyze(&request, &services, &selection.targets).await;
-    tell(&events, report, analysis.logs.clone()).await;
-    let broken = !analysis.faults.is_empty();
-    tell(&events, report, analysis.faults.clone()).await;
-    if (broken && !keep_going) || cancel.is_cancelled() {
-        return;
-    }
-
-    let Demand {
-        actions: needed,
-        targets,
-        makers,
-        faults,
-    } = demand(&selection, &analysis, options.tests);
-    let broken = !faults.is_empty();
-    tell(&events, report, faults).await;
-    if broken && !keep_going {
-        return;
-    }
-    let mut actions = Vec::with_capacity(needed.len());
-    for needed in needed {
-        let mut broken = None;
-        let script = match &needed.action.script {
-            None => None,
-            Some(path) => match script_modules(&request, &services, path).await {
-                Ok((module, modules)) => Some(Arc::new(ScriptProgram { module, modules })),
-                Err(faults) if keep_going => {
-                    broken = Some(faults);
-                    None
-                }
-                Err(faults) => return tell(&events, report, faults.to_vec()).await,
-            },
-        };
-        actions.push(PlannedAction {
-            spec: Arc::new(needed.action.spec.clone()),
-            declared_at: needed.declared_at,
-            test: needed.action.test,
-            write: needed.action.write.clone(),
-            script,
-            broken,
-        });
-    }
-    drop(request);
-    report.targets = targets;
-    let _ = events
-        .send(BuildEvent::Planned {
-            targets: report.targets.len(),
-            actions: actions.len(),
-        })
-        .await;
-
-    let parts = ExecuteParts {
-        store: global.store.clone(),
-        cache: global.cache.clone(),
-        pool,
-        engine: global.engine.clone(),
-        script_limits: global.options().script_limits,
+    let recalled = match building.recall().await {
+        Ok((recalled, notice)) => {
+            building.tell(report, notice.into_iter().collect()).await;
+            recalled
+        }
+        Err(error) => return building.tell(report, vec![error]).await,
     };
-    let isolation = options.isolation.unwrap_or(Isolation::Basic);
-    let execution = Execution {
-        actions,
-        keep_going,
-        isolation,
-        events: events.clone(),
-        cancel,
-    };
-    let ExecuteSummary {
-        counts,
-        diagnostics,
-        statuses,
-    } = execute(&parts, &WorkspaceDirs { root }, execution).await;
+    match recalled {
+        Recalled::UpToDate { targets, actions } => {
+            report.actions.up_to_date = actions;
+            report.targets = targets.into_iter().map(|target| built(target, true)).collect();
+        }
+        Recalled::Affected(work) => building.catch_up(*work, report).await,
+        Recalled::Unknown(ledger) => building.plan(ledger, &from, report).await,
+    }
     drop(lock);
-    report.actions = counts;
-    report.diagnostics.extend(diagnostics);
-    let good = |at: &usize| {
-        matches!(
-            statuses.get(*at),
-            Some(ActionStatus::Ran | ActionStatus::FromCache | ActionStatus::UpToDate)
-        )
-    };
-    for (target, makers) in report.targets.iter_mut().zip(&makers) {
-        target.built = analysis.results.contains_key(&target.label) && makers.iter().all(good);
+}
+
+fn built(target: RequestedTarget, built: bool) -> BuiltTarget {
+    BuiltTarget {
+        label: target.label,
+        files: target.files,
+        built,
     }
 }
 
-/// Sends errors as events and keeps them for the report.
-async fn tell(
-    events: &mpsc::Sender<BuildEvent>,
-    report: &mut BuildReport,
-    diagnostics: Vec<Diagnostic>,
-) {
-    for diagnostic in diagnostics {
-        if diagnostic.fault != Fault::Interrupted {
-            let _ = events
-                .send(BuildEvent::Diagnostic(diagnostic.clone()))
-                .await;
+impl Building {
+    fn request_key(&self) -> Vec<u8> {
+        let root = self.services.workspace.root();
+        request::key(root, &self.patterns, &self.options)
+    }
+
+    /// What earlier builds know of the request.
+    async fn recall(&self) -> Result<(Recalled, Option<Diagnostic>), Diagnostic> {
+        let (services, key) = (self.services.clone(), self.request_key());
+        let function = self.global.store.function();
+        let recalled = tokio::task::spawn_blocking(move || {
+            recall(&Question {
+                workspace: &services.workspace,
+                key: &key,
+                config: &services.config,
+                function,
+            })
+        });
+        let failed = |panic: tokio::task::JoinError| Diagnostic::error(Fault::Bug, panic.to_string());
+        recalled.await.map_err(failed)?
+    }
+
+    /// Runs the affected part of a request whose scripts have not changed.
+    async fn catch_up(self, work: Work, report: &mut BuildReport) {
+        let Work {
+            ledger,
+            targets,
+            actions: all,
+            affected,
+        } = work;
+        let places: HashMap<Id, usize> = affected
+            .iter()
+            .enumerate()
+            .map(|(at, affected)| (affected.action, at))
+            .collect();
+        let mut actions = Vec::with_capacity(affected.len());
+        for affected in affected {
+            match PlannedAction::recalled(&ledger, affected) {
+                Some(action) => actions.push(action),
+                // What was kept of it can't be read: all is planned anew.
+                None => {
+                    let from = folder(&self.options.package).unwrap_or_else(|_| NeutralPath::root());
+                    return self.plan(ledger, &from, report).await;
+                }
+            }
         }
-        if diagnostic.severity >= Severity::Warning {
-            report.diagnostics.push(diagnostic);
+        let ledger = SharedLedger::new(ledger);
+        if actions.iter().any(|action| action.is_script()) {
+            let turn = self.graph.begin(&self.services, &ledger).await;
+            for action in &mut actions {
+                if let Err(faults) = self.load_program(&turn, action).await {
+                    if !self.options.keep_going {
+                        return self.tell(report, faults.to_vec()).await;
+                    }
+                    action.broken = Some(faults);
+                }
+            }
         }
+        let rest = all.len() - actions.len();
+        let makers: Vec<Vec<usize>> = targets
+            .iter()
+            .map(|target| {
+                let makers = target.makers.iter();
+                let action = |maker: &u32| all.get(*maker as usize);
+                makers
+                    .filter_map(action)
+                    .filter_map(|action| places.get(action).copied())
+                    .collect()
+            })
+            .collect();
+        report.targets = targets.into_iter().map(|target| built(target, true)).collect();
+        let summary = self.execute(actions, &ledger, rest, report).await;
+        report.actions.up_to_date += rest;
+        settle(report, &makers, &summary);
+        self.close(ledger, report).await;
+    }
+
+    /// Plans the request by its scripts, and runs what is not up to date.
+    async fn plan(self, ledger: Ledger, from: &NeutralPath, report: &mut BuildReport) {
+        let keep_going = self.options.keep_going;
+        let (services, cancel) = (&self.services, &self.cancel);
+        let ledger = SharedLedger::new(ledger);
+        let turn = self.graph.begin(services, &ledger).await;
+        let selection = select(&turn, services, &self.patterns, from).await;
+        self.tell(report, selection.logs.clone()).await;
+        let mut broken = !selection.faults.is_empty();
+        self.tell(report, selection.faults.clone()).await;
+        if (broken && !keep_going) || cancel.is_cancelled() {
+            return self.keep(turn, ledger, report).await;
+        }
+
+        let analysis = analyze(&turn, services, &selection.targets).await;
+        self.tell(report, analysis.logs.clone()).await;
+        broken |= !analysis.faults.is_empty();
+        self.tell(report, analysis.faults.clone()).await;
+        if (broken && !keep_going) || cancel.is_cancelled() {
+            return self.keep(turn, ledger, report).await;
+        }
+
+        let Demand {
+            actions: needed,
+            targets,
+            makers,
+            faults,
+        } = demand(&selection, &analysis, self.options.tests);
+        broken |= !faults.is_empty();
+        self.tell(report, faults).await;
+        if broken && !keep_going {
+            return self.keep(turn, ledger, report).await;
+        }
+        let mut actions = Vec::with_capacity(needed.len());
+        for needed in needed {
+            let mut action = PlannedAction::of(needed.action, needed.declared_at);
+            if let Err(faults) = self.load_program(&turn, &mut action).await {
+                if !keep_going {
+                    self.tell(report, faults.to_vec()).await;
+                    return self.keep(turn, ledger, report).await;
+                }
+                action.broken = Some(faults);
+                broken = true;
+            }
+            actions.push(action);
+        }
+        report.targets = targets;
+        let summary = self.execute(actions, &ledger, 0, report).await;
+        settle(report, &makers, &summary);
+        for target in &mut report.targets {
+            target.built &= analysis.results.contains_key(&target.label);
+        }
+        if !broken && !summary.identified.is_empty() {
+            self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
+        }
+        if !self.options.dry_run {
+            self.bury(&ledger, &selection, &analysis, report).await;
+        }
+        self.keep(turn, ledger, report).await;
+    }
+
+    /// The modules of a script action.
+    async fn load_program(&self, turn: &Turn, action: &mut PlannedAction) -> Result<(), Faults> {
+        let ActionBody::Script { module, .. } = &action.spec.body else {
+            return Ok(());
+        };
+        let (module, modules) = script_modules(turn, &self.services, module).await?;
+        action.script = Some(Arc::new(ScriptProgram { module, modules }));
+        Ok(())
+    }
+
+    async fn execute(
+        &self,
+        actions: Vec<PlannedAction>,
+        ledger: &SharedLedger,
+        rest: usize,
+        report: &mut BuildReport,
+    ) -> ExecuteSummary {
+        let planned = BuildEvent::Planned {
+            targets: report.targets.len(),
+            actions: actions.len() + rest,
+        };
+        let _nobody_listens = self.events.send(planned).await;
+        let parts = ExecuteParts {
+            store: self.global.store.clone(),
+            cache: self.global.cache.clone(),
+            pool: self.pool.clone(),
+            engine: self.global.engine.clone(),
+            script_limits: self.global.options().script_limits,
+        };
+        let execution = Execution {
+            actions,
+            keep_going: self.options.keep_going,
+            isolation: self.options.isolation.unwrap_or(Isolation::Basic),
+            dry_run: self.options.dry_run,
+            ledger: ledger.clone(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+        };
+        let dirs = WorkspaceDirs {
+            root: self.services.workspace.root().clone(),
+        };
+        let summary = execute(&parts, &dirs, execution).await;
+        report.actions = summary.counts;
+        report.diagnostics.extend(summary.diagnostics.iter().cloned());
+        report.would_run.clone_from(&summary.would_run);
+        summary
+    }
+
+    /// Takes note of what the request came to, so that the next build need not ask its scripts.
+    fn note_request(
+        &self,
+        turn: &Turn,
+        ledger: &SharedLedger,
+        selection: &Selection,
+        makers: &[Vec<usize>],
+        summary: &ExecuteSummary,
+        report: &BuildReport,
+    ) {
+        let mut ledger = ledger.lock();
+        let mut scripts = turn.keep(&mut ledger);
+        //scripts.leaves.extend(manifest_leaf(&self.services, &mut ledger));
+        let actions = summary
+            .identified
+            .iter()
+            .map(|action| ledger.action_id(&action.name.0, &action.identity))
+            .collect();
+        let analyses = selection
+            .targets
+            .keys()
+            .filter_map(|label| ledger.archive().find(crate::ledger::ANALYSIS, label.as_bytes()))
+            .collect();
+        let targets: Vec<RequestedTarget> = report
+            .targets
+            .iter()
+            .zip(makers)
+            .map(|(target, makers)| RequestedTarget {
+                label: target.label.clone(),
+                files: target.files.clone(),
+                makers: makers
+                    .iter()
+                    .filter_map(|maker| u32::try_from(*maker).ok())
+                    .collect(),
+            })
+            .collect();
+        let groups = [scripts.leaves, actions, analyses, scripts.roots];
+        ledger.note_request(&self.request_key(), groups, &targets);
+    }
+
+    /// Removes outputs that nothing claims any more.
+    async fn bury(
+        &self,
+        ledger: &SharedLedger,
+        selection: &Selection,
+        analysis: &Analysis,
+        report: &mut BuildReport,
+    ) {
+    }
+
+    /// Keeps what the scripts came to, and closes the ledger.
+    async fn keep(&self, turn: Turn, ledger: SharedLedger, report: &mut BuildReport) {
+        turn.keep(&mut ledger.lock());
+        drop(turn);
+        self.close(ledger, report).await;
+    }
+
+    async fn close(&self, ledger: SharedLedger, report: &mut BuildReport) {
+        let closed = match ledger.into_inner() {
+            Some(ledger) => tokio::task::spawn_blocking(move || ledger.close()).await,
+            None => return,
+        };
+        if let Ok(Err(error)) = closed {
+            // Only time is lost by that.
+            let mut diagnostic =
+                Diagnostic::environment(format!("cannot write the workspace's state: {error}"));
+            diagnostic.severity = Severity::Warning;
+            self.tell(report, vec![diagnostic]).await;
+        }
+    }
+
+    /// Sends errors as events and keeps them for the report.
+    async fn tell(&self, report: &mut BuildReport, diagnostics: Vec<Diagnostic>) {
+        for diagnostic in diagnostics {
+            if diagnostic.fault != Fault::Interrupted {
+                let event = BuildEvent::Diagnostic(diagnostic.clone());
+                let _nobody_listens = self.events.send(event).await;
+            }
+            if diagnostic.severity >= Severity::Warning {
+                report.diagnostics.push(diagnostic);
+            }
+        }
+    }
+}
+
+/// Says of each target whether it is built, by the actions that make it.
+fn settle(report: &mut BuildReport, makers: &[Vec<usize>], summary: &ExecuteSummary) {
+    let is_good = |at: &usize| {
+        matches!(
+            summary.statuses.get(*at),
+            Some(ActionStatus::Ran | ActionStatus::FromCache | ActionStatus::UpToDate)
+        )
+    };
+    for (target, makers) in report.targets.iter_mut().zip(makers) {
+        target.built = makers.iter().all(is_good);
     }
 }

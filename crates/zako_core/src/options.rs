@@ -53,6 +53,8 @@ pub struct BuildOptions {
     pub isolation: Option<Isolation>,
     /// Also run the test actions of the targets.
     pub tests: bool,
+    /// Run nothing: only find out which actions would run, and why.
+    pub dry_run: bool,
     /// The folder that relative patterns start from, relative to the workspace's root; empty for the root.
     pub package: String,
 }

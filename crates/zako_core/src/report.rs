@@ -5,6 +5,7 @@ use std::time::Duration;
 use zako_path::NeutralPath;
 
 use crate::diagnostic::{Diagnostic, Fault};
+use crate::ledger::Cause;
 
 /// A target that a build was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,17 @@ pub struct BuiltTarget {
     pub files: Vec<NeutralPath>,
     /// Whether all of it is there.
     pub built: bool,
+}
+
+/// An action that would run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WouldRun {
+    /// Label of the target that it belongs to.
+    pub owner: String,
+    /// What it does, as it is shown when it runs.
+    pub what: String,
+    /// Why; nothing when that depends on what other actions, which would run before it, come to.
+    pub causes: Vec<Cause>,
 }
 
 /// How many actions ended which way.
@@ -41,6 +53,8 @@ pub struct BuildReport {
     pub targets: Vec<BuiltTarget>,
     /// The actions.
     pub actions: ActionCounts,
+    /// In a dry run, the actions that would run, in the order of their targets.
+    pub would_run: Vec<WouldRun>,
     /// Every error and warning, in the order in which they were found.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether it was cancelled.

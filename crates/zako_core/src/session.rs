@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 use zako_exec::ResourcePool;
+use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions, Request};
 use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
@@ -20,6 +21,7 @@ use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::global::GlobalState;
+use crate::ledger::{Ledger, SharedLedger};
 use crate::options::BuildOptions;
 use crate::report::{ActionCounts, BuildReport};
 use crate::select::select;
@@ -53,7 +55,12 @@ pub(crate) struct Turn {
 
 impl Graph {
     /// Waits for its turn, then opens a revision: whatever changed until now is seen.
-    pub(crate) async fn begin(&self, services: &Arc<Services>) -> Turn {
+    pub(crate) async fn begin(&self, services: &Arc<Services>, _ledger: &SharedLedger) -> Turn {
+        self.begin_apart(services).await
+    }
+
+    /// The same, without a ledger.
+    pub(crate) async fn begin_apart(&self, services: &Arc<Services>) -> Turn {
         let turn = self.turn.clone().lock_owned().await;
         let engine = self.engine.get_or_init(|| {
             Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
@@ -62,6 +69,20 @@ impl Graph {
             request: engine.begin(Data::new().with(services.clone())),
             _turn: turn,
         }
+    }
+}
+
+/// The nodes of the script graph below a request, as the ledger names them.
+#[derive(Default)]
+pub(crate) struct Scripts {
+    pub(crate) leaves: Vec<Id>,
+    pub(crate) roots: Vec<Id>,
+}
+
+impl Turn {
+    /// Keeps what the scripts came to.
+    pub(crate) fn keep(&self, _ledger: &mut Ledger) -> Scripts {
+        Scripts::default()
     }
 }
 
@@ -191,7 +212,7 @@ impl Session {
     ) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
         let services = self.services(options, &CancellationToken::new(), None);
         let from = folder(&options.package).map_err(|e| vec![e])?;
-        let turn = self.graph.begin(&services).await;
+        let turn = self.graph.begin_apart(&services).await;
         let selection = select(&turn, &services, patterns, &from).await;
         if !selection.faults.is_empty() {
             return Err(selection.faults);
@@ -274,7 +295,7 @@ impl Session {
                 "{path} is not a script: scripts end in .ts"
             )));
         }
-        let request = self.graph.begin(&services).await;
+        let request = self.graph.begin_apart(&services).await;
         let first = |faults: &[Diagnostic]| {
             faults
                 .first()
@@ -435,6 +456,7 @@ impl Build {
         (&mut self.task).await.unwrap_or_else(|error| BuildReport {
             targets: Vec::new(),
             actions: ActionCounts::default(),
+            would_run: Vec::new(),
             diagnostics: vec![Diagnostic::error(
                 Fault::Bug,
                 format!("the build failed: {error}"),

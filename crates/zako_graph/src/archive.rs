@@ -446,8 +446,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Verifies everything of the graph file but fingerprints, revisions and values of inner nodes: what a
-    /// build in which nothing changed reads. Once is enough for an opened archive; later calls are free.
+    /// Verifies everything of the graph file but the values of inner nodes: what a build in which nothing changed
+    /// reads. Once is enough for an opened archive; later calls are free.
     ///
     /// # Errors
     /// A section does not fit its checksum, or makes no sense.
@@ -455,8 +455,8 @@ impl Archive {
         self.verify(Section::OF_LEAVES)
     }
 
-    /// As [`verify_leaves`](Self::verify_leaves) for everything. To be called before anything else of
-    /// inner nodes is read than their keys and dependencies.
+    /// As [`verify_leaves`](Self::verify_leaves) for everything. To be called before values of inner nodes are
+    /// read.
     ///
     /// # Errors
     /// As there.

@@ -9,6 +9,7 @@ mod leaf;
 mod memory;
 mod module;
 mod package;
+pub(crate) mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

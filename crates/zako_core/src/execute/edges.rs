@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
+use std::time::Duration;
 
 use zako_action::{ActionSpec, ToolRef};
 use zako_exec::{Plan, PlanBuilder, PlanError, PlanId};
 use zako_path::NeutralPath;
 
 use super::PlannedAction;
-use super::history::History;
 use crate::diagnostic::Diagnostic;
+use crate::workspace::OUTPUT_DIR;
 
 /// All that an action writes: its outputs and its depfile.
 fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
@@ -79,9 +80,10 @@ impl Writers {
         }
     }
 
-    /// All that is written.
-    pub(super) fn paths(&self) -> HashSet<NeutralPath> {
-        self.0.keys().cloned().collect()
+    /// All that is written outside of `zako-out/`.
+    pub(super) fn outside_of_out(&self) -> HashSet<NeutralPath> {
+        let is_outside = |path: &&NeutralPath| path.components().next() != Some(OUTPUT_DIR);
+        self.0.keys().filter(is_outside).cloned().collect()
     }
 
     /// The actions that write `path`, what it is in, or what is in it.
@@ -106,23 +108,31 @@ impl Writers {
         above.into_iter().chain(below)
     }
 
-    /// The plan of `actions`, with the durations that `history` knows.
+    /// The actions that an action needs, as often as it needs them.
+    pub(super) fn needs(&self, spec: &ActionSpec) -> impl Iterator<Item = usize> {
+        reads(spec).flat_map(|path| self.behind(path))
+    }
+
+    /// The plan of those of `actions` that are not `settled` already, and which action each of its nodes is.
     pub(super) fn plan(
         &self,
         actions: &[PlannedAction],
-        history: &History,
-    ) -> Result<Plan, Vec<Diagnostic>> {
+        settled: &dyn Fn(usize) -> bool,
+        duration: &dyn Fn(usize) -> Option<Duration>,
+    ) -> Result<(Plan, Vec<usize>), Vec<Diagnostic>> {
         let mut builder = PlanBuilder::new();
-        let mut ids: Vec<PlanId> = Vec::with_capacity(actions.len());
+        let mut ids: Vec<Option<PlanId>> = Vec::with_capacity(actions.len());
+        let mut nodes = Vec::new();
         let fail = |error: PlanError| vec![Diagnostic::user(error.to_string())];
         for (at, action) in actions.iter().enumerate() {
-            ids.push(
-                builder
-                    .add(name(action), history.duration(at))
-                    .map_err(fail)?,
-            );
+            ids.push(match settled(at) {
+                true => None,
+                false => Some(builder.add(name(action), duration(at)).map_err(fail)?),
+            });
+            nodes.extend(ids[at].map(|_| at));
         }
         for (at, action) in actions.iter().enumerate() {
+            let Some(id) = ids[at] else { continue };
             for path in reads(&action.spec) {
                 for needed in self.behind(path) {
                     if needed == at {
@@ -134,11 +144,13 @@ impl Writers {
                             action.blame(Diagnostic::user(message).with_help(help)),
                         ]);
                     }
-                    builder.needs(ids[at], ids[needed]);
+                    if let Some(needed) = ids[needed] {
+                        builder.needs(id, needed);
+                    }
                 }
             }
         }
-        builder.build().map_err(|error| match &error {
+        let plan = builder.build().map_err(|error| match &error {
             PlanError::Cycle { path } => {
                 let diagnostic = Diagnostic::user(error.to_string())
                     .with_help("one of them has to stop using what another one builds");
@@ -151,7 +163,8 @@ impl Writers {
                 }]
             }
             PlanError::TooManyNodes => fail(error),
-        })
+        })?;
+        Ok((plan, nodes))
     }
 }
 

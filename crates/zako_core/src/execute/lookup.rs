@@ -4,7 +4,7 @@
 //! in its list of what was read is found by its narrow key alone, which looks at them.
 
 use zako_action::{
-    ActionCache, ActionResult, ArtifactValue, CacheError, Discovered, DiscoveredPath,
+    ActionCache, ActionResult, ArtifactValue, CacheError, Discovered, DiscoveredPath, OutputFile,
 };
 use zako_cas::Store;
 
@@ -12,13 +12,6 @@ use super::place::{PlaceError, Places};
 use super::prepare::Ready;
 use crate::diagnostic::Diagnostic;
 use crate::files::Files;
-
-/// What was found, put in place.
-pub(super) struct Hit {
-    pub(super) result: ActionResult,
-    /// Whether all outputs were in place already.
-    pub(super) was_up_to_date: bool,
-}
 
 /// The recorded result of `ready`, if there is one that can be used.
 pub(super) fn find(
@@ -54,15 +47,16 @@ pub(super) fn find(
     Ok(Some(result))
 }
 
-/// Puts the outputs of `result` in place; `None` when the store has lost one, so that the action has to run.
+/// Puts `outputs` in place; gives whether all were there already, or `None` when the store has lost one, so that the
+/// action has to run.
 pub(super) fn put(
     store: &Store,
     files: &Files,
     places: &Places,
-    result: ActionResult,
-) -> Result<Option<Hit>, PlaceError> {
+    outputs: &[OutputFile],
+) -> Result<Option<bool>, PlaceError> {
     let mut was_up_to_date = true;
-    for output in &result.outputs {
+    for output in outputs {
         // What can't be read as it is, is replaced.
         if places.is_in_place(files, output).unwrap_or(false) {
             continue;
@@ -74,10 +68,7 @@ pub(super) fn put(
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(Hit {
-        result,
-        was_up_to_date,
-    }))
+    Ok(Some(was_up_to_date))
 }
 
 /// Records a good result under the keys that it may be found by.

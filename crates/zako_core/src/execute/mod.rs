@@ -7,14 +7,17 @@
 //! **Invariants:** when [`execute`] returns, no process that it started is left, and all that finished is recorded.
 //! Files below `.zako/` are checksummed: whatever an earlier run left half done is found out and made anew.
 
+mod difference;
 mod discovered;
 mod edges;
 mod failure;
 mod hint;
 mod history;
+mod identity;
+mod judge;
 pub(crate) mod lock;
 mod lookup;
-mod manifest;
+mod note;
 mod place;
 mod prepare;
 mod printed;
@@ -24,27 +27,34 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionCache, ActionSpec, Isolation};
+use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
+use zako_graph::archive::Id;
 use zako_exec::{End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler};
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
 use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
-use crate::report::ActionCounts;
+use crate::codec::action::decode_lowered;
+use crate::ledger::{Affected, Ledger, SharedLedger};
+use crate::report::{ActionCounts, WouldRun};
+use crate::target::Lowered;
 
-use history::History;
-use manifest::Manifest;
+use history::{History, StableName, stable_names};
+use identity::Identified;
+use judge::Court;
+pub(crate) use judge::{Standing, look_again};
 use place::Places;
 use prepare::Bench;
 use run::Stopped;
-use tools::Tools;
+pub(crate) use tools::Tools;
 
 /// How many actions are in flight at most, those that wait for resources included.
 const MAX_IN_FLIGHT: usize = 256;
@@ -75,11 +85,6 @@ pub(crate) struct WorkspaceDirs {
 }
 
 impl WorkspaceDirs {
-    /// What zako remembers of the workspace.
-    pub(crate) fn state(&self) -> PathBuf {
-        self.root.join(".zako/state")
-    }
-
     /// Where actions run.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join(".zako/exec")
@@ -110,6 +115,8 @@ pub(crate) struct PlannedAction {
     pub(crate) script: Option<Arc<ScriptProgram>>,
     /// Why it cannot run at all: its script is wrong.
     pub(crate) broken: Option<Arc<Vec<Diagnostic>>>,
+    /// How the ledger knows it and where it stands, when that is where it came from.
+    pub(crate) known: Option<(Identified, Standing)>,
 }
 
 impl PlannedAction {
@@ -123,6 +130,57 @@ impl PlannedAction {
             write: None,
             script: None,
             broken: None,
+            known: None,
+        }
+    }
+
+    /// The action that a target declares at that place.
+    pub(crate) fn of(action: &Lowered, declared_at: Option<Location>) -> Self {
+        PlannedAction {
+            spec: Arc::new(action.spec.clone()),
+            declared_at,
+            test: action.test,
+            write: action.write.clone(),
+            script: None,
+            broken: None,
+            known: None,
+        }
+    }
+
+    /// An affected action as the ledger keeps it; `None` when it can't be read.
+    pub(crate) fn recalled(ledger: &Ledger, affected: Affected) -> Option<Self> {
+        let record = ledger.record(affected.action)?;
+        let key = ledger.archive().key(affected.action);
+        let (name, identity) = key.split_first_chunk::<16>()?;
+        let lowered = decode_lowered(&record.declaration)?;
+        let identified = Identified {
+            name: StableName(*name),
+            identity: identity.try_into().ok()?,
+            declaration: record.declaration,
+        };
+        let standing = Standing::Affected(affected.action, affected.causes);
+        Some(PlannedAction {
+            known: Some((identified, standing)),
+            ..PlannedAction::of(&lowered, record.declared_at)
+        })
+    }
+
+    /// Whether it runs a script.
+    pub(crate) fn is_script(&self) -> bool {
+        matches!(self.spec.body, ActionBody::Script { .. })
+    }
+
+    /// As its target declares it.
+    pub(crate) fn lowered(&self) -> Lowered {
+        let module = match &self.spec.body {
+            ActionBody::Script { module, .. } => Some(module.clone()),
+            _ => None,
+        };
+        Lowered {
+            spec: (*self.spec).clone(),
+            script: module,
+            write: self.write.clone(),
+            test: self.test,
         }
     }
 
@@ -170,6 +228,10 @@ pub(crate) struct Execution {
     pub(crate) keep_going: bool,
     /// The isolation of actions that ask for none.
     pub(crate) isolation: Isolation,
+    /// Run nothing: only find out what would run.
+    pub(crate) dry_run: bool,
+    /// What is known of the workspace.
+    pub(crate) ledger: SharedLedger,
     /// Told of everything, diagnostics included.
     pub(crate) events: mpsc::Sender<BuildEvent>,
     /// Ends it early.
@@ -184,6 +246,10 @@ pub(crate) struct ExecuteSummary {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// How each action ended, by its number.
     pub(crate) statuses: Vec<ActionStatus>,
+    /// What the ledger calls each action; empty when it never came to that.
+    pub(crate) identified: Vec<Identified>,
+    /// In a dry run, the actions that would run.
+    pub(crate) would_run: Vec<WouldRun>,
 }
 
 /// Everything that the actions of one execution share.
@@ -197,9 +263,15 @@ struct Workshop {
     tools: Tools,
     subtrees: SubtreeCache,
     places: Places,
+    ledger: SharedLedger,
+    writers: edges::Writers,
+    identified: Vec<Identified>,
+    standing: Vec<Standing>,
     history: History,
     /// As many pieces of work that compute as there are processors.
     computing: Semaphore,
+    /// How many actions were noted in the ledger.
+    noted: AtomicUsize,
     told: Mutex<Told>,
 }
 
@@ -219,6 +291,8 @@ pub(crate) async fn execute(
         actions,
         keep_going,
         isolation,
+        dry_run,
+        ledger,
         events,
         cancel,
     } = execution;
@@ -234,14 +308,17 @@ pub(crate) async fn execute(
         },
         diagnostics,
         statuses: vec![ActionStatus::Cancelled; count],
+        identified: Vec::new(),
+        would_run: Vec::new(),
     };
     let teller = events.clone();
     let opened =
-        tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, events)).await;
+        tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, ledger, events))
+            .await;
     let opened =
         opened.unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
-    let (shop, plan) = match opened {
-        Ok((shop, plan)) => (Arc::new(shop), plan),
+    let (shop, plan, nodes) = match opened {
+        Ok((shop, plan, nodes)) => (Arc::new(shop), plan, Arc::<[usize]>::from(nodes)),
         Err(diagnostics) => {
             for diagnostic in &diagnostics {
                 let _nobody_listens = teller
@@ -252,6 +329,9 @@ pub(crate) async fn execute(
         }
     };
     drop(teller);
+    if dry_run {
+        return shop.forecast();
+    }
 
     let scheduler = Scheduler::new(
         plan,
@@ -261,12 +341,12 @@ pub(crate) async fn execute(
         },
     );
     let runner = {
-        let shop = shop.clone();
+        let (shop, nodes) = (shop.clone(), nodes.clone());
         move |id: PlanId, priority: Priority, cancel: CancellationToken| {
             let shop = shop.clone();
+            let at = nodes[id.index()];
             async move {
-                let work =
-                    tokio::spawn(async move { shop.run(id.index(), priority, &cancel).await });
+                let work = tokio::spawn(async move { shop.run(at, priority, &cancel).await });
                 work.await.unwrap_or(Outcome::Failed)
             }
             .boxed()
@@ -274,6 +354,7 @@ pub(crate) async fn execute(
     };
     let report = scheduler.run(&runner, &cancel).await;
     for (id, end) in report.iter() {
+        let at = nodes[id.index()];
         let status = match end {
             End::Skipped { .. } => ActionStatus::Skipped,
             End::NotStarted => ActionStatus::Cancelled,
@@ -281,21 +362,18 @@ pub(crate) async fn execute(
             End::Failed => ActionStatus::Failed,
             End::Succeeded | End::Cancelled => continue,
         };
-        if shop.told.lock().statuses[id.index()].is_none() {
+        if shop.told.lock().statuses[at].is_none() {
             if status == ActionStatus::Failed {
-                let message = format!(
-                    "zako failed while it ran {}",
-                    shop.actions[id.index()].subject()
-                );
-                shop.complain(
-                    shop.actions[id.index()].blame(Diagnostic::error(Fault::Bug, message)),
-                )
-                .await;
+                let message = format!("zako failed while it ran {}", shop.actions[at].subject());
+                shop.complain(shop.actions[at].blame(Diagnostic::error(Fault::Bug, message)))
+                    .await;
             }
-            shop.tell_end(id.index(), status, None, None).await;
+            shop.tell_end(at, status, None, None).await;
         }
     }
-    let saved = shop.blocking(|shop| Ok::<_, Stopped>(shop.save())).await;
+    let saved = shop
+        .blocking(|shop| Ok::<_, Stopped>(shop.ledger.lock().flush()))
+        .await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
         let mut diagnostic =
@@ -306,42 +384,75 @@ pub(crate) async fn execute(
     shop.summary()
 }
 
-/// Reads what is remembered, and plans. Blocks.
+type Opened = (Workshop, zako_exec::Plan, Vec<usize>);
+
+/// Judges, and plans what is left to do. Blocks.
 fn open(
     parts: ExecuteParts,
     dirs: WorkspaceDirs,
     actions: Vec<PlannedAction>,
     isolation: Isolation,
+    ledger: SharedLedger,
     events: mpsc::Sender<BuildEvent>,
-) -> Result<(Workshop, zako_exec::Plan), Vec<Diagnostic>> {
-    let (state, scratch) = (dirs.state(), dirs.scratch());
+) -> Result<Opened, Vec<Diagnostic>> {
+    let scratch = dirs.scratch();
+    let broken = |what: String, error: std::io::Error| {
+        vec![Diagnostic::environment(format!("cannot {what}: {error}"))]
+    };
     // What a killed run left.
     place::remove_all(&scratch)
         .and_then(|()| std::fs::create_dir_all(&scratch))
-        .map_err(|e| {
-            vec![Diagnostic::environment(format!(
-                "cannot clear {}: {e}",
-                scratch.display()
-            ))]
-        })?;
+        .map_err(|e| broken(format!("clear {}", scratch.display()), e))?;
     let writers = edges::Writers::of(&actions)?;
-    let history = History::load(state.join("history"), &actions);
-    let plan = writers.plan(&actions, &history)?;
     let function = parts.store.function();
+    let files = Files::open(dirs.root.clone(), ledger.clone(), writers.outside_of_out());
+    let tools = Tools::default();
+    let identified = identify(&actions, &dirs.root, function);
+    let judged = actions.iter().map(|action| action.known.as_ref());
+    let judged: Option<Vec<Standing>> = judged
+        .map(|known| known.map(|(_, standing)| standing.clone()))
+        .collect();
+    let standing = match judged {
+        Some(standing) => standing,
+        None => {
+            let court = Court {
+                ledger: &ledger,
+                files: &files,
+                tools: &tools,
+                root: &dirs.root,
+                writers: &writers,
+            };
+            judge::judge(&court, &actions, &identified)
+                .map_err(|e| broken(format!("look into {}", dirs.root.display()), e))?
+        }
+    };
+    let is_settled = |at: usize| matches!(standing[at], Standing::Holds(_));
+    let is_work = !(0..actions.len()).all(is_settled);
+    let history = match is_work {
+        true => History::of(&ledger.lock()),
+        false => History::default(),
+    };
+    let duration = |at: usize| history.duration(identified[at].name);
+    let (plan, nodes) = writers.plan(&actions, &is_settled, &duration)?;
+    let statuses = (0..actions.len())
+        .map(|at| is_settled(at).then_some(ActionStatus::UpToDate))
+        .collect();
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shop = Workshop {
-        files: Files::open(dirs.root.clone(), &state, function, writers.paths()),
-        tools: Tools::default(),
+        files,
+        tools,
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
-        places: Places::new(
-            dirs.root.clone(),
-            Manifest::load(state.join("outputs"), function),
-        ),
+        places: Places::new(dirs.root.clone(), ledger.clone()),
+        ledger,
+        writers,
+        identified,
+        standing,
         history,
         computing: Semaphore::new(processors),
+        noted: AtomicUsize::new(0),
         told: Mutex::new(Told {
             diagnostics: Vec::new(),
-            statuses: vec![None; actions.len()],
+            statuses,
         }),
         parts,
         dirs,
@@ -349,7 +460,22 @@ fn open(
         isolation,
         events,
     };
-    Ok((shop, plan))
+    Ok((shop, plan, nodes))
+}
+
+/// What each of `actions` is across builds.
+fn identify(
+    actions: &[PlannedAction],
+    root: &Path,
+    function: zako_cas::DigestFunction,
+) -> Vec<Identified> {
+    let names: Vec<StableName> = stable_names(actions.iter().map(|action| &*action.spec));
+    let both = actions.iter().zip(names);
+    both.map(|(action, name)| match &action.known {
+        Some((identified, _)) => identified.clone(),
+        None => Identified::of(action, name, root, function),
+    })
+    .collect()
 }
 
 impl Workshop {
@@ -442,11 +568,41 @@ impl Workshop {
         .await;
     }
 
-    /// Writes down what the next build wants to know.
-    fn save(&self) -> std::io::Result<()> {
-        self.files.save()?;
-        self.places.save()?;
-        self.history.save()
+    /// The leaves of what the actions that number `at` needs write.
+    fn needed(&self, at: usize) -> Vec<Id> {
+        // One that came from the ledger is planned with a part of the others only.
+        if let Some((_, standing)) = &self.actions[at].known {
+            let ledger = self.ledger.lock();
+            let groups = standing
+                .record()
+                .map(|id| ledger.archive().dependencies(id));
+            let present = groups.and_then(|mut groups| groups.nth(crate::ledger::PRESENT));
+            return present.into_iter().flatten().collect();
+        }
+        let mut makers: Vec<usize> = self.writers.needs(&self.actions[at].spec).collect();
+        makers.sort_unstable();
+        makers.dedup();
+        let outputs = makers.iter().flat_map(|at| &self.actions[*at].spec.outputs);
+        outputs.map(|output| self.files.leaf(&output.path)).collect()
+    }
+
+    /// What would run.
+    fn forecast(&self) -> ExecuteSummary {
+        let standing = self.standing.iter().enumerate();
+        let would_run = standing
+            .filter_map(|(at, standing)| match standing {
+                Standing::Holds(_) => None,
+                Standing::Unknown(causes) | Standing::Affected(_, causes) => Some(WouldRun {
+                    owner: self.actions[at].spec.owner.clone(),
+                    what: self.actions[at].subject(),
+                    causes: causes.clone(),
+                }),
+            })
+            .collect();
+        ExecuteSummary {
+            would_run,
+            ..self.summary()
+        }
     }
 
     fn summary(&self) -> ExecuteSummary {
@@ -472,6 +628,8 @@ impl Workshop {
             counts,
             diagnostics: told.diagnostics.clone(),
             statuses,
+            identified: self.identified.clone(),
+            would_run: Vec::new(),
         }
     }
 }

@@ -9,17 +9,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use zako_action::{ArtifactValue, OutputFile, Produced};
 use zako_cas::{MaterialiseMode, Store, StoreError, TreeError};
 use zako_path::NeutralPath;
 
-use super::manifest::Manifest;
 use crate::diagnostic::Diagnostic;
 use crate::files::{FileError, Files};
-
-/// The folder of the workspace's root that is zako's own.
-pub(super) const OUTPUT_FOLDER: &str = "zako-out";
+use crate::ledger::SharedLedger;
+use crate::workspace::OUTPUT_DIR;
 
 /// Why an output is not in its place.
 #[derive(Debug, thiserror::Error)]
@@ -83,37 +80,34 @@ impl From<PlaceError> for Diagnostic {
 /// Where outputs go.
 pub(super) struct Places {
     root: Arc<Path>,
-    manifest: Mutex<Manifest>,
+    ledger: SharedLedger,
 }
 
 impl Places {
-    pub(super) fn new(root: Arc<Path>, manifest: Manifest) -> Self {
-        Places {
-            root,
-            manifest: Mutex::new(manifest),
+    pub(super) fn new(root: Arc<Path>, ledger: SharedLedger) -> Self {
+        Places { root, ledger }
+    }
+
+    /// Takes note that what stands at `path` now is zako's: it is exactly what an action writes there.
+    fn adopt(&self, path: &NeutralPath) {
+        if !is_own(path)
+            && let Err(error) = self.ledger.lock().claim(path.as_str())
+        {
+            tracing::warn!(%path, %error, "cannot write down what zako wrote");
         }
-    }
-
-    pub(super) fn save(&self) -> io::Result<()> {
-        self.manifest.lock().save()
-    }
-
-    /// Takes note of what stands at `path` now, by zako's hand.
-    pub(super) fn record(&self, path: &NeutralPath, value: &ArtifactValue) {
-        self.manifest.lock().record(path, value);
     }
 
     /// Removes what is at `path`, and makes the folder above.
     pub(super) fn make_room(&self, path: &NeutralPath) -> Result<(), PlaceError> {
         let place = path.to_os_path(&self.root);
-        let is_own = path.components().next() == Some(OUTPUT_FOLDER);
+        let is_own = is_own(path);
         if !is_own {
-            let mut manifest = self.manifest.lock();
-            if !manifest.is_ours(path) && fs::symlink_metadata(&place).is_ok() {
+            let mut ledger = self.ledger.lock();
+            if !ledger.is_claimed(path.as_str()) && fs::symlink_metadata(&place).is_ok() {
                 return Err(PlaceError::InTheWay(path.clone()));
             }
-            manifest
-                .claim(path)
+            ledger
+                .claim(path.as_str())
                 .map_err(PlaceError::io("write what zako wrote for", &place))?;
         }
         let mut above: Vec<NeutralPath> = path
@@ -130,7 +124,7 @@ impl Places {
                 // A person may have put all of `zako-out` elsewhere.
                 Ok(found)
                     if found.is_symlink()
-                        && (!is_own || folder.as_str() == OUTPUT_FOLDER)
+                        && (!is_own || folder.as_str() == OUTPUT_DIR)
                         && at.is_dir() => {}
                 Ok(_) if is_own => fs::remove_file(&at).map_err(PlaceError::io("remove", &at))?,
                 Ok(_) => return Err(PlaceError::InTheWay(folder.clone())),
@@ -161,7 +155,7 @@ impl Places {
             .value(&output.path)?
             .is_some_and(|found| found.value == output.value);
         if is {
-            self.record(&output.path, &output.value);
+            self.adopt(&output.path);
         }
         Ok(is)
     }
@@ -188,7 +182,6 @@ impl Places {
                     .map_err(PlaceError::io("link", &place))?;
             }
         }
-        self.record(&output.path, &output.value);
         files.put(&output.path, &output.value)?;
         Ok(())
     }
@@ -222,10 +215,14 @@ impl Places {
                 Err(error) => return Err(PlaceError::io("write", &place)(error)),
             }
         }
-        self.record(&output.path, &output.value);
         files.put(&output.path, &output.value)?;
         Ok(())
     }
+}
+
+/// Whether `path` is below the folder that is all zako's.
+fn is_own(path: &NeutralPath) -> bool {
+    path.components().next() == Some(OUTPUT_DIR)
 }
 
 /// Removes a file, a link, or a folder with all that is in it, even one whose permissions were taken away.

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use zako_action::{
     ActionSpec, ArtifactValue, Isolation, NarrowKey, Prepared, ResolvedTool, StrongKey, ToolRef,
 };
-use zako_cas::{DigestFunction, SubtreeCache};
+use zako_cas::{Digest, DigestFunction, SubtreeCache};
 use zako_path::NeutralPath;
 
-use super::place::OUTPUT_FOLDER;
 use super::tools::{Tools, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
 use crate::diagnostic::Diagnostic;
 use crate::files::{FileError, Files, Stamp};
+use crate::workspace::OUTPUT_DIR;
 
 /// How many missing inputs of one action are told.
 const MAX_TOLD: usize = 10;
@@ -216,8 +216,18 @@ fn written(function: DigestFunction, text: &str) -> ResolvedTool {
     }
 }
 
-/// The "tool" of a script action: zako's version and every module that may run, in order of their names.
+/// The "tool" of a script action: zako's version and every module that may run.
 fn script(function: DigestFunction, program: &ScriptProgram) -> ResolvedTool {
+    let name = "zako:script";
+    ResolvedTool {
+        name: name.to_owned(),
+        path: name.into(),
+        digest: program_digest(function, program),
+    }
+}
+
+/// The digest of zako's version and every module that may run, in order of their names.
+pub(super) fn program_digest(function: DigestFunction, program: &ScriptProgram) -> Digest {
     let mut modules: Vec<_> = program
         .modules
         .iter()
@@ -235,19 +245,14 @@ fn script(function: DigestFunction, program: &ScriptProgram) -> ResolvedTool {
         add(&name);
         add(js);
     }
-    let name = "zako:script";
-    ResolvedTool {
-        name: name.to_owned(),
-        path: name.into(),
-        digest: hasher.finish(),
-    }
+    hasher.finish()
 }
 
 fn missing(files: &Files, path: &NeutralPath) -> Diagnostic {
     let near = files
         .nearest(path)
         .map(|near| format!("did you mean `{near}`?"));
-    if path.components().next() == Some(OUTPUT_FOLDER) {
+    if path.components().next() == Some(OUTPUT_DIR) {
         let diagnostic = Diagnostic::user(format!(
             "input {path} does not exist, and no action writes it"
         ));

@@ -9,18 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job};
+use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job, OutputFile};
+use zako_cas::Digest;
 use zako_exec::{LocalExecutor, Priority, Request};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
+use super::judge::Standing;
 use super::lookup::{self, CacheFault};
+use super::note::{Success, note};
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
 use super::script_executor::{ScriptExecutor, WriteExecutor};
 use super::{PlannedAction, Workshop, failure, hint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::{ActionStatus, ActionUsage, BuildEvent, millis};
+use crate::ledger::Cause;
 
 /// How often an action runs again because something that it reads changed while it ran.
 pub(super) const MAX_RERUNS: u32 = 3;
@@ -37,6 +41,17 @@ pub(super) struct Ended {
     pub(super) status: ActionStatus,
     pub(super) usage: Option<ActionUsage>,
     pub(super) output: Option<String>,
+}
+
+impl Ended {
+    /// With nothing to say.
+    fn quietly(status: ActionStatus) -> Ended {
+        Ended {
+            status,
+            usage: None,
+            output: None,
+        }
+    }
 }
 
 /// Why it did not.
@@ -66,12 +81,13 @@ pub(super) async fn run(
     let mut grant = None;
     let mut changed = None;
     for _ in 0..=MAX_RERUNS {
-        let (ready, hit) = shop.blocking(move |shop| find(shop, at)).await??;
-        if let Some(hit) = hit {
-            return Ok(hit);
-        }
+        let (prospect, since) = match shop.blocking(move |shop| find(shop, at)).await?? {
+            Found::Ended(ended) => return Ok(ended),
+            Found::Work(prospect, since) => (prospect, since),
+        };
         if grant.is_none() {
-            let request = Request::of(&planned.spec.resources, shop.history.memory(at));
+            let memory = shop.history.memory(shop.identified[at].name);
+            let request = Request::of(&planned.spec.resources, memory);
             let admitted = shop.parts.pool.acquire(&request, priority, cancel).await;
             grant =
                 Some(
@@ -84,9 +100,9 @@ pub(super) async fn run(
                 .await;
         }
         let job = Job {
-            action: ready.action.clone(),
+            action: prospect.ready.action.clone(),
             workspace: shop.dirs.root.clone(),
-            scratch: shop.dirs.scratch().join(shop.history.name(at).hex()),
+            scratch: shop.dirs.scratch().join(shop.identified[at].name.hex()),
             attempt: 0,
         };
         shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
@@ -96,7 +112,7 @@ pub(super) async fn run(
         let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
         let output = printed.text();
         let finished = shop
-            .blocking(move |shop| finish(shop, at, ready, &job, executed, began, output))
+            .blocking(move |shop| finish(shop, at, prospect, since, &job, executed, began, output))
             .await?;
         match finished? {
             Finished::Ended(ended) => return Ok(ended),
@@ -120,44 +136,123 @@ pub(super) async fn run(
         .into())
 }
 
-/// Prepares, and looks whether the result is known. Blocks.
-fn find(shop: &Workshop, at: usize) -> Result<(Ready, Option<Ended>), Stopped> {
+/// What looking into an action came to.
+enum Found {
+    Ended(Ended),
+    /// It has to run; its inputs were looked at from this moment on.
+    Work(Prospect, u32),
+}
+
+/// An action that has to run, and why.
+struct Prospect {
+    ready: Ready,
+    causes: Vec<Cause>,
+}
+
+/// Looks whether the result holds or is known, and else prepares. Blocks.
+fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     let planned = &shop.actions[at];
+    let (store, files) = (&shop.parts.store, &shop.files);
+    let (causes, since) = {
+        let mut ledger = shop.ledger.lock();
+        let causes = match &shop.standing[at] {
+            Standing::Unknown(causes) => causes.clone(),
+            Standing::Holds(record) | Standing::Affected(record, _) => {
+                let causes = ledger.causes(*record);
+                if causes.is_empty() {
+                    ledger.verified(*record);
+                    return Ok(Found::Ended(Ended::quietly(ActionStatus::UpToDate)));
+                }
+                causes
+            }
+        };
+        (causes, ledger.clock())
+    };
+    if planned.spec.cache
+        && let Some(ended) = restore(shop, at, &causes).map_err(|e| planned.blame(e))?
+    {
+        return Ok(Found::Ended(ended));
+    }
     let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
     if !planned.spec.cache {
-        return Ok((ready, None));
+        return Ok(Found::Work(Prospect { ready, causes }, since));
     }
-    let (store, files) = (&shop.parts.store, &shop.files);
     let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
         .map_err(|e| planned.blame(CacheFault(e).into()))?
     else {
-        return Ok((ready, None));
+        return Ok(Found::Work(Prospect { ready, causes }, since));
     };
-    let Some(hit) =
-        lookup::put(store, files, &shop.places, result).map_err(|e| planned.blame(e.into()))?
+    let put = lookup::put(store, files, &shop.places, &result.outputs);
+    let ended = match put.map_err(|e| planned.blame(e.into()))? {
+        None => return Ok(Found::Work(Prospect { ready, causes }, since)),
+        Some(true) => Ended::quietly(ActionStatus::UpToDate),
+        Some(false) => Ended {
+            output: replay(shop, &[result.stdout, result.stderr]),
+            ..Ended::quietly(ActionStatus::FromCache)
+        },
+    };
+    let success = Success {
+        status: ended.status,
+        outputs: result.outputs.clone(),
+        printed: [result.stdout, result.stderr],
+        discovered: result.narrow.as_deref(),
+        took: None,
+        is_reliable: true,
+        causes,
+    };
+    note(shop, at, &ready, since, success);
+    Ok(Found::Ended(ended))
+}
+
+/// Restores what the action wrote, when only that is not as it was; `None` when that can't be done.
+fn restore(shop: &Workshop, at: usize, causes: &[Cause]) -> Result<Option<Ended>, Diagnostic> {
+    let is_output = |cause: &Cause| matches!(cause, Cause::Output { .. });
+    let Some(id) = shop.standing[at].record() else {
+        return Ok(None);
+    };
+    let Some(record) = shop
+        .ledger
+        .lock()
+        .record(id)
+        .filter(|_| causes.iter().all(is_output))
     else {
-        return Ok((ready, None));
+        return Ok(None);
     };
-    let ended = if hit.was_up_to_date {
-        Ended {
-            status: ActionStatus::UpToDate,
-            usage: None,
-            output: None,
-        }
-    } else {
-        Ended {
-            status: ActionStatus::FromCache,
-            usage: None,
-            output: replay(shop, &hit.result),
-        }
-    };
-    Ok((ready, Some(ended)))
+    let declared = &shop.actions[at].spec.outputs;
+    if declared.len() != record.outputs.len() {
+        return Ok(None);
+    }
+    let outputs: Vec<OutputFile> = declared
+        .iter()
+        .zip(record.outputs)
+        .map(|(declared, value)| OutputFile {
+            path: declared.path.clone(),
+            value,
+        })
+        .collect();
+    for output in &outputs {
+        shop.files.forget(&output.path);
+    }
+    let put = lookup::put(&shop.parts.store, &shop.files, &shop.places, &outputs)?;
+    if put.is_none() {
+        return Ok(None);
+    }
+    let mut ledger = shop.ledger.lock();
+    if ledger.causes(id).is_empty() {
+        ledger.verified(id);
+    }
+    drop(ledger);
+    let printed: Vec<Digest> = record.printed.into_iter().flatten().collect();
+    Ok(Some(Ended {
+        output: replay(shop, &printed),
+        ..Ended::quietly(ActionStatus::FromCache)
+    }))
 }
 
 /// What a restored action printed when it ran: its warnings are worth as much as then.
-fn replay(shop: &Workshop, result: &ActionResult) -> Option<String> {
+fn replay(shop: &Workshop, streams: &[Digest]) -> Option<String> {
     let printed = Printed::default();
-    for digest in [&result.stdout, &result.stderr] {
+    for digest in streams {
         let shown = digest.size.min(2 * MAX_END_BYTES as u64);
         if let Ok(Some(bytes)) = shop.parts.store.read_range(digest, 0..shown) {
             printed.push(&bytes);
@@ -239,14 +334,16 @@ enum Finished {
 fn finish(
     shop: &Workshop,
     at: usize,
-    ready: Ready,
+    prospect: Prospect,
+    since: u32,
     job: &Job,
     executed: Attempted,
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
-    let finished = conclude(shop, at, &ready, job, executed, began, output);
-    if !matches!(finished, Ok(Finished::Ended(_))) && ready.action.isolation == Isolation::None {
+    let isolation = prospect.ready.action.isolation;
+    let finished = conclude(shop, at, prospect, since, job, executed, began, output);
+    if !matches!(finished, Ok(Finished::Ended(_))) && isolation == Isolation::None {
         // It wrote in the workspace itself.
         for output in &shop.actions[at].spec.outputs {
             let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
@@ -258,16 +355,20 @@ fn finish(
     finished
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is one thing that an end is judged by")]
 fn conclude(
     shop: &Workshop,
     at: usize,
-    ready: &Ready,
+    prospect: Prospect,
+    since: u32,
     job: &Job,
     executed: Attempted,
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let planned = &shop.actions[at];
+    let Prospect { ready, causes } = prospect;
+    let ready = &ready;
     let (executed, count) = match executed {
         Ok(executed) => executed,
         Err(error) => {
@@ -303,13 +404,23 @@ fn conclude(
             ..error
         })
     })?;
-    keep(shop, planned, ready, &executed, reading).map_err(|error| planned.blame(error))?;
+    let kept = keep(shop, planned, ready, &executed, &reading).map_err(|e| planned.blame(e))?;
     for produced in &executed.outputs {
         shop.places
             .take(&shop.files, &shop.parts.store, produced)
             .map_err(|error| planned.blame(error.into()))?;
     }
-    shop.history.record(at, &executed.usage);
+    let list = reading.as_ref().and_then(|reading| reading.list.as_deref());
+    let success = Success {
+        status: ActionStatus::Ran,
+        outputs: executed.outputs.iter().map(|o| o.file.clone()).collect(),
+        printed: [executed.stdout, executed.stderr],
+        discovered: list,
+        took: Some((executed.usage.wall, executed.usage.max_rss_bytes)),
+        is_reliable: kept,
+        causes,
+    };
+    note(shop, at, ready, since, success);
     let usage = ActionUsage {
         wall_ms: millis(executed.usage.wall),
         user_ms: millis(executed.usage.user),
@@ -350,28 +461,28 @@ fn changed_input(shop: &Workshop, ready: &Ready, reading: Option<&Reading>) -> O
     changed
 }
 
-/// Records a good result, unless it may not be cached.
+/// Records a good result, unless it may not be cached; whether what it read can be relied on.
 fn keep(
     shop: &Workshop,
     planned: &PlannedAction,
     ready: &Ready,
     executed: &Executed,
-    reading: Option<Reading>,
-) -> Result<(), Diagnostic> {
+    reading: &Option<Reading>,
+) -> Result<bool, Diagnostic> {
     let discovered = match reading {
         None => None,
         Some(Reading {
             list: Some(list), ..
-        }) => Some(list),
-        // It read something that can't be relied on.
-        Some(Reading { list: None, .. }) => return Ok(()),
+        }) => Some(list.clone()),
+        Some(Reading { list: None, .. }) => return Ok(false),
     };
     let (true, Exit::Code(_)) = (planned.spec.cache, executed.exit) else {
-        return Ok(());
+        return Ok(true);
     };
     let Some(result) = ActionResult::from_executed(executed, discovered.clone()) else {
-        return Ok(());
+        return Ok(true);
     };
     lookup::record(&shop.parts.cache, ready, &result, discovered)
+        .map(|()| true)
         .map_err(|error| CacheFault(error).into())
 }

@@ -3,15 +3,14 @@
 //! **Invariant:** PATH is the action's own or zako's constant one, never that of the person who builds.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use zako_action::ResolvedTool;
-use zako_exec::{FIXED_PATH, find_program};
+use zako_exec::FIXED_PATH;
 
 use crate::diagnostic::Diagnostic;
-use crate::files::Files;
+use crate::files::{Files, tool_witness};
 
 /// What installs a program, where Debian's package has another name.
 const PACKAGES: &[(&str, &str)] = &[
@@ -41,13 +40,13 @@ const SYSTEM_ROOTS: [&str; 5] = ["/usr", "/lib", "/lib64", "/lib32", "/opt"];
 
 /// The programs that this build asked for.
 #[derive(Default)]
-pub(super) struct Tools {
+pub(crate) struct Tools {
     found: Mutex<HashMap<(String, String), ResolvedTool>>,
 }
 
 impl Tools {
     /// The program called `name`, a bare name or an absolute path, for an action with this PATH.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         files: &Files,
         name: &str,
@@ -58,18 +57,12 @@ impl Tools {
         if let Some(tool) = self.found.lock().get(&key) {
             return Ok(tool.clone());
         }
-        let place = if name.starts_with('/') {
-            Some(PathBuf::from(name)).filter(|place| place.is_file())
-        } else {
-            find_program(name, path)
-        };
         let unreadable = |error: &dyn std::fmt::Display| {
             Diagnostic::environment(format!("the program `{name}` cannot be read: {error}"))
         };
-        let place = place.ok_or_else(|| missing(name, path))?;
-        let real = fs::canonicalize(&place).map_err(|e| unreadable(&e))?;
+        let (witness, real) = tool_witness(name, path).ok_or_else(|| missing(name, path))?;
         let digest = files
-            .external(&real)
+            .tool(name, path, &witness, &real)
             .map_err(|e| unreadable(&e))?
             .ok_or_else(|| missing(name, path))?;
         let tool = ResolvedTool {

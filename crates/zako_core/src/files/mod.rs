@@ -1,5 +1,5 @@
 //! What stands in the workspace: values (digest and executable bit) of files, trees of folders, each found out once
-//! a build and remembered between builds by signature.
+//! a build and noted in the ledger with the signature by which the next build knows it.
 //!
 //! Must never know actions, keys or scripts. Everything here reads disks and computes: it belongs on a thread that
 //! may block.
@@ -7,10 +7,10 @@
 //! **Invariants:** a digest is remembered only under a signature that was the same before and after hashing, and
 //! that no later edit can have ([`Signature::is_settled`]). A source never leads out of the workspace.
 
+mod encoding;
 mod nearest;
 mod signature;
-mod signature_cache;
-mod state_file;
+mod tool;
 mod walk;
 
 use std::collections::HashSet;
@@ -24,11 +24,14 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction, StoreError, TreeBuilder, TreeError, hash_file};
+use zako_graph::archive::{Id, Kind};
 use zako_path::NeutralPath;
 
-pub(crate) use signature::{Role, Signature};
-use signature_cache::SignatureCache;
-pub(crate) use state_file::{Decoder, Encoder, Format};
+use crate::workspace::OUTPUT_DIR;
+use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
+pub(crate) use encoding::{Decoder, Encoder};
+pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
+pub(crate) use tool::tool_witness;
 use walk::Walked;
 
 /// How often a file is read again because it changed while it was read.
@@ -73,7 +76,7 @@ impl FileError {
 
 /// Says whether something is as it was, without reading it: a hash over the signatures of all that it consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp([u8; 32]);
+pub(crate) struct Stamp(pub(crate) [u8; 32]);
 
 /// A value, and the stamp that it had when it was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +91,10 @@ type Slot = Arc<Mutex<Option<Option<Stamped>>>>;
 pub(crate) struct Files {
     root: Arc<Path>,
     function: DigestFunction,
+    clock: Clock,
     /// What actions of this build write.
     outputs: HashSet<NeutralPath>,
-    cache: SignatureCache,
+    ledger: SharedLedger,
     /// What was found out in this build, one lock a path so that each is hashed by one.
     found: DashMap<NeutralPath, Slot>,
     /// Folders whose real places are known to be in the workspace.
@@ -98,35 +102,50 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// The files below `root` (canonical), with what earlier builds remembered in the folder `state`; `outputs` are
-    /// the paths that this build's actions write.
+    /// The files below `root` (canonical), with what the ledger knows of them; `outputs` are paths that this build's
+    /// actions write, beside those below `zako-out/` and those that are claimed.
     pub(crate) fn open(
         root: Arc<Path>,
-        state: &Path,
-        function: DigestFunction,
-        outputs: HashSet<NeutralPath>,
+        ledger: SharedLedger,
+        mut outputs: HashSet<NeutralPath>,
     ) -> Self {
+        let function = {
+            let ledger = ledger.lock();
+            outputs.extend(ledger.claims().filter_map(|path| NeutralPath::new(path).ok()));
+            ledger.function()
+        };
         Files {
+            clock: Clock::of(&root),
             root,
             function,
             outputs,
-            cache: SignatureCache::load(state.join("files"), function),
+            ledger,
             found: DashMap::new(),
             inside: DashMap::new(),
         }
     }
 
-    /// Writes down what is remembered, if anything is new.
-    pub(crate) fn save(&self) -> io::Result<()> {
-        self.cache.save()
-    }
-
-    /// Whether `path` is, or is in, what an action of this build writes.
+    /// Whether `path` is, or is in, what actions write.
     pub(crate) fn role(&self, path: &NeutralPath) -> Role {
-        match path.ancestors().any(|above| self.outputs.contains(&above)) {
+        let is_output = path.components().next() == Some(OUTPUT_DIR)
+            || path.ancestors().any(|above| self.outputs.contains(&above));
+        match is_output {
             true => Role::Output,
             false => Role::Source,
         }
+    }
+
+    fn kind(&self, path: &NeutralPath) -> Kind {
+        match self.role(path) {
+            Role::Output => OUTPUT,
+            Role::Source => SOURCE,
+        }
+    }
+
+    /// The leaf of `path` in the ledger.
+    pub(crate) fn leaf(&self, path: &NeutralPath) -> Id {
+        let kind = self.kind(path);
+        self.ledger.lock().leaf(kind, path.as_str())
     }
 
     /// What stands at `path`; `None` when nothing does. A link to a file stands for that file.
@@ -156,12 +175,10 @@ impl Files {
         let moment = SystemTime::now();
         let Some(seen) = self.look(path)? else {
             self.forget(path);
+            self.note_absent(path);
             return Ok(());
         };
-        if let (Seen::File { signature, .. }, ArtifactValue::File { digest, .. }) = (&seen, value) {
-            self.cache
-                .insert(path.as_str(), *signature, *digest, moment);
-        }
+        self.note(path, &seen, moment, Some(value));
         let found = Some(Stamped {
             value: value.clone(),
             stamp: seen.stamp(),
@@ -179,20 +196,83 @@ impl Files {
             Ok(metadata) if !metadata.is_file() => return Ok(None),
             Ok(_) => {}
         }
-        let key = place.to_str();
-        self.hash(key, place, Role::Source)
+        let leaf = place.to_str().map(|key| (EXTERNAL, key));
+        self.hash(leaf, place, Role::Source)
             .map(|(digest, _)| Some(digest))
+    }
+
+    /// The digest of the program that `name` is on `path`, which is the file at `real` and has that witness.
+    pub(crate) fn tool(
+        &self,
+        name: &str,
+        path: &str,
+        witness: &[u8],
+        real: &Path,
+    ) -> Result<Option<Digest>, FileError> {
+        if let Some(digest) = self.ledger.lock().known_tool(name, path, witness) {
+            return Ok(Some(digest));
+        }
+        let Some(digest) = self.external(real)? else {
+            return Ok(None);
+        };
+        let mut ledger = self.ledger.lock();
+        ledger.learn_tool(name, path, witness, &digest);
+        Ok(Some(digest))
+    }
+
+    /// Takes note of what was seen at `path` at `moment` and found to be `value`.
+    fn note(
+        &self,
+        path: &NeutralPath,
+        seen: &Seen,
+        moment: SystemTime,
+        value: Option<&ArtifactValue>,
+    ) {
+        let witness = match seen {
+            Seen::File { signature, .. } => self.witness(*signature, moment),
+            Seen::Link(target) => Witness::Link(target.clone()),
+            Seen::Folder(walked) => {
+                let is_settled = walked.iter().all(|(_, entry)| match entry {
+                    Walked::File(signature) => signature.is_settled(moment, self.clock),
+                    Walked::Link(_) | Walked::EmptyFolder => true,
+                });
+                match is_settled {
+                    true => Witness::Folder(seen.stamp().0),
+                    false => Witness::Unsettled,
+                }
+            }
+        };
+        let kind = self.kind(path);
+        self.ledger
+            .lock()
+            .learn(kind, path.as_str(), &witness, value);
+    }
+
+    fn note_absent(&self, path: &NeutralPath) {
+        let kind = self.kind(path);
+        let mut ledger = self.ledger.lock();
+        ledger.learn(kind, path.as_str(), &Witness::Absent, None);
+    }
+
+    fn witness(&self, signature: Signature, moment: SystemTime) -> Witness {
+        match signature.is_settled(moment, self.clock) {
+            true => Witness::File(signature),
+            false => Witness::Unsettled,
+        }
     }
 
     fn find_out(&self, path: &NeutralPath) -> Result<Option<Stamped>, FileError> {
         let role = self.role(path);
         for _ in 0..MAX_READS {
+            let moment = SystemTime::now();
             let Some(seen) = self.look(path)? else {
+                self.note_absent(path);
                 return Ok(None);
             };
             let value = match &seen {
                 Seen::File { place, signature } => {
-                    let (digest, hashed) = self.hash(Some(path.as_str()), place, role)?;
+                    let leaf = Some((self.kind(path), path.as_str()));
+                    let (digest, hashed) = self.hash(leaf, place, role)?;
                     if hashed != *signature {
                         continue;
                     }
@@ -209,6 +289,9 @@ impl Files {
                     None => continue,
                 },
             };
+            if !matches!(seen, Seen::File { .. }) {
+                self.note(path, &seen, moment, Some(&value));
+            }
             return Ok(Some(Stamped {
                 value,
                 stamp: seen.stamp(),
@@ -229,8 +312,9 @@ impl Files {
                 Walked::File(signature) => {
                     let whole = path.join_path(below);
                     let place = whole.to_os_path(&self.root);
-                    let (digest, hashed) =
-                        self.hash(Some(whole.as_str()), &place, self.role(&whole))?;
+                    let role = self.role(&whole);
+                    let leaf = Some((self.kind(&whole), whole.as_str()));
+                    let (digest, hashed) = self.hash(leaf, &place, role)?;
                     if hashed != *signature {
                         return Ok(None);
                     }
@@ -247,10 +331,10 @@ impl Files {
         Ok(Some(builder.build()?.root))
     }
 
-    /// The digest of the file at `place`, remembered under `key`, and the signature that it had all the while.
+    /// The digest of the file at `place`, noted at its leaf, and the signature that it had all the while.
     fn hash(
         &self,
-        key: Option<&str>,
+        leaf: Option<(Kind, &str)>,
         place: &Path,
         role: Role,
     ) -> Result<(Digest, Signature), FileError> {
@@ -260,7 +344,8 @@ impl Files {
                 Ok::<_, FileError>(Signature::of(&metadata, role))
             };
             let before = signature()?;
-            if let Some(digest) = key.and_then(|key| self.cache.get(key, &before)) {
+            let known = leaf.and_then(|(kind, key)| self.ledger.lock().known(kind, key, &before));
+            if let Some(digest) = known {
                 return Ok((digest, before));
             }
             let moment = SystemTime::now();
@@ -273,8 +358,13 @@ impl Files {
                 Err(other) => return Err(TreeError::Store(other).into()),
             };
             if signature()? == before {
-                if let Some(key) = key {
-                    self.cache.insert(key, before, digest, moment);
+                if let Some((kind, key)) = leaf {
+                    let value = ArtifactValue::File {
+                        digest,
+                        executable: before.is_executable(),
+                    };
+                    let witness = self.witness(before, moment);
+                    self.ledger.lock().learn(kind, key, &witness, Some(&value));
                 }
                 return Ok((digest, before));
             }

@@ -5,9 +5,10 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::state_file::{Decoder, Encoder};
+use super::encoding::{Decoder, Encoder};
 
 /// How much older than the moment of its hashing a file's times must be, where the file system keeps fractions of
 /// seconds. The kernel's clock for them ticks at least every 10 ms.
@@ -51,11 +52,6 @@ impl Time {
         (self.seconds, self.nanos) < limit
     }
 
-    fn encode(self, out: &mut Encoder) {
-        out.i64(self.seconds);
-        out.u32(self.nanos);
-    }
-
     fn decode(body: &mut Decoder<'_>) -> Option<Time> {
         Some(Time {
             seconds: body.i64()?,
@@ -63,6 +59,52 @@ impl Time {
         })
     }
 }
+
+/// How finely a file system tells times.
+///
+/// Linux gives a file whose times were asked for a fresh time of nanoseconds at its next change, since 6.13 and on ext4,
+/// btrfs, xfs and tmpfs ("multigrain timestamps", Documentation/filesystems/multigrain-ts.rst). A signature that was read
+/// before the content is then settled at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Clock {
+    /// The device on which that is so.
+    fine: Option<u64>,
+}
+
+impl Clock {
+    /// The clock of the file system that `folder` is on.
+    pub(crate) fn of(folder: &Path) -> Clock {
+        const EXT4: u64 = 0xEF53;
+        const BTRFS: u64 = 0x9123_683E;
+        const XFS: u64 = 0x5846_5342;
+        const TMPFS: u64 = 0x0102_1994;
+        let release = rustix::system::uname();
+        let is_new = version_of(&release.release().to_string_lossy()) >= (6, 13);
+        let magic = rustix::fs::statfs(folder).map(|found| found.f_type as u64);
+        let is_known = magic.is_ok_and(|magic| [EXT4, BTRFS, XFS, TMPFS].contains(&magic));
+        if !cfg!(target_os = "linux") || !is_new || !is_known {
+            return Clock::default();
+        }
+        Clock {
+            fine: std::fs::metadata(folder).ok().map(|found| found.dev()),
+        }
+    }
+
+    fn is_fine_on(self, device: u64) -> bool {
+        self.fine == Some(device)
+    }
+}
+
+/// The first two numbers of a kernel's release.
+fn version_of(release: &str) -> (u32, u32) {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// How many bytes a signature has on disk.
+pub(crate) const SIGNATURE_BYTES: usize = 52;
 
 /// The signature of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +139,49 @@ impl Signature {
         }
     }
 
-    /// Whether a later edit is bound to give another signature, when the content was read at `moment`.
-    pub(crate) fn is_settled(&self, moment: SystemTime) -> bool {
+    /// The signature that a system call gave.
+    pub(crate) fn of_stat(stat: &rustix::fs::Stat, role: Role) -> Self {
+        let time = |seconds: i64, nanos: u64| Time {
+            seconds,
+            nanos: u32::try_from(nanos).unwrap_or(0),
+        };
+        Signature {
+            mode: stat.st_mode,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            changed: match role {
+                Role::Source => time(stat.st_ctime, stat.st_ctime_nsec),
+                Role::Output => Time::default(),
+            },
+            inode: stat.st_ino,
+            device: stat.st_dev,
+        }
+    }
+
+    /// As [`encode`](Self::encode) writes it.
+    pub(crate) fn to_bytes(self) -> [u8; SIGNATURE_BYTES] {
+        let mut bytes = [0; SIGNATURE_BYTES];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&self.mode.to_le_bytes());
+        put(&self.size.to_le_bytes());
+        for time in [self.modified, self.changed] {
+            put(&time.seconds.to_le_bytes());
+            put(&time.nanos.to_le_bytes());
+        }
+        put(&self.inode.to_le_bytes());
+        put(&self.device.to_le_bytes());
+        bytes
+    }
+
+    /// Whether a later edit is bound to give another signature, when the content was read at `moment`, after the signature.
+    pub(crate) fn is_settled(&self, moment: SystemTime, clock: Clock) -> bool {
+        if clock.is_fine_on(self.device) {
+            return true;
+        }
         self.modified.is_before(moment)
             && (self.changed == Time::default() || self.changed.is_before(moment))
     }
@@ -109,12 +192,7 @@ impl Signature {
     }
 
     pub(crate) fn encode(&self, out: &mut Encoder) {
-        out.u32(self.mode);
-        out.u64(self.size);
-        self.modified.encode(out);
-        self.changed.encode(out);
-        out.u64(self.inode);
-        out.u64(self.device);
+        out.raw(&self.to_bytes());
     }
 
     pub(crate) fn decode(body: &mut Decoder<'_>) -> Option<Self> {
@@ -152,15 +230,15 @@ mod tests {
     #[test]
     fn a_file_hashed_in_the_tick_of_its_edit_is_not_settled() {
         let moment = |millis| UNIX_EPOCH + Duration::from_millis(millis);
-        assert!(!at(5).is_settled(moment(1_000_000)));
-        assert!(!at(5).is_settled(moment(1_000_019)));
-        assert!(at(5).is_settled(moment(1_000_021)));
+        assert!(!at(5).is_settled(moment(1_000_000), Clock::default()));
+        assert!(!at(5).is_settled(moment(1_000_019), Clock::default()));
+        assert!(at(5).is_settled(moment(1_000_021), Clock::default()));
         assert!(
-            !at(0).is_settled(moment(1_001_000)),
+            !at(0).is_settled(moment(1_001_000), Clock::default()),
             "whole seconds need more"
         );
-        assert!(at(0).is_settled(moment(1_004_000)));
-        assert!(!at(5).is_settled(moment(900_000)), "from the future");
+        assert!(at(0).is_settled(moment(1_004_000), Clock::default()));
+        assert!(!at(5).is_settled(moment(900_000), Clock::default()), "from the future");
         let later = Signature {
             changed: Time {
                 seconds: 2000,
@@ -168,7 +246,35 @@ mod tests {
             },
             ..at(5)
         };
-        assert!(!later.is_settled(moment(1_500_000)), "ctime counts");
+        assert!(!later.is_settled(moment(1_500_000), Clock::default()), "ctime counts");
+    }
+
+    #[test]
+    fn on_a_fine_clock_every_signature_is_settled() {
+        let clock = Clock { fine: Some(1) };
+        let moment = UNIX_EPOCH + Duration::from_secs(1000);
+        assert!(at(5).is_settled(moment, clock));
+        let elsewhere = Signature {
+            device: 2,
+            ..at(5)
+        };
+        assert!(!elsewhere.is_settled(moment, clock));
+        let releases = ["6.13.0-rc1", "6.18", "7.0.1-generic", "6.1.0-28-amd64", "x"];
+        let new: Vec<bool> = releases.iter().map(|r| version_of(r) >= (6, 13)).collect();
+        assert_eq!(new, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn both_ways_of_asking_give_one_signature() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for role in [Role::Source, Role::Output] {
+            let metadata = file.as_file().metadata().unwrap();
+            let stat = rustix::fs::fstat(file.as_file()).unwrap();
+            assert_eq!(
+                Signature::of(&metadata, role),
+                Signature::of_stat(&stat, role)
+            );
+        }
     }
 
     #[test]

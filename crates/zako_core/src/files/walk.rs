@@ -9,7 +9,7 @@ use zako_cas::MAX_TREE_ENTRIES;
 use zako_path::NeutralPath;
 
 use super::signature::{Role, Signature};
-use super::state_file::Encoder;
+use super::encoding::Encoder;
 use super::{FileError, is_missing};
 
 /// Folders in the workspace's root that are no part of it.

@@ -90,8 +90,8 @@ impl Section {
         Self::InnerValueOffsets,
         Self::InnerValues,
     ];
-    /// What a build in which nothing changed reads: all but what belongs to the values of inner nodes.
-    pub(super) const OF_LEAVES: usize = 13;
+    /// What a build in which nothing changed reads: all but the values of inner nodes.
+    pub(super) const OF_LEAVES: usize = 16;
 
     pub(super) fn number(self) -> usize {
         self as usize

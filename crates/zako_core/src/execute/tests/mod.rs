@@ -144,10 +144,15 @@ impl World {
 
     async fn execute(&self, actions: Vec<PlannedAction>, cancel: &CancellationToken) -> Built {
         let (send, mut events) = mpsc::channel(64);
+        let state = self.place(".zako/state");
+        let (ledger, _) = Ledger::open(&state, self.parts.store.function()).unwrap();
+        let ledger = SharedLedger::new(ledger);
         let execution = Execution {
             actions,
             keep_going: self.keep_going,
             isolation: self.isolation,
+            dry_run: false,
+            ledger: ledger.clone(),
             events: send,
             cancel: cancel.clone(),
         };
@@ -162,6 +167,9 @@ impl World {
             heard
         };
         let (summary, events) = tokio::join!(execute(&self.parts, &dirs, execution), listen);
+        if let Some(ledger) = ledger.into_inner() {
+            ledger.close().unwrap();
+        }
         Built { summary, events }
     }
 

@@ -19,7 +19,7 @@ async fn nothing_that_a_killed_run_left_is_trusted() {
         .unwrap()
         .map(|e| e.unwrap().path())
         .collect();
-    assert_eq!(states.len(), 3, "{states:?}");
+    assert!(!states.is_empty());
     for state in &states {
         let whole = fs::read(state).unwrap();
         for length in [0, 1, whole.len() / 2, whole.len() - 1] {
@@ -38,7 +38,8 @@ async fn a_damaged_store_and_cache_only_cost_time() {
     let world = World::new(&[("a", "1\n")]);
     let actions = [cat(&["a"], "zako-out/b")];
     world.check(&actions, &[Ran]).await;
-    for folder in ["cas/blake3", "actions"] {
+    // What was built in this workspace is restored without its action's key.
+    for (folder, expected) in [("cas/blake3", Ran), ("actions", FromCache)] {
         let mut pending = vec![world.cache.join(folder)];
         while let Some(folder) = pending.pop() {
             for entry in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
@@ -52,7 +53,7 @@ async fn a_damaged_store_and_cache_only_cost_time() {
             }
         }
         fs::remove_file(world.place("zako-out/b")).unwrap();
-        world.check(&actions, &[Ran]).await;
+        world.check(&actions, &[expected]).await;
         assert_eq!(world.read("zako-out/b"), "1\n");
     }
 }

@@ -1,0 +1,1 @@
+pub(crate) enum Check { Same, Unknown }

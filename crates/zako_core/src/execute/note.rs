@@ -1,0 +1,120 @@
+//! What the ledger is told of an action that succeeded.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use zako_action::{ArtifactValue, Discovered, DiscoveredPath, OutputFile, ToolRef};
+use zako_cas::Digest;
+use zako_exec::FIXED_PATH;
+use zako_graph::archive::Id;
+
+use super::Workshop;
+use super::prepare::Ready;
+use crate::event::ActionStatus;
+use crate::ledger::{self, ActionRecord, Cause};
+
+/// After how many actions the ledger is written down: what a killed build did until then, the next one knows.
+const FLUSH_EVERY: usize = 64;
+
+/// How an action came by its outputs.
+pub(super) struct Success<'a> {
+    pub(super) status: ActionStatus,
+    pub(super) outputs: Vec<OutputFile>,
+    /// What it printed to standard output and to standard error.
+    pub(super) printed: [Digest; 2],
+    /// What it read besides its exact inputs, when its depfile said so.
+    pub(super) discovered: Option<&'a [Discovered]>,
+    /// How long it took, and its peak memory in bytes, when it ran.
+    pub(super) took: Option<(Duration, u64)>,
+    /// Whether all that it read can be relied on.
+    pub(super) is_reliable: bool,
+    pub(super) causes: Vec<Cause>,
+}
+
+/// Takes note of action number `at`, whose inputs were looked at from the moment `since` on.
+pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, success: Success<'_>) {
+    let planned = &shop.actions[at];
+    let spec = &planned.spec;
+    let mut reads: Vec<Id> = Vec::new();
+    let mut present: Vec<Id> = Vec::new();
+    reads.extend(ready.action.inputs.keys().map(|path| shop.files.leaf(path)));
+    let staged = ready.action.staged.keys();
+    match success.discovered {
+        None => reads.extend(staged.map(|path| shop.files.leaf(path))),
+        Some(list) => {
+            present.extend(staged.map(|path| shop.files.leaf(path)));
+            reads.extend(list.iter().map(|found| match &found.path {
+                DiscoveredPath::Workspace(path) => shop.files.leaf(path),
+                DiscoveredPath::External(path) => shop.ledger.lock().leaf(ledger::EXTERNAL, path),
+            }));
+        }
+    }
+    let path = spec.env.get("PATH").map_or(FIXED_PATH, String::as_str);
+    let host = |name: &str| {
+        let key = format!("{name}\0{path}");
+        shop.ledger.lock().leaf(ledger::TOOL, &key)
+    };
+    if planned.write.is_none()
+        && planned.script.is_none()
+        && let Some(name) = spec.argv().and_then(|argv| argv.first().cloned())
+    {
+        let is_host = !name.contains('/') || name.starts_with('/');
+        match zako_path::NeutralPath::normalize(&name) {
+            Ok(path) if !is_host => reads.push(shop.files.leaf(&path)),
+            _ => reads.push(host(&name)),
+        }
+    }
+    reads.extend(spec.tools.iter().map(|tool| match tool {
+        ToolRef::Host(name) => host(name),
+        ToolRef::Artifact(path) => shop.files.leaf(path),
+    }));
+    present.extend(shop.needed(at));
+    let writes: Vec<Id> = success
+        .outputs
+        .iter()
+        .map(|output| shop.files.leaf(&output.path))
+        .collect();
+    let outputs: Vec<ArtifactValue> = success
+        .outputs
+        .into_iter()
+        .map(|output| output.value)
+        .collect();
+
+    let mut ledger = shop.ledger.lock();
+    let identified = &shop.identified[at];
+    let old = shop.standing[at].record().and_then(|id| ledger.head(id));
+    let known = shop.history.known(identified.name);
+    let did_something = matches!(success.status, ActionStatus::Ran | ActionStatus::FromCache);
+    let (wall, memory) = success
+        .took
+        .or(known.map(|head| (head.wall, head.memory)))
+        .unwrap_or_default();
+    let record = ActionRecord {
+        reads: [0; 16],
+        ran_at: match did_something {
+            true => ledger.tick(),
+            false => old.map_or(0, |head| head.ran_at),
+        },
+        wall,
+        memory,
+        uncached: !spec.cache || !success.is_reliable,
+        outputs,
+        printed: success.printed.map(|digest| (digest.size > 0).then_some(digest)),
+        causes: success.causes,
+        declared_at: planned.declared_at.clone(),
+        declaration: identified.declaration.clone(),
+    };
+    ledger.note_action(
+        &identified.name.0,
+        &identified.identity,
+        since,
+        [reads, present, writes],
+        record,
+    );
+    let count = shop.noted.fetch_add(1, Ordering::Relaxed) + 1;
+    if count.is_multiple_of(FLUSH_EVERY)
+        && let Err(error) = ledger.flush()
+    {
+        tracing::warn!(%error, "cannot write down what was done");
+    }
+}

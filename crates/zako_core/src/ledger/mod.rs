@@ -1,0 +1,488 @@
+//! What is known of a workspace, kept between runs: the meaning of the graph archive's nodes for files and actions.
+//!
+//! Leaves are what stands at paths and which programs the machine has; inner nodes are actions, analyses and requests.
+//! Nodes of the script graph are in the same archive, written by [`zako_graph::Engine`].
+//!
+//! Must never know how anything is found out, run or evaluated: it takes notes and answers what the notes say.
+//!
+//! **Invariants:** the clock moves with every value that changes, so that a node verified at a moment holds exactly as long as
+//! nothing below it has changed since. An action is noted only with the values that it really read.
+//! Whoever changes a ledger holds the workspace's lock.
+
+mod action;
+mod cause;
+mod leaf;
+pub(crate) mod request;
+mod standing;
+mod sweep;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use zako_action::ArtifactValue;
+use zako_cas::{Digest, DigestFunction};
+use zako_graph::archive::{Archive, Damaged, Fingerprint, Id, Kind, Record};
+
+pub(crate) use action::{ActionRecord, Head};
+pub use cause::{Cause, Change};
+pub(crate) use leaf::Witness;
+pub(crate) use request::RequestedTarget;
+pub(crate) use standing::{Affected, Consumers};
+pub(crate) use sweep::sweep;
+
+use crate::files::Signature;
+
+/// A path of the workspace that people write, by its neutral path.
+pub(crate) const SOURCE: Kind = Kind::leaf(32);
+/// A path of the workspace that an action writes, by its neutral path.
+pub(crate) const OUTPUT: Kind = Kind::leaf(33);
+/// A file of the machine, by its absolute path.
+pub(crate) const EXTERNAL: Kind = Kind::leaf(34);
+/// A program of the machine: the name that is asked for, NUL, the PATH that it is looked for on.
+pub(crate) const TOOL: Kind = Kind::leaf(35);
+
+/// An action, by its stable name and identity.
+pub(crate) const ACTION: Kind = Kind::inner(32);
+/// A target's analysis, by its label.
+pub(crate) const ANALYSIS: Kind = Kind::inner(33);
+/// A build request, see [`request`].
+pub(crate) const REQUEST: Kind = Kind::inner(34);
+/// A path outside of `zako-out/` that zako wrote, or was about to write.
+pub(crate) const CLAIM: Kind = Kind::inner(35);
+
+/// Whether a leaf is one of this module's, not one of the script graph's.
+pub(crate) fn is_file(kind: Kind) -> bool {
+    [SOURCE, OUTPUT, EXTERNAL, TOOL].contains(&kind)
+}
+
+/// Stands for no node at all in a group that is empty, since the archive keeps no empty groups.
+const NOTHING: Kind = Kind::inner(36);
+
+/// The format of what this module and the codecs write; raised with any change of theirs.
+const FORMAT: u32 = 1;
+
+/// How many requests are kept; the ones that were asked longest ago go.
+const MAX_REQUESTS: usize = 16;
+
+/// What is read, what only has to be there, what is written: an action's groups of dependencies.
+pub(crate) const READS: usize = 0;
+pub(crate) const PRESENT: usize = 1;
+pub(crate) const WRITES: usize = 2;
+
+/// In the fingerprint of an action's node: it runs each time.
+const RUNS_EACH_TIME: Fingerprint = [1; 16];
+
+/// What is known of a workspace.
+pub(crate) struct Ledger {
+    archive: Archive,
+    function: DigestFunction,
+    clock: u32,
+    is_new: bool,
+}
+
+/// A ledger that several threads use.
+#[derive(Clone)]
+pub(crate) struct SharedLedger(Arc<Mutex<Ledger>>);
+
+impl SharedLedger {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        SharedLedger(Arc::new(Mutex::new(ledger)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock()
+    }
+
+    /// The ledger itself, when nobody else has it any more.
+    pub(crate) fn into_inner(self) -> Option<Ledger> {
+        Arc::into_inner(self.0).map(Mutex::into_inner)
+    }
+}
+
+/// Who wrote the archive: another one's is not understood.
+fn producer(function: DigestFunction) -> String {
+    format!(
+        "zako {} ledger {FORMAT} {}",
+        env!("CARGO_PKG_VERSION"),
+        function.name()
+    )
+}
+
+impl Ledger {
+    /// What the folder `state` holds. A file that is torn or foreign is set aside, which the text says.
+    pub(crate) fn open(
+        state: &Path,
+        function: DigestFunction,
+    ) -> io::Result<(Ledger, Option<String>)> {
+        let (archive, notice) = Archive::open(state, &producer(function))?;
+        Ok((Ledger::of(archive, function), notice))
+    }
+
+    /// Moves what is on disk aside, because it can't be relied on, and begins anew; gives what to tell about it.
+    pub(crate) fn set_aside(self, why: &Damaged) -> io::Result<(Ledger, String)> {
+        let archive = self.archive.set_aside()?;
+        let notice = format!("{why}; it was set aside, and is made anew");
+        Ok((Ledger::of(archive, self.function), notice))
+    }
+
+    fn of(archive: Archive, function: DigestFunction) -> Ledger {
+        Ledger {
+            clock: archive.revision(),
+            archive,
+            function,
+            is_new: false,
+        }
+    }
+
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// For the script graph, which keeps its own nodes.
+    pub(crate) fn archive_mut(&mut self) -> &mut Archive {
+        self.is_new = true;
+        &mut self.archive
+    }
+
+    /// Whether everything can be relied on.
+    pub(crate) fn verify(&self) -> Result<(), Damaged> {
+        self.archive.verify_all()
+    }
+
+    pub(crate) fn function(&self) -> DigestFunction {
+        self.function
+    }
+
+    /// The moment that it is now.
+    pub(crate) fn clock(&self) -> u32 {
+        self.clock
+    }
+
+    /// A new moment, after all that was noted so far.
+    pub(crate) fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// The clock has moved this far elsewhere.
+    pub(crate) fn reach(&mut self, moment: u32) {
+        self.clock = self.clock.max(moment);
+    }
+
+    /// The digest of the file that has this signature at `key`, if that is known.
+    pub(crate) fn known(&self, kind: Kind, key: &str, signature: &Signature) -> Option<Digest> {
+        let id = self.archive.find(kind, key.as_bytes())?;
+        match Witness::decode(self.archive.witness(id))? {
+            Witness::File(seen) if seen == *signature => {}
+            _ => return None,
+        }
+        leaf::decode_value(self.archive.value(id), self.function)??.digest()
+    }
+
+    /// What is noted to stand at a leaf: outside `None` when nothing is noted, inside when nothing stands there.
+    pub(crate) fn value_of(&self, id: Id) -> Option<Option<ArtifactValue>> {
+        leaf::decode_value(self.archive.value(id), self.function)
+    }
+
+    /// The leaf of `key`, known or not.
+    pub(crate) fn leaf(&mut self, kind: Kind, key: &str) -> Id {
+        self.archive.intern(kind, key.as_bytes())
+    }
+
+    /// Takes note of what stands at `key`, and of how to tell that it still does.
+    pub(crate) fn learn(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        witness: &Witness,
+        value: Option<&ArtifactValue>,
+    ) -> Id {
+        self.learn_bytes(
+            kind,
+            key,
+            &witness.encode(),
+            &leaf::encode_value(value),
+        )
+    }
+
+    fn learn_bytes(&mut self, kind: Kind, key: &str, witness: &[u8], value: &[u8]) -> Id {
+        let fingerprint = leaf::fingerprint(value);
+        let id = self.archive.intern(kind, key.as_bytes());
+        let is_known = self.archive.has(id);
+        let is_same = is_known && self.archive.fingerprint(id) == fingerprint;
+        if is_same && self.archive.witness(id) == witness {
+            return id;
+        }
+        let changed_at = if is_same {
+            self.archive.changed_at(id)
+        } else {
+            self.tick()
+        };
+        self.is_new = true;
+        self.archive
+            .put_leaf(id, fingerprint, changed_at, self.clock, witness, value);
+        id
+    }
+
+    /// Takes note that what was at `key` is gone, or can't be used any more.
+    pub(crate) fn learn_gone(&mut self, kind: Kind, key: &str) {
+        self.learn(kind, key, &Witness::Unsettled, None);
+    }
+
+    /// Takes note of the program that `name` is on `path`.
+    pub(crate) fn learn_tool(&mut self, name: &str, path: &str, witness: &[u8], digest: &Digest) -> Id {
+        let value = ArtifactValue::File {
+            digest: *digest,
+            executable: true,
+        };
+        let key = tool_key(name, path);
+        self.learn_bytes(TOOL, &key, witness, &leaf::encode_value(Some(&value)))
+    }
+
+    /// The digest of the program that `name` is on `path`, if it has that witness.
+    pub(crate) fn known_tool(&self, name: &str, path: &str, witness: &[u8]) -> Option<Digest> {
+        let id = self.archive.find(TOOL, tool_key(name, path).as_bytes())?;
+        if self.archive.witness(id) != witness {
+            return None;
+        }
+        leaf::decode_value(self.archive.value(id), self.function)??.digest()
+    }
+
+    /// The groups of a node's dependencies.
+    pub(crate) fn groups(&self, node: Id) -> Vec<Vec<Id>> {
+        let is_something = |id: &Id| self.archive.kind(*id) != NOTHING;
+        let groups = self.archive.dependencies(node);
+        groups
+            .map(|group| group.filter(is_something).collect())
+            .collect()
+    }
+
+    /// Groups as the archive keeps them.
+    fn filled<const N: usize>(&mut self, groups: [Vec<Id>; N]) -> Vec<Vec<Id>> {
+        let nothing = self.archive.intern(NOTHING, b"");
+        if !self.archive.has(nothing) {
+            self.archive.put(nothing, Record::default());
+        }
+        let fill = |group: Vec<Id>| match group.is_empty() {
+            true => vec![nothing],
+            false => group,
+        };
+        groups.into_iter().map(fill).collect()
+    }
+
+    /// A fingerprint over what is noted of these leaves, in order.
+    pub(crate) fn reads_of(&self, leaves: &[Id]) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new();
+        for id in leaves {
+            hasher.update(&self.archive.fingerprint(*id));
+        }
+        let mut reads = [0; 16];
+        hasher.finalize_xof().fill(&mut reads);
+        reads
+    }
+
+    /// The node of the action of that name and identity, known or not.
+    pub(crate) fn action_id(&mut self, name: &[u8; 16], identity: &Fingerprint) -> Id {
+        self.archive
+            .intern(ACTION, &[&name[..], identity].concat())
+    }
+
+    /// The action of that name and identity, if it is known.
+    pub(crate) fn action(&self, name: &[u8; 16], identity: &Fingerprint) -> Option<Id> {
+        let id = self.archive.find(ACTION, &[&name[..], identity].concat())?;
+        self.archive.has(id).then_some(id)
+    }
+
+    /// All actions, each name once: the one that was noted last.
+    pub(crate) fn actions_by_name(&self) -> HashMap<[u8; 16], Id> {
+        let mut actions: HashMap<[u8; 16], Id> = HashMap::new();
+        for id in self.archive.ids_of(ACTION) {
+            if let Some(name) = self.archive.key(id).first_chunk() {
+                let newest = actions.entry(*name).or_insert(id);
+                if self.archive.verified_at(*newest) < self.archive.verified_at(id) {
+                    *newest = id;
+                }
+            }
+        }
+        actions
+    }
+
+    pub(crate) fn record(&self, action: Id) -> Option<ActionRecord> {
+        ActionRecord::decode(self.archive.value(action), self.function)
+    }
+
+    pub(crate) fn head(&self, action: Id) -> Option<Head> {
+        Head::decode(self.archive.value(action))
+    }
+
+    /// The names of all actions that are known, with what they took.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = ([u8; 16], Head)> {
+        self.archive.ids_of(ACTION).filter_map(|id| {
+            let name = self.archive.key(id).first_chunk()?;
+            Some((*name, self.head(id)?))
+        })
+    }
+
+    /// Takes note of an action that succeeded: `since` is the moment at which its inputs were looked at, and `groups` what
+    /// it reads, what has to be there and what it writes, all of it noted. Nothing is, when something that it reads was
+    /// noted to have changed since then: the next build looks again.
+    pub(crate) fn note_action(
+        &mut self,
+        name: &[u8; 16],
+        identity: &Fingerprint,
+        since: u32,
+        groups: [Vec<Id>; 3],
+        mut record: ActionRecord,
+    ) {
+        let moved = groups[READS]
+            .iter()
+            .chain(&groups[PRESENT])
+            .any(|leaf| self.archive.changed_at(*leaf) > since);
+        if moved {
+            return;
+        }
+        record.reads = self.reads_of(&groups[READS]);
+        let dependencies = self.filled(groups);
+        let id = self.action_id(name, identity);
+        let fingerprint = if record.uncached {
+            RUNS_EACH_TIME
+        } else {
+            Fingerprint::default()
+        };
+        self.is_new = true;
+        self.archive.put(
+            id,
+            Record {
+                fingerprint,
+                changed_at: self.clock,
+                verified_at: self.clock,
+                witness: Box::default(),
+                value: record.encode().into(),
+                dependencies,
+            },
+        );
+    }
+
+    /// Takes note that `node` holds now.
+    pub(crate) fn verified(&mut self, node: Id) {
+        if self.archive.verified_at(node) < self.clock {
+            self.is_new = true;
+            self.archive.set_verified(node, self.clock);
+        }
+    }
+
+    /// The request with that key, if it is known.
+    pub(crate) fn request(&self, key: &[u8]) -> Option<Id> {
+        let id = self.archive.find(REQUEST, key)?;
+        self.archive.has(id).then_some(id)
+    }
+
+    /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph.
+    pub(crate) fn note_request(
+        &mut self,
+        key: &[u8],
+        groups: [Vec<Id>; 4],
+        targets: &[RequestedTarget],
+    ) -> Id {
+        let id = self.archive.intern(REQUEST, key);
+        let dependencies = self.filled(groups);
+        self.is_new = true;
+        self.archive.put(
+            id,
+            Record {
+                fingerprint: Fingerprint::default(),
+                changed_at: self.clock,
+                verified_at: self.clock,
+                witness: Box::default(),
+                value: request::encode(targets).into(),
+                dependencies,
+            },
+        );
+        id
+    }
+
+    /// A kept analysis, when what went into it has this fingerprint.
+    pub(crate) fn analysis(&self, label: &str, fingerprint: &Fingerprint) -> Option<&[u8]> {
+        let id = self.archive.find(ANALYSIS, label.as_bytes())?;
+        let is_same = self.archive.has(id) && self.archive.fingerprint(id) == *fingerprint;
+        is_same.then(|| self.archive.value(id))
+    }
+
+    pub(crate) fn note_analysis(&mut self, label: &str, fingerprint: Fingerprint, value: Vec<u8>) {
+        let id = self.archive.intern(ANALYSIS, label.as_bytes());
+        self.is_new = true;
+        self.archive.put(
+            id,
+            Record {
+                fingerprint,
+                changed_at: self.clock,
+                verified_at: self.clock,
+                value: value.into(),
+                ..Record::default()
+            },
+        );
+    }
+
+    /// Whether zako wrote this path outside of `zako-out/`, or was about to.
+    pub(crate) fn is_claimed(&self, path: &str) -> bool {
+        let claim = self.archive.find(CLAIM, path.as_bytes());
+        claim.is_some_and(|id| self.archive.has(id))
+    }
+
+    /// All paths outside of `zako-out/` that zako wrote, or was about to.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &str> {
+        let claims = self.archive.ids_of(CLAIM);
+        claims.filter_map(|id| std::str::from_utf8(self.archive.key(id)).ok())
+    }
+
+    /// Takes note that zako is about to write `path`, on disk at once.
+    pub(crate) fn claim(&mut self, path: &str) -> io::Result<()> {
+        if self.is_claimed(path) {
+            return Ok(());
+        }
+        let id = self.archive.intern(CLAIM, path.as_bytes());
+        self.archive.put(id, Record::default());
+        self.is_new = true;
+        self.flush()
+    }
+
+    pub(crate) fn forget(&mut self, node: Id) {
+        self.is_new = true;
+        self.archive.remove(node);
+    }
+
+    /// Writes down what is new.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.is_new {
+            return Ok(());
+        }
+        self.archive.set_revision(self.clock);
+        self.archive.flush()?;
+        self.is_new = false;
+        Ok(())
+    }
+
+    /// Writes down what is new, and folds it in when there is much of it. Ids are others afterwards.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        self.flush()?;
+        if self.archive.should_compact() {
+            let mut requests: Vec<Id> = self.archive.ids_of(REQUEST).collect();
+            requests.sort_by_key(|id| std::cmp::Reverse(self.archive.verified_at(*id)));
+            requests.truncate(MAX_REQUESTS);
+            let others = self
+                .archive
+                .ids_of(ACTION)
+                .chain(self.archive.ids_of(CLAIM));
+            let roots: Vec<Id> = requests.into_iter().chain(others).collect();
+            self.archive.compact(&roots)?;
+        }
+        Ok(())
+    }
+}
+
+fn tool_key(name: &str, path: &str) -> String {
+    format!("{name}\0{path}")
+}

@@ -1,0 +1,111 @@
+//! The look at every leaf: one call of the system for each, on as many threads as there are processors.
+//!
+//! It reads no content and notes nothing; what it can't confirm is looked at properly by others.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use zako_graph::archive::{Archive, Id};
+
+use super::{EXTERNAL, OUTPUT, SOURCE, TOOL};
+use crate::files::{Role, SIGNATURE_BYTES, Signature, tool_witness};
+
+/// How many leaves a thread takes at a time.
+const CHUNK: usize = 512;
+
+/// How many threads look at most: the kernel's locks do not let more be faster.
+const MAX_THREADS: usize = 8;
+
+/// Those of `leaves`, in order, that can't be confirmed to be as they were noted, below the workspace's `root`. `other` says
+/// it for kinds that are not this module's.
+pub(crate) fn sweep(
+    archive: &Archive,
+    root: &Path,
+    leaves: &[Id],
+    other: &(dyn Fn(BorrowedFd<'_>, Id) -> bool + Sync),
+) -> io::Result<Vec<Id>> {
+    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, flags, Mode::empty())?;
+    let look = |range: &[Id]| -> Vec<Id> {
+        let holds = |id: Id| match archive.kind(id) {
+            kind @ (SOURCE | OUTPUT | EXTERNAL) => {
+                let role = if kind == OUTPUT {
+                    Role::Output
+                } else {
+                    Role::Source
+                };
+                is_as_noted(root.as_fd(), archive.key(id), archive.witness(id), role)
+            }
+            TOOL => is_same_tool(archive.key(id), archive.witness(id)),
+            _ => other(root.as_fd(), id),
+        };
+        range.iter().copied().filter(|id| !holds(*id)).collect()
+    };
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = processors
+        .min(MAX_THREADS)
+        .min(leaves.len().div_ceil(CHUNK));
+    if threads <= 1 {
+        return Ok(look(leaves));
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let at = next.fetch_add(CHUNK, Ordering::Relaxed);
+            let Some(rest) = leaves.get(at..) else {
+                return found;
+            };
+            found.extend(look(&rest[..rest.len().min(CHUNK)]));
+        }
+    };
+    let mut found = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut found = work();
+        for other in others {
+            match other.join() {
+                Ok(more) => found.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        found
+    });
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Whether what stands at `path` is what `witness` saw there.
+fn is_as_noted(root: BorrowedFd<'_>, path: &[u8], witness: &[u8], role: Role) -> bool {
+    let path = if path.is_empty() { &b"."[..] } else { path };
+    let flags = match role {
+        Role::Source => AtFlags::empty(),
+        Role::Output => AtFlags::SYMLINK_NOFOLLOW,
+    };
+    match witness.split_first() {
+        Some((0, [])) => matches!(
+            rustix::fs::statat(root, path, flags),
+            Err(Errno::NOENT | Errno::NOTDIR)
+        ),
+        Some((1, seen)) if seen.len() == SIGNATURE_BYTES => {
+            rustix::fs::statat(root, path, flags).is_ok_and(|found| {
+                Signature::of_stat(&found, role).to_bytes() == *seen
+            })
+        }
+        // Links and folders take more than one call.
+        _ => false,
+    }
+}
+
+fn is_same_tool(key: &[u8], witness: &[u8]) -> bool {
+    let Some((name, path)) = std::str::from_utf8(key)
+        .ok()
+        .and_then(|key| key.split_once('\0'))
+    else {
+        return false;
+    };
+    tool_witness(name, path).is_some_and(|(now, _)| now == *witness)
+}

@@ -1,0 +1,146 @@
+//! What an earlier build knows about a request: the null build, and the way to the few actions that a change reaches.
+//!
+//! The ledger is opened, every leaf of the request is looked at once, and nothing else is done as long as all are as they were:
+//! no script, no store, no runtime, no write. A leaf that can't be confirmed by its witness is read; an equal value stops
+//! there.
+//!
+//! **Invariant:** it answers only when every package, rule and action of the request was noted by a build that planned it, and every
+//! leaf below them was looked at now. The caller holds the workspace's lock.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use zako_cas::DigestFunction;
+use zako_graph::archive::Id;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::evaluate::witness::Check;
+use crate::execute::{Tools, look_again};
+use crate::files::Files;
+use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
+use crate::workspace::{STATE_DIR, Workspace};
+
+/// What is asked.
+pub(crate) struct Question<'a> {
+    pub(crate) workspace: &'a Workspace,
+    /// The request, as [`ledger::request::key`] writes it.
+    pub(crate) key: &'a [u8],
+    /// The options that scripts see.
+    pub(crate) config: &'a BTreeMap<String, String>,
+    pub(crate) function: DigestFunction,
+}
+
+/// What is known.
+pub(crate) enum Recalled {
+    /// Everything is as it should be.
+    UpToDate {
+        targets: Vec<RequestedTarget>,
+        /// How many actions that is.
+        actions: usize,
+    },
+    /// No script has changed, but these actions are reached by something.
+    Affected(Box<Work>),
+    /// The request is new, or a script has changed.
+    Unknown(Ledger),
+}
+
+/// The part of a request that is left to do.
+pub(crate) struct Work {
+    pub(crate) ledger: Ledger,
+    pub(crate) targets: Vec<RequestedTarget>,
+    /// All actions of the request.
+    pub(crate) actions: Vec<Id>,
+    /// Those that are affected, in the same order.
+    pub(crate) affected: Vec<Affected>,
+}
+
+/// What is known of the request, and what is to be told of the state on disk.
+pub(crate) fn recall(question: &Question<'_>) -> Result<(Recalled, Option<Diagnostic>), Diagnostic> {
+    let root = question.workspace.root();
+    let state = root.join(STATE_DIR).join("state");
+    let failed = |what: &Path, error: std::io::Error| {
+        Diagnostic::environment(format!("cannot read {}: {error}", what.display()))
+    };
+    let (mut ledger, mut notice) =
+        Ledger::open(&state, question.function).map_err(|e| failed(&state, e))?;
+    if let Err(damaged) = ledger.archive().verify_leaves() {
+        let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
+        ledger = anew;
+        notice = Some(text);
+    }
+    let notice = notice.map(|text| {
+        let mut notice = Diagnostic::environment(text);
+        notice.severity = Severity::Warning;
+        notice
+    });
+    let recalled = look(question, ledger).map_err(|e| failed(root, e))?;
+    Ok((recalled, notice))
+}
+
+fn look(question: &Question<'_>, mut ledger: Ledger) -> std::io::Result<Recalled> {
+    let root = question.workspace.root();
+    let Some(request) = ledger.request(question.key) else {
+        return Ok(Recalled::Unknown(ledger));
+    };
+    let mut groups = ledger.groups(request).into_iter();
+    let (scripts, actions) = (
+        groups.next().unwrap_or_default(),
+        groups.next().unwrap_or_default(),
+    );
+    if actions.iter().any(|action| !ledger.archive().has(*action)) {
+        return Ok(Recalled::Unknown(ledger));
+    }
+    let leaves = ledger.leaves_of(&actions, scripts.iter().copied());
+    let doubtful = {
+        let archive = ledger.archive();
+        let check = |_: std::os::fd::BorrowedFd<'_>, id| {
+            let (_kind, _key, _witness) = (archive.kind(id), archive.key(id), archive.witness(id));
+            let _ = question.config;
+            matches!(Check::Unknown, Check::Same)
+        };
+        sweep(archive, root, &leaves, &check)?
+    };
+    let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));
+    let (files, others): (Vec<Id>, Vec<Id>) = doubtful.into_iter().partition(is_file);
+    for id in others {
+        if id.index() > 0 {
+            return Ok(Recalled::Unknown(ledger));
+        }
+    }
+    if !files.is_empty() {
+        let shared = SharedLedger::new(ledger);
+        {
+            let view = Files::open(root.clone(), shared.clone(), HashSet::new());
+            look_again(&shared, &view, &Tools::default(), &files);
+        }
+        ledger = shared
+            .into_inner()
+            .ok_or_else(|| std::io::Error::other("the ledger is still in use"))?;
+    }
+    let planned_at = ledger.archive().verified_at(request);
+    let is_newer = |id: &Id| ledger.archive().changed_at(*id) > planned_at;
+    if scripts.iter().any(is_newer) {
+        return Ok(Recalled::Unknown(ledger));
+    }
+    let affected = ledger.affected(&actions);
+    // Inner nodes beyond their edges are read from here on.
+    let Some(targets) = ledger
+        .verify()
+        .ok()
+        .and_then(|()| ledger::request::decode(ledger.archive().value(request)))
+    else {
+        return Ok(Recalled::Unknown(ledger));
+    };
+    if affected.is_empty() {
+        let actions = actions.len();
+        ledger.close()?;
+        return Ok(Recalled::UpToDate { targets, actions });
+    }
+    Ok(Recalled::Affected(Box::new(Work {
+        ledger,
+        targets,
+        actions,
+        affected,
+    })))
+}
