@@ -55,6 +55,14 @@ pub(crate) enum Command {
     Build {
         #[command(flatten)]
         patterns: Patterns,
+        /// Only list the actions that would run, and why
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+    /// Say why actions of a target would run now, or ran in the last build
+    Explain {
+        /// Which target: `//app:server` or `:server`
+        target: String,
     },
     /// Build targets and run their tests
     Test {

@@ -5,6 +5,7 @@ mod clean;
 mod completions;
 mod doctor;
 mod eval;
+mod explain;
 mod init;
 mod run;
 mod targets;
@@ -27,9 +28,14 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
     let options = &arguments.options;
     match &arguments.command {
         Command::Init { dir } => init::run(dir, options, terminal),
-        Command::Build { patterns } => {
-            build::run(&patterns.all(), build::Kind::Build, options, terminal)
+        Command::Build { patterns, dry_run } => {
+            let kind = match dry_run {
+                true => build::Kind::Forecast,
+                false => build::Kind::Build,
+            };
+            build::run(&patterns.all(), kind, options, terminal)
         }
+        Command::Explain { target } => explain::run(target, options, terminal),
         Command::Test { patterns } => {
             build::run(&patterns.all(), build::Kind::Test, options, terminal)
         }

@@ -105,14 +105,11 @@ mod tests {
 
     fn report(faults: &[Fault]) -> BuildReport {
         BuildReport {
-            targets: Vec::new(),
-            actions: ActionCounts::default(),
             diagnostics: faults
                 .iter()
                 .map(|fault| Diagnostic::error(*fault, "x"))
                 .collect(),
-            cancelled: false,
-            wall: Duration::ZERO,
+            ..BuildReport::default()
         }
     }
 

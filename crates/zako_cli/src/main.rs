@@ -12,6 +12,7 @@ mod interrupt;
 mod open;
 mod progress;
 mod quantity;
+mod reasons;
 mod rendering;
 mod summary;
 mod terminal;

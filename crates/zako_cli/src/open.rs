@@ -113,13 +113,31 @@ impl Opened {
 
     /// How a build of it is done.
     pub(crate) fn build_options(&self, options: &Options) -> BuildOptions {
-        BuildOptions {
-            keep_going: options.keep_going,
-            config: options.config(),
-            isolation: self.isolation,
-            tests: false,
-            package: self.package.clone(),
-        }
+        build_options(options, self.isolation, self.package.clone())
+    }
+}
+
+/// How a build is done of the workspace at `root`, as seen from the folder `start`.
+pub(crate) fn build_options_of(
+    options: &Options,
+    root: &Path,
+    start: &Path,
+) -> Result<BuildOptions, Diagnostic> {
+    let isolation = options.isolation.map(isolation_of).transpose()?;
+    Ok(build_options(options, isolation, package_of(root, start)?))
+}
+
+fn build_options(
+    options: &Options,
+    isolation: Option<Isolation>,
+    package: String,
+) -> BuildOptions {
+    BuildOptions {
+        keep_going: options.keep_going,
+        config: options.config(),
+        isolation,
+        package,
+        ..BuildOptions::default()
     }
 }
 

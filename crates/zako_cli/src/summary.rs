@@ -70,9 +70,8 @@ mod tests {
                 up_to_date: 3,
                 ..ActionCounts::default()
             },
-            diagnostics: Vec::new(),
-            cancelled: false,
             wall: Duration::from_millis(420),
+            ..BuildReport::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use zako_exec::ResourcePool;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
+use crate::burial::{Living, bury};
 use crate::demand::{Demand, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
 use crate::evaluate::{Faults, Services};
@@ -19,11 +21,12 @@ use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
     ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
 };
+use crate::glance::Seen;
 use crate::global::GlobalState;
 use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
 use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
-use crate::report::{ActionCounts, BuildReport, BuiltTarget};
+use crate::report::BuildReport;
 use crate::select::{Selection, select};
 use crate::session::{Graph, Turn, folder};
 use crate::target::{Analysis, analyze, script_modules};
@@ -34,6 +37,8 @@ pub(crate) struct Building {
     pub(crate) pool: ResourcePool,
     pub(crate) services: Arc<Services>,
     pub(crate) graph: Graph,
+    /// What was seen of the workspace already.
+    pub(crate) glance: Option<Seen>,
     pub(crate) patterns: Vec<String>,
     pub(crate) options: BuildOptions,
     pub(crate) events: mpsc::Sender<BuildEvent>,
@@ -50,14 +55,7 @@ pub(crate) async fn run(building: Building) -> BuildReport {
             patterns: building.patterns.clone(),
         })
         .await;
-    let mut report = BuildReport {
-        targets: Vec::new(),
-        actions: ActionCounts::default(),
-        would_run: Vec::new(),
-        diagnostics: Vec::new(),
-        cancelled: false,
-        wall: started.elapsed(),
-    };
+    let mut report = BuildReport::default();
     stages(building, &mut report).await;
     report.cancelled = cancel.is_cancelled();
     if report.cancelled {
@@ -82,42 +80,42 @@ pub(crate) async fn run(building: Building) -> BuildReport {
 }
 
 /// The stages; each adds to the report what it found, and the first that finds the build impossible ends it.
-async fn stages(building: Building, report: &mut BuildReport) {
+async fn stages(mut building: Building, report: &mut BuildReport) {
     let from = match folder(&building.options.package) {
         Ok(from) => from,
         Err(error) => return building.tell(report, vec![error]).await,
     };
     let root = building.services.workspace.root().clone();
-    let lock = WorkspaceLock::acquire(&root, &building.events, &building.cancel).await;
-    let lock = match lock {
-        Ok(lock) => lock,
-        Err(error) => return building.tell(report, vec![error]).await,
-    };
-    // Only now: what another build changed while this one waited is seen.
-    let recalled = match building.recall().await {
-        Ok((recalled, notice)) => {
-            building.tell(report, notice.into_iter().collect()).await;
-            recalled
+    let seen = match building.glance.take() {
+        Some(seen) if seen.key == building.request_key() => Ok(seen),
+        other => {
+            // It holds the lock.
+            drop(other);
+            building.look(&root).await
         }
+    };
+    let Seen {
+        mut lock,
+        recalled,
+        notice,
+        ..
+    } = match seen {
+        Ok(seen) => seen,
         Err(error) => return building.tell(report, vec![error]).await,
     };
+    building.tell(report, notice.into_iter().collect()).await;
+    if let Err(error) = lock.announce(&root) {
+        return building.tell(report, vec![error]).await;
+    }
     match recalled {
         Recalled::UpToDate { targets, actions } => {
             report.actions.up_to_date = actions;
-            report.targets = targets.into_iter().map(|target| built(target, true)).collect();
+            report.targets = targets.into_iter().map(|target| target.built(true)).collect();
         }
         Recalled::Affected(work) => building.catch_up(*work, report).await,
         Recalled::Unknown(ledger) => building.plan(ledger, &from, report).await,
     }
     drop(lock);
-}
-
-fn built(target: RequestedTarget, built: bool) -> BuiltTarget {
-    BuiltTarget {
-        label: target.label,
-        files: target.files,
-        built,
-    }
 }
 
 impl Building {
@@ -126,20 +124,28 @@ impl Building {
         request::key(root, &self.patterns, &self.options)
     }
 
-    /// What earlier builds know of the request.
-    async fn recall(&self) -> Result<(Recalled, Option<Diagnostic>), Diagnostic> {
+    /// Waits for its turn in the workspace, then looks what earlier builds know of the request: what another build changed
+    /// meanwhile is seen.
+    async fn look(&self, root: &Path) -> Result<Seen, Diagnostic> {
+        let lock = WorkspaceLock::acquire(root, &self.events, &self.cancel).await?;
         let (services, key) = (self.services.clone(), self.request_key());
         let function = self.global.store.function();
-        let recalled = tokio::task::spawn_blocking(move || {
-            recall(&Question {
+        let seen = tokio::task::spawn_blocking(move || {
+            let (recalled, notice) = recall(&Question {
                 workspace: &services.workspace,
                 key: &key,
                 config: &services.config,
                 function,
+            })?;
+            Ok(Seen {
+                lock,
+                recalled,
+                notice,
+                key,
             })
         });
         let failed = |panic: tokio::task::JoinError| Diagnostic::error(Fault::Bug, panic.to_string());
-        recalled.await.map_err(failed)?
+        seen.await.map_err(failed)?
     }
 
     /// Runs the affected part of a request whose scripts have not changed.
@@ -190,7 +196,7 @@ impl Building {
                     .collect()
             })
             .collect();
-        report.targets = targets.into_iter().map(|target| built(target, true)).collect();
+        report.targets = targets.into_iter().map(|target| target.built(true)).collect();
         let summary = self.execute(actions, &ledger, rest, report).await;
         report.actions.up_to_date += rest;
         settle(report, &makers, &summary);
@@ -252,8 +258,8 @@ impl Building {
         if !broken && !summary.identified.is_empty() {
             self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
         }
-        if !self.options.dry_run {
-            self.bury(&ledger, &selection, &analysis, report).await;
+        if !self.options.dry_run && !cancel.is_cancelled() {
+            self.bury(&ledger, &selection, &analysis, &summary, report).await;
         }
         self.keep(turn, ledger, report).await;
     }
@@ -352,8 +358,13 @@ impl Building {
         ledger: &SharedLedger,
         selection: &Selection,
         analysis: &Analysis,
+        summary: &ExecuteSummary,
         report: &mut BuildReport,
     ) {
+        let root = self.services.workspace.root();
+        let living = Living::new(root, &selection.packages, analysis, &summary.identified);
+        let faults = bury(ledger, &living);
+        self.tell(report, faults).await;
     }
 
     /// Keeps what the scripts came to, and closes the ledger.

@@ -18,15 +18,17 @@ pub struct BuiltTarget {
     pub built: bool,
 }
 
-/// An action that would run.
+/// Why an action ran, or would run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WouldRun {
+pub struct ActionReason {
     /// Label of the target that it belongs to.
     pub owner: String,
     /// What it does, as it is shown when it runs.
     pub what: String,
-    /// Why; nothing when that depends on what other actions, which would run before it, come to.
+    /// What reached it. Nothing in a forecast, when that depends on what the actions in `because` come to.
     pub causes: Vec<Cause>,
+    /// The actions whose outputs it reads and that ran, or would run, before it: their places in the same list.
+    pub because: Vec<usize>,
 }
 
 /// How many actions ended which way.
@@ -47,14 +49,14 @@ pub struct ActionCounts {
 }
 
 /// What a build came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BuildReport {
     /// The targets that were asked for, by label.
     pub targets: Vec<BuiltTarget>,
     /// The actions.
     pub actions: ActionCounts,
     /// In a dry run, the actions that would run, in the order of their targets.
-    pub would_run: Vec<WouldRun>,
+    pub would_run: Vec<ActionReason>,
     /// Every error and warning, in the order in which they were found.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether it was cancelled.

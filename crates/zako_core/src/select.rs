@@ -33,6 +33,8 @@ pub(crate) struct Selection {
     pub(crate) roots: Vec<Root>,
     /// Those and all that they depend on, with the place of their declaration.
     pub(crate) targets: Targets,
+    /// The packages that were asked for; `None` for those that are wrong.
+    pub(crate) packages: BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
     /// What the packages logged, in the order of their paths.
     pub(crate) logs: Vec<Diagnostic>,
     /// What is wrong. Without `keep_going` there is nothing else when there is something here.
@@ -84,6 +86,7 @@ pub(crate) async fn select(
         targets,
         logs,
         faults: selector.faults,
+        packages: selector.packages,
     }
 }
 

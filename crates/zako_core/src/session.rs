@@ -3,7 +3,6 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use serde_json::Value as Json;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
@@ -20,10 +19,12 @@ use crate::editor;
 use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
+use crate::explain::{Explanation, last_build};
+use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
 use crate::ledger::{Ledger, SharedLedger};
 use crate::options::BuildOptions;
-use crate::report::{ActionCounts, BuildReport};
+use crate::report::BuildReport;
 use crate::select::select;
 use crate::workspace::{BUILD_FILE, OUTPUT_DIR, STATE_DIR, Workspace};
 
@@ -184,6 +185,15 @@ impl Session {
     /// Begins a build of the targets that `patterns` name (see the README's "Patterns"); none means all at or below
     /// `options.package`. Must be called in a tokio runtime.
     pub fn build(&self, patterns: &[String], options: BuildOptions) -> Build {
+        self.begin(patterns, options, None)
+    }
+
+    /// As [`build`](Self::build), going on from what a look at the workspace saw.
+    pub fn build_after(&self, glance: Glance, patterns: &[String], options: BuildOptions) -> Build {
+        self.begin(patterns, options, glance.seen)
+    }
+
+    fn begin(&self, patterns: &[String], options: BuildOptions, glance: Option<Seen>) -> Build {
         let (send, events) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
         let services = self.services(&options, &cancel, Some(send.clone()));
@@ -192,6 +202,7 @@ impl Session {
             pool: self.pool.clone(),
             services,
             graph: self.graph.clone(),
+            glance,
             patterns: patterns.to_vec(),
             options,
             events: send,
@@ -234,6 +245,54 @@ impl Session {
             });
         }
         Ok(infos)
+    }
+
+    /// Why actions of the one target that `target` names would run now; when none would, why they ran in the last build.
+    pub async fn explain(
+        &self,
+        target: &str,
+        options: BuildOptions,
+    ) -> Result<Explanation, Vec<Diagnostic>> {
+        let options = BuildOptions {
+            dry_run: true,
+            keep_going: false,
+            ..options
+        };
+        let mut build = self.build(&[target.to_owned()], options);
+        while build.next_event().await.is_some() {}
+        let report = build.report().await;
+        if report.fault().is_some() {
+            return Err(report.diagnostics);
+        }
+        let [built] = &report.targets[..] else {
+            let error = format!("\"{target}\" is not one target but {}", report.targets.len());
+            return Err(vec![Diagnostic::user(error).with_help("name one, as //app:server")]);
+        };
+        let would_run = !report.would_run.is_empty();
+        let actions = match would_run {
+            true => report.would_run,
+            false => {
+                let state = self.root().join(STATE_DIR).join("state");
+                let (function, label) = (self.global.store.function(), built.label.clone());
+                let look = tokio::task::spawn_blocking(move || {
+                    let (ledger, _) = Ledger::open(&state, function)?;
+                    Ok::<_, std::io::Error>(last_build(&ledger, &label))
+                });
+                let failed = |error: &dyn std::fmt::Display| {
+                    vec![Diagnostic::environment(format!(
+                        "cannot read the workspace's state: {error}"
+                    ))]
+                };
+                look.await
+                    .map_err(|e| failed(&e))?
+                    .map_err(|e| failed(&e))?
+            }
+        };
+        Ok(Explanation {
+            target: built.label.clone(),
+            would_run,
+            actions,
+        })
     }
 
     /// What the one target of `report` built that can be run.
@@ -454,15 +513,11 @@ impl Build {
     pub async fn report(mut self) -> BuildReport {
         while self.events.recv().await.is_some() {}
         (&mut self.task).await.unwrap_or_else(|error| BuildReport {
-            targets: Vec::new(),
-            actions: ActionCounts::default(),
-            would_run: Vec::new(),
             diagnostics: vec![Diagnostic::error(
                 Fault::Bug,
                 format!("the build failed: {error}"),
             )],
-            cancelled: false,
-            wall: Instant::now().elapsed(),
+            ..BuildReport::default()
         })
     }
 }

@@ -31,7 +31,7 @@ fn options_may_stand_before_and_after_the_command() {
         ]
     );
     assert!(
-        matches!(arguments.command, Command::Build { patterns } if patterns.all() == ["//a:b"])
+        matches!(arguments.command, Command::Build { patterns, .. } if patterns.all() == ["//a:b"])
     );
 }
 
@@ -40,7 +40,7 @@ fn patterns_that_leave_out_are_no_options() {
     let arguments = parse("zako build -//old/... //... -k -//x:y").unwrap();
     assert!(arguments.options.keep_going);
     assert!(
-        matches!(arguments.command, Command::Build { patterns } if patterns.all() == ["//...", "-//old/...", "-//x:y"])
+        matches!(arguments.command, Command::Build { patterns, .. } if patterns.all() == ["//...", "-//old/...", "-//x:y"])
     );
 }
 
@@ -51,7 +51,7 @@ fn to_leave_out_alone_leaves_out_of_all() {
         matches!(arguments.command, Command::Targets { patterns, .. } if patterns.all() == ["...", "-//old/..."])
     );
     let arguments = parse("zako build").unwrap();
-    assert!(matches!(arguments.command, Command::Build { patterns } if patterns.all().is_empty()));
+    assert!(matches!(arguments.command, Command::Build { patterns, .. } if patterns.all().is_empty()));
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! `zako build` and `zako test`; and the watching of a build, which `zako run` does too.
 
 use tokio::time::{MissedTickBehavior, interval};
-use zako_core::{Build, BuildOptions, BuildReport};
+use zako_core::{Build, BuildOptions, BuildReport, Glance};
 
 use crate::arguments::Options;
 use crate::command::{Done, runtime};
 use crate::event_log::EventLog;
 use crate::failure::{Exit, Failure, io_failure};
 use crate::interrupt::Interrupts;
-use crate::open::Opened;
+use crate::open::{Opened, build_options_of, start_of};
 use crate::progress::{Progress, REDRAW_EVERY};
+use crate::reasons::forecast;
 use crate::summary::summary;
 use crate::terminal::Terminal;
 
@@ -20,32 +21,46 @@ pub(crate) enum Kind {
     Build,
     /// The targets, and what their tests say.
     Test,
+    /// To know what would run.
+    Forecast,
+}
+
+impl Kind {
+    fn verb(self) -> &'static str {
+        match self {
+            Kind::Build => "built",
+            Kind::Test => "tested",
+            Kind::Forecast => "looked into",
+        }
+    }
+
+    fn options(self, options: BuildOptions) -> BuildOptions {
+        BuildOptions {
+            tests: self == Kind::Test,
+            dry_run: self == Kind::Forecast,
+            ..options
+        }
+    }
 }
 
 pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: &Terminal) -> Done {
+    let start = start_of(options)?;
+    let mut glance = Glance::new(&start, patterns, |root| {
+        Ok(kind.options(build_options_of(options, root, &start)?))
+    })?;
+    if options.event_log.is_none()
+        && let Some(report) = glance.up_to_date()
+    {
+        terminal.say(&summary(&report, kind.verb(), terminal.palette()));
+        return Ok(Exit::of_report(&report));
+    }
     let runtime = runtime()?;
     let opened = Opened::of(options)?;
-    let how = BuildOptions {
-        tests: kind == Kind::Test,
-        ..opened.build_options(options)
-    };
+    let how = kind.options(opened.build_options(options));
     let ended = runtime.block_on(async {
         let mut interrupts = listen()?;
-        let verb = if kind == Kind::Test {
-            "tested"
-        } else {
-            "built"
-        };
-        watched(
-            &opened,
-            patterns,
-            how,
-            verb,
-            options,
-            terminal,
-            &mut interrupts,
-        )
-        .await
+        let build = opened.session.build_after(glance, patterns, how);
+        watched(&opened, build, kind.verb(), options, terminal, &mut interrupts).await
     });
     // What still waits there belongs to a build that was given up; the end of the process is its end.
     runtime.shutdown_background();
@@ -60,8 +75,7 @@ pub(crate) fn listen() -> Result<Interrupts, Failure> {
 /// Builds with everything shown, and gives the report; `None` when the person did not want to wait for it.
 pub(crate) async fn watched(
     opened: &Opened,
-    patterns: &[String],
-    how: BuildOptions,
+    build: Build,
     verb: &str,
     options: &Options,
     terminal: &Terminal,
@@ -76,11 +90,13 @@ pub(crate) async fn watched(
         progress: Progress::new(terminal),
         log,
     };
-    let build = opened.session.build(patterns, how);
     let report = watcher.watch(build, interrupts).await;
     match &report {
         Some(report) => {
             watcher.progress.finish(report);
+            for would_run in &report.would_run {
+                terminal.say(&forecast(would_run));
+            }
             terminal.say(&summary(report, verb, terminal.palette()));
         }
         None => {

@@ -24,11 +24,10 @@ pub(crate) fn run(target: &str, args: &[OsString], options: &Options, terminal: 
     let done = runtime.block_on(async {
         let mut interrupts = build::listen()?;
         let how = opened.build_options(options);
-        let patterns = [target.to_owned()];
+        let build = opened.session.build(&[target.to_owned()], how);
         let report = build::watched(
             &opened,
-            &patterns,
-            how,
+            build,
             "built",
             options,
             terminal,

@@ -21,10 +21,17 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct WorkspaceLock {
     file: File,
+    /// Whether the holder is named in it.
+    is_announced: bool,
 }
 
 impl Drop for WorkspaceLock {
     fn drop(&mut self) {
+        if self.is_announced
+            && let Err(error) = self.file.set_len(0)
+        {
+            tracing::warn!(%error, "cannot take the process's id out of the lock");
+        }
         // Closing alone is not enough: a process that is being spawned holds a copy of the descriptor until it
         // executes, and the lock with it.
         if let Err(error) = self.file.unlock() {
@@ -47,7 +54,10 @@ impl WorkspaceLock {
             Err(error) => return Err(failed(error)),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(WorkspaceLock { file })),
+            Ok(()) => Ok(Some(WorkspaceLock {
+                file,
+                is_announced: false,
+            })),
             Err(TryLockError::WouldBlock) => {
                 let pid = holder(&mut file)
                     .map(|pid| format!(" (process {pid})"))
@@ -104,12 +114,29 @@ impl WorkspaceLock {
                 }
             }
         }
+        let mut lock = WorkspaceLock {
+            file,
+            is_announced: false,
+        };
+        lock.announce(root)?;
+        Ok(lock)
+    }
+
+    /// Says in it who holds it, for those who wait.
+    pub(crate) fn announce(&mut self, root: &Path) -> Result<(), Diagnostic> {
+        if self.is_announced {
+            return Ok(());
+        }
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(pid.as_bytes()))
-            .map_err(|e| failed("write", e))?;
-        Ok(WorkspaceLock { file })
+        self.is_announced = true;
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .and_then(|()| self.file.write_all(pid.as_bytes()))
+            .map_err(|error| {
+                let path = root.join(".zako/lock");
+                Diagnostic::environment(format!("cannot write {}: {error}", path.display()))
+            })
     }
 }
 

@@ -44,14 +44,15 @@ use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
 use crate::codec::action::decode_lowered;
 use crate::ledger::{Affected, Ledger, SharedLedger};
-use crate::report::{ActionCounts, WouldRun};
+use crate::report::{ActionCounts, ActionReason};
 use crate::target::Lowered;
 
 use history::{History, StableName, stable_names};
-use identity::Identified;
+pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use place::Places;
+pub(crate) use place::remove_all;
 use prepare::Bench;
 use run::Stopped;
 pub(crate) use tools::Tools;
@@ -185,7 +186,7 @@ impl PlannedAction {
     }
 
     /// What it is called in a sentence, as "compile app/main.c".
-    fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         let spec = &self.spec;
         if let Some(message) = &spec.message {
             return message.clone();
@@ -249,7 +250,7 @@ pub(crate) struct ExecuteSummary {
     /// What the ledger calls each action; empty when it never came to that.
     pub(crate) identified: Vec<Identified>,
     /// In a dry run, the actions that would run.
-    pub(crate) would_run: Vec<WouldRun>,
+    pub(crate) would_run: Vec<ActionReason>,
 }
 
 /// Everything that the actions of one execution share.
@@ -429,7 +430,11 @@ fn open(
     let is_settled = |at: usize| matches!(standing[at], Standing::Holds(_));
     let is_work = !(0..actions.len()).all(is_settled);
     let history = match is_work {
-        true => History::of(&ledger.lock()),
+        true => {
+            let mut ledger = ledger.lock();
+            ledger.note_begin();
+            History::of(&ledger)
+        }
         false => History::default(),
     };
     let duration = |at: usize| history.duration(identified[at].name);
@@ -588,15 +593,28 @@ impl Workshop {
 
     /// What would run.
     fn forecast(&self) -> ExecuteSummary {
-        let standing = self.standing.iter().enumerate();
-        let would_run = standing
-            .filter_map(|(at, standing)| match standing {
-                Standing::Holds(_) => None,
-                Standing::Unknown(causes) | Standing::Affected(_, causes) => Some(WouldRun {
-                    owner: self.actions[at].spec.owner.clone(),
-                    what: self.actions[at].subject(),
-                    causes: causes.clone(),
-                }),
+        let waiting: Vec<usize> = (0..self.actions.len())
+            .filter(|at| !matches!(self.standing[*at], Standing::Holds(_)))
+            .collect();
+        let would_run = waiting
+            .iter()
+            .map(|at| {
+                let spec = &self.actions[*at].spec;
+                let needs = self.writers.needs(spec);
+                let mut because: Vec<usize> = needs
+                    .filter_map(|needed| waiting.binary_search(&needed).ok())
+                    .collect();
+                because.sort_unstable();
+                because.dedup();
+                ActionReason {
+                    owner: spec.owner.clone(),
+                    what: self.actions[*at].subject(),
+                    causes: match &self.standing[*at] {
+                        Standing::Holds(_) => Vec::new(),
+                        Standing::Unknown(causes) | Standing::Affected(_, causes) => causes.clone(),
+                    },
+                    because,
+                }
             })
             .collect();
         ExecuteSummary {

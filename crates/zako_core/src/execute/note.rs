@@ -98,6 +98,7 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, succes
         wall,
         memory,
         uncached: !spec.cache || !success.is_reliable,
+        owner: spec.owner.clone(),
         outputs,
         printed: success.printed.map(|digest| (digest.size > 0).then_some(digest)),
         causes: success.causes,

@@ -226,7 +226,7 @@ fn is_own(path: &NeutralPath) -> bool {
 }
 
 /// Removes a file, a link, or a folder with all that is in it, even one whose permissions were taken away.
-pub(super) fn remove_all(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Err(error) => Err(error),
         Ok(found) if !found.is_dir() => fs::remove_file(path),

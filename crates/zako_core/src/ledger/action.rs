@@ -2,7 +2,7 @@
 //! asking a script.
 //!
 //! ```text
-//! reads (16 bytes)  ran in revision (u32)  wall time in microseconds (u64)  peak memory in bytes (u64)  flags (u8)
+//! reads (16 bytes)  ran in revision (u32)  wall time in microseconds (u64)  peak memory in bytes (u64)  flags (u8)  owner (text)
 //! outputs: count (u32), each as a value   printed: standard output and error, each as a value (nothing when it is empty)   causes: count (u32), each   place: file (text)  line  column  length (u32 each)
 //! the declaration, to the end
 //! ```
@@ -37,6 +37,8 @@ pub(crate) struct ActionRecord {
     pub(crate) memory: u64,
     /// It runs each time.
     pub(crate) uncached: bool,
+    /// The label of its target.
+    pub(crate) owner: String,
     /// What it wrote, in the order of its declaration and of the third group.
     pub(crate) outputs: Vec<ArtifactValue>,
     /// What it printed to standard output and to standard error.
@@ -58,6 +60,7 @@ impl ActionRecord {
         out.u64(u64::try_from(self.wall.as_micros()).unwrap_or(u64::MAX));
         out.u64(self.memory);
         out.u8(if self.uncached { UNCACHED } else { 0 });
+        out.text(&self.owner);
         out.u32(count(self.outputs.len()));
         for output in &self.outputs {
             out.raw(&leaf::encode_value(Some(output)));
@@ -85,6 +88,7 @@ impl ActionRecord {
     pub(crate) fn decode(bytes: &[u8], function: DigestFunction) -> Option<ActionRecord> {
         let mut body = Decoder::new(bytes);
         let head = Head::read(&mut body)?;
+        let owner = body.text()?.to_owned();
         let mut outputs = Vec::new();
         for _ in 0..body.u32()? {
             outputs.push(leaf::read_value(&mut body, function)??);
@@ -113,6 +117,7 @@ impl ActionRecord {
             wall: head.wall,
             memory: head.memory,
             uncached: head.uncached,
+            owner,
             outputs,
             printed,
             causes,
@@ -135,6 +140,13 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Head> {
         Head::read(&mut Decoder::new(bytes))
+    }
+
+    /// The label of the target of the action that `bytes` are kept of.
+    pub(crate) fn owner(bytes: &[u8]) -> Option<&str> {
+        let mut body = Decoder::new(bytes);
+        Head::read(&mut body)?;
+        body.text()
     }
 
     fn read(body: &mut Decoder<'_>) -> Option<Head> {
@@ -161,6 +173,7 @@ mod tests {
             wall: Duration::from_micros(258),
             memory: 7,
             uncached: true,
+            owner: "//a".to_owned(),
             outputs: vec![ArtifactValue::Symlink {
                 target: "t".to_owned(),
             }],
@@ -182,6 +195,7 @@ mod tests {
             "0201000000000000",
             "0700000000000000",
             "01",
+            "030000002f2f61",
             "01000000040100000074",
             "0000",
             "0100000000",

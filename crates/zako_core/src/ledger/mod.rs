@@ -58,6 +58,9 @@ pub(crate) fn is_file(kind: Kind) -> bool {
     [SOURCE, OUTPUT, EXTERNAL, TOOL].contains(&kind)
 }
 
+/// The moment at which the last build that had something to do began.
+const BEGAN: Kind = Kind::inner(37);
+
 /// Stands for no node at all in a group that is empty, since the archive keeps no empty groups.
 const NOTHING: Kind = Kind::inner(36);
 
@@ -296,6 +299,19 @@ impl Ledger {
         self.archive.has(id).then_some(id)
     }
 
+    /// All actions, with their names and identities.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (Id, ([u8; 16], Fingerprint))> {
+        self.archive.ids_of(ACTION).filter_map(|id| {
+            let (name, identity) = self.archive.key(id).split_first_chunk()?;
+            Some((id, (*name, identity.try_into().ok()?)))
+        })
+    }
+
+    /// The label of an action's target.
+    pub(crate) fn owner(&self, action: Id) -> Option<&str> {
+        Head::owner(self.archive.value(action))
+    }
+
     /// All actions, each name once: the one that was noted last.
     pub(crate) fn actions_by_name(&self) -> HashMap<[u8; 16], Id> {
         let mut actions: HashMap<[u8; 16], Id> = HashMap::new();
@@ -316,6 +332,23 @@ impl Ledger {
 
     pub(crate) fn head(&self, action: Id) -> Option<Head> {
         Head::decode(self.archive.value(action))
+    }
+
+    /// Takes note that a build begins that has something to do.
+    pub(crate) fn note_begin(&mut self) {
+        let id = self.archive.intern(BEGAN, b"");
+        let record = Record {
+            changed_at: self.clock,
+            ..Record::default()
+        };
+        self.is_new = true;
+        self.archive.put(id, record);
+    }
+
+    /// The moment at which the last build that had something to do began.
+    pub(crate) fn began(&self) -> u32 {
+        let id = self.archive.find(BEGAN, b"");
+        id.map_or(0, |id| self.archive.changed_at(id))
     }
 
     /// The names of all actions that are known, with what they took.
@@ -449,6 +482,13 @@ impl Ledger {
         self.flush()
     }
 
+    /// Takes note that zako has nothing at `path` any more.
+    pub(crate) fn disown(&mut self, path: &str) {
+        if let Some(id) = self.archive.find(CLAIM, path.as_bytes()) {
+            self.forget(id);
+        }
+    }
+
     pub(crate) fn forget(&mut self, node: Id) {
         self.is_new = true;
         self.archive.remove(node);
@@ -475,7 +515,8 @@ impl Ledger {
             let others = self
                 .archive
                 .ids_of(ACTION)
-                .chain(self.archive.ids_of(CLAIM));
+                .chain(self.archive.ids_of(CLAIM))
+                .chain(self.archive.ids_of(BEGAN));
             let roots: Vec<Id> = requests.into_iter().chain(others).collect();
             self.archive.compact(&roots)?;
         }

@@ -14,6 +14,7 @@ use zako_path::NeutralPath;
 
 use crate::files::{Decoder, Encoder};
 use crate::options::BuildOptions;
+use crate::report::BuiltTarget;
 
 /// A target of a request, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub(crate) struct RequestedTarget {
     pub(crate) files: Vec<NeutralPath>,
     /// The actions that make what was asked for of it, by their places among the request's actions.
     pub(crate) makers: Vec<u32>,
+}
+
+impl RequestedTarget {
+    /// The target as a report has it.
+    pub(crate) fn built(self, built: bool) -> BuiltTarget {
+        BuiltTarget {
+            label: self.label,
+            files: self.files,
+            built,
+        }
+    }
 }
 
 /// The key of a request. How a build goes on after a failure, and how far actions are shut off, is no part of it.

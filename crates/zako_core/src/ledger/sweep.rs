@@ -3,7 +3,7 @@
 //! It reads no content and notes nothing; what it can't confirm is looked at properly by others.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,19 +31,28 @@ pub(crate) fn sweep(
     let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
     let root = rustix::fs::open(root, flags, Mode::empty())?;
     let look = |range: &[Id]| -> Vec<Id> {
-        let holds = |id: Id| match archive.kind(id) {
+        let mut folder = Folder::new(root.as_fd());
+        let mut holds = |at: usize, id: Id| match archive.kind(id) {
             kind @ (SOURCE | OUTPUT | EXTERNAL) => {
                 let role = if kind == OUTPUT {
                     Role::Output
                 } else {
                     Role::Source
                 };
-                is_as_noted(root.as_fd(), archive.key(id), archive.witness(id), role)
+                let next = range.get(at + 1).map(|next| archive.key(*next));
+                let (place, name) = folder.enter(archive.key(id), next.unwrap_or_default());
+                is_as_noted(place, name, archive.witness(id), role)
             }
             TOOL => is_same_tool(archive.key(id), archive.witness(id)),
             _ => other(root.as_fd(), id),
         };
-        range.iter().copied().filter(|id| !holds(*id)).collect()
+        let mut doubtful = Vec::new();
+        for (at, id) in range.iter().enumerate() {
+            if !holds(at, *id) {
+                doubtful.push(*id);
+            }
+        }
+        doubtful
     };
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = processors
@@ -76,6 +85,46 @@ pub(crate) fn sweep(
     });
     found.sort_unstable();
     Ok(found)
+}
+
+/// The folder that the last path was in: neighbours are looked at from there, which saves the kernel the way to it (half of
+/// the time for paths of three parts).
+struct Folder<'a> {
+    root: BorrowedFd<'a>,
+    path: Vec<u8>,
+    open: Option<OwnedFd>,
+}
+
+impl<'a> Folder<'a> {
+    fn new(root: BorrowedFd<'a>) -> Self {
+        Folder {
+            root,
+            path: Vec::new(),
+            open: None,
+        }
+    }
+
+    /// From where to look at `path`, and under which name; it is worth opening a folder when `next` is in it too.
+    fn enter<'p>(&mut self, path: &'p [u8], next: &[u8]) -> (BorrowedFd<'_>, &'p [u8]) {
+        let Some(cut) = path.iter().rposition(|byte| *byte == b'/').filter(|cut| *cut > 0) else {
+            return (self.root, path);
+        };
+        let (above, name) = (&path[..cut], &path[cut + 1..]);
+        if self.path != above {
+            self.path.clear();
+            self.open = None;
+            if next.get(..=cut) != Some(&path[..=cut]) {
+                return (self.root, path);
+            }
+            let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+            self.open = rustix::fs::openat(self.root, above, flags, Mode::empty()).ok();
+            self.path.extend_from_slice(above);
+        }
+        match &self.open {
+            Some(folder) => (folder.as_fd(), name),
+            None => (self.root, path),
+        }
+    }
 }
 
 /// Whether what stands at `path` is what `witness` saw there.

@@ -90,11 +90,8 @@ fn a_build() -> Vec<BuildEvent> {
 
 fn report(diagnostics: Vec<Diagnostic>) -> BuildReport {
     BuildReport {
-        targets: Vec::new(),
-        actions: ActionCounts::default(),
         diagnostics,
-        cancelled: false,
-        wall: Duration::ZERO,
+        ..BuildReport::default()
     }
 }
 

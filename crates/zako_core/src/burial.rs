@@ -1,0 +1,159 @@
+//! Outputs that no action claims any more: removed, when zako wrote them and nobody changed them since.
+//!
+//! **Invariant:** only what this build is sure of is removed: an action is gone when its package was evaluated without
+//! its target, when its target was analysed without it, or when there is no such package any more.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use zako_graph::archive::Id;
+use zako_path::NeutralPath;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::evaluate::PackageValue;
+use crate::execute::{Identified, remove_all};
+use crate::files::Files;
+use crate::label::Label;
+use crate::ledger::{SharedLedger, WRITES};
+use crate::target::Analysis;
+use crate::workspace::{BUILD_FILE, OUTPUT_DIR};
+
+/// What this build knows to be there.
+pub(crate) struct Living<'a> {
+    root: &'a Arc<Path>,
+    packages: &'a BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
+    analysis: &'a Analysis,
+    /// The actions of the request.
+    planned: HashSet<([u8; 16], [u8; 16])>,
+    /// All that an action of an analysed target writes.
+    claimed: HashSet<&'a NeutralPath>,
+}
+
+impl<'a> Living<'a> {
+    pub(crate) fn new(
+        root: &'a Arc<Path>,
+        packages: &'a BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
+        analysis: &'a Analysis,
+        planned: &[Identified],
+    ) -> Self {
+        let actions = analysis.results.values().flat_map(|result| &result.actions);
+        let outputs = actions.flat_map(|action| &action.spec.outputs);
+        Living {
+            root,
+            packages,
+            analysis,
+            planned: planned.iter().map(|action| (action.name.0, action.identity)).collect(),
+            claimed: outputs.map(|output| &output.path).collect(),
+        }
+    }
+
+    /// What is known of the target `owner`.
+    fn fate(&self, owner: &str) -> Fate {
+        let Ok(label) = Label::parse(owner, None) else {
+            return Fate::Unknown;
+        };
+        if self.analysis.results.contains_key(owner) {
+            return Fate::Analysed;
+        }
+        match self.packages.get(&label.package) {
+            Some(Some(package)) => match package.targets.contains_key(&label.name) {
+                true => Fate::Unknown,
+                false => Fate::Gone,
+            },
+            // A package that is wrong now may be right again soon.
+            Some(None) | None => {
+                let file = label.package.join(BUILD_FILE);
+                let is_there = file.map(|file| file.to_os_path(self.root).is_file());
+                match is_there {
+                    Ok(false) => Fate::Gone,
+                    _ => Fate::Unknown,
+                }
+            }
+        }
+    }
+}
+
+/// What became of a target.
+enum Fate {
+    Gone,
+    /// Its actions are all known.
+    Analysed,
+    Unknown,
+}
+
+/// Removes what is dead, and gives what could not be removed.
+pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic> {
+    let mut dead: Vec<(Id, bool)> = Vec::new();
+    {
+        let ledger = ledger.lock();
+        for (id, key) in ledger.actions() {
+            if living.planned.contains(&key) {
+                continue;
+            }
+            match ledger.owner(id).map(|owner| living.fate(owner)) {
+                Some(Fate::Gone) => dead.push((id, true)),
+                Some(Fate::Analysed) => dead.push((id, false)),
+                _ => {}
+            }
+        }
+    }
+    if dead.is_empty() {
+        return Vec::new();
+    }
+    let files = Files::open(living.root.clone(), ledger.clone(), HashSet::new());
+    let mut faults = Vec::new();
+    for (id, is_gone) in dead {
+        let (paths, record) = {
+            let ledger = ledger.lock();
+            let leaves = ledger.groups(id).into_iter().nth(WRITES).unwrap_or_default();
+            let path = |leaf: &Id| {
+                let key = std::str::from_utf8(ledger.archive().key(*leaf)).ok()?;
+                NeutralPath::new(key).ok()
+            };
+            let paths: Vec<Option<NeutralPath>> = leaves.iter().map(path).collect();
+            (paths, ledger.record(id))
+        };
+        let wrote = record.map(|record| record.outputs).unwrap_or_default();
+        let mut was_removed = false;
+        for (path, wrote) in paths.into_iter().zip(wrote) {
+            let Some(path) = path.filter(|path| !living.claimed.contains(path)) else {
+                continue;
+            };
+            was_removed = true;
+            let stands = files.value(&path).ok().flatten();
+            if stands.is_none_or(|stands| stands.value != wrote) {
+                // Somebody changed it: it is theirs now.
+                continue;
+            }
+            let place = path.to_os_path(living.root);
+            if let Err(error) = remove_all(&place) {
+                let mut fault =
+                    Diagnostic::environment(format!("cannot remove {}: {error}", place.display()));
+                fault.severity = Severity::Warning;
+                faults.push(fault.with_help("no target makes it any more"));
+                continue;
+            }
+            files.forget(&path);
+            remove_empty_folders(living.root, &path);
+            let mut ledger = ledger.lock();
+            ledger.disown(path.as_str());
+        }
+        if is_gone || was_removed {
+            ledger.lock().forget(id);
+        }
+    }
+    faults
+}
+
+/// Removes the folders above `path` in `zako-out/` that hold nothing any more.
+fn remove_empty_folders(root: &Path, path: &NeutralPath) {
+    for folder in path.ancestors().skip(1) {
+        let is_own = folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
+        // Fails where something is left, which is where to stop.
+        if !is_own || fs::remove_dir(folder.to_os_path(root)).is_err() {
+            break;
+        }
+    }
+}
