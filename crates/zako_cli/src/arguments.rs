@@ -64,6 +64,11 @@ pub(crate) enum Command {
         /// Which target: `//app:server` or `:server`
         target: String,
     },
+    /// Build targets, and again whenever something changes
+    Watch {
+        #[command(flatten)]
+        patterns: Patterns,
+    },
     /// Build targets and run their tests
     Test {
         #[command(flatten)]

@@ -10,6 +10,7 @@ mod init;
 mod run;
 mod targets;
 mod types;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
             build::run(&patterns.all(), kind, options, terminal)
         }
         Command::Explain { target } => explain::run(target, options, terminal),
+        Command::Watch { patterns } => watch::run(&patterns.all(), options, terminal),
         Command::Test { patterns } => {
             build::run(&patterns.all(), build::Kind::Test, options, terminal)
         }

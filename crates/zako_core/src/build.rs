@@ -28,8 +28,9 @@ use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::BuildReport;
 use crate::select::{Selection, select};
-use crate::session::{Graph, Turn, folder};
+use crate::session::{Graph, Kept, Turn, folder};
 use crate::target::{Analysis, analyze, script_modules};
+use crate::watch::Changes;
 
 /// A build about to run.
 pub(crate) struct Building {
@@ -37,6 +38,10 @@ pub(crate) struct Building {
     pub(crate) pool: ResourcePool,
     pub(crate) services: Arc<Services>,
     pub(crate) graph: Graph,
+    /// Where what is known is kept between builds of a session that is watched.
+    pub(crate) kept: Option<Kept>,
+    /// What has changed since then.
+    pub(crate) changes: Option<Changes>,
     /// What was seen of the workspace already.
     pub(crate) glance: Option<Seen>,
     pub(crate) patterns: Vec<String>,
@@ -108,7 +113,12 @@ async fn stages(mut building: Building, report: &mut BuildReport) {
         return building.tell(report, vec![error]).await;
     }
     match recalled {
-        Recalled::UpToDate { targets, actions } => {
+        Recalled::UpToDate {
+            ledger,
+            targets,
+            actions,
+        } => {
+            building.close(SharedLedger::new(ledger), report).await;
             report.actions.up_to_date = actions;
             report.targets = targets.into_iter().map(|target| target.built(true)).collect();
         }
@@ -130,12 +140,15 @@ impl Building {
         let lock = WorkspaceLock::acquire(root, &self.events, &self.cancel).await?;
         let (services, key) = (self.services.clone(), self.request_key());
         let function = self.global.store.function();
+        let (kept, changes) = (self.kept.clone(), self.changes.clone());
         let seen = tokio::task::spawn_blocking(move || {
-            let (recalled, notice) = recall(&Question {
+            let kept = kept.as_ref().and_then(|kept| kept.take(services.workspace.root()));
+            let (recalled, notice) = recall(Question {
                 workspace: &services.workspace,
                 key: &key,
                 config: &services.config,
                 function,
+                kept: kept.zip(changes.as_ref()),
             })?;
             Ok(Seen {
                 lock,
@@ -375,8 +388,18 @@ impl Building {
     }
 
     async fn close(&self, ledger: SharedLedger, report: &mut BuildReport) {
+        let (kept, root) = (self.kept.clone(), self.services.workspace.root().clone());
         let closed = match ledger.into_inner() {
-            Some(ledger) => tokio::task::spawn_blocking(move || ledger.close()).await,
+            Some(mut ledger) => {
+                let tidy = move || {
+                    ledger.tidy()?;
+                    if let Some(kept) = kept {
+                        kept.put(&root, ledger);
+                    }
+                    Ok::<_, std::io::Error>(())
+                };
+                tokio::task::spawn_blocking(tidy).await
+            }
             None => return,
         };
         if let Ok(Err(error)) = closed {

@@ -54,11 +54,12 @@ impl Glance {
         let key = request::key(root, patterns, &options);
         let mut config = workspace.manifest().config.clone();
         config.extend(options.config);
-        let (recalled, notice) = recall(&Question {
+        let (recalled, notice) = recall(Question {
             workspace: &workspace,
             key: &key,
             config: &config,
             function: DigestFunction::Blake3,
+            kept: None,
         })?;
         let seen = Seen {
             lock,
@@ -77,7 +78,10 @@ impl Glance {
         let seen = self.seen.take_if(|seen| {
             matches!(seen.recalled, Recalled::UpToDate { .. }) && seen.notice.is_none()
         })?;
-        let Recalled::UpToDate { targets, actions } = seen.recalled else {
+        let Recalled::UpToDate {
+            targets, actions, ..
+        } = seen.recalled
+        else {
             return None;
         };
         let mut report = BuildReport::default();

@@ -28,6 +28,7 @@ mod report;
 mod select;
 mod session;
 mod target;
+mod watch;
 mod workspace;
 
 pub use builtin::{BuiltinModule, HostFunction};
@@ -41,6 +42,7 @@ pub use ledger::{Cause, Change};
 pub use options::{BuildOptions, GlobalStateOptions};
 pub use report::{ActionCounts, ActionReason, BuildReport, BuiltTarget};
 pub use session::{Build, EvaluatedFile, Runnable, Session, TargetInfo};
+pub use watch::{Changes, Watch};
 pub use tokio_util::sync::CancellationToken;
 pub use zako_action::Isolation;
 pub use zako_exec::{Capacity, FIXED_PATH, find_program};

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use zako_cas::DigestFunction;
 use zako_graph::archive::Id;
@@ -19,7 +18,9 @@ use crate::evaluate::witness::Check;
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
 use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
-use crate::workspace::{STATE_DIR, Workspace};
+use crate::session::state_of;
+use crate::watch::Changes;
+use crate::workspace::Workspace;
 
 /// What is asked.
 pub(crate) struct Question<'a> {
@@ -29,12 +30,15 @@ pub(crate) struct Question<'a> {
     /// The options that scripts see.
     pub(crate) config: &'a BTreeMap<String, String>,
     pub(crate) function: DigestFunction,
+    /// What an earlier build of this process knew, and what has changed since: only that is looked at.
+    pub(crate) kept: Option<(Ledger, &'a Changes)>,
 }
 
 /// What is known.
 pub(crate) enum Recalled {
     /// Everything is as it should be.
     UpToDate {
+        ledger: Ledger,
         targets: Vec<RequestedTarget>,
         /// How many actions that is.
         actions: usize,
@@ -56,12 +60,18 @@ pub(crate) struct Work {
 }
 
 /// What is known of the request, and what is to be told of the state on disk.
-pub(crate) fn recall(question: &Question<'_>) -> Result<(Recalled, Option<Diagnostic>), Diagnostic> {
+pub(crate) fn recall(
+    mut question: Question<'_>,
+) -> Result<(Recalled, Option<Diagnostic>), Diagnostic> {
     let root = question.workspace.root();
-    let state = root.join(STATE_DIR).join("state");
+    let state = state_of(root);
     let failed = |what: &Path, error: std::io::Error| {
         Diagnostic::environment(format!("cannot read {}: {error}", what.display()))
     };
+    if let Some((ledger, changes)) = question.kept.take() {
+        let recalled = look(&question, ledger, Some(changes)).map_err(|e| failed(root, e))?;
+        return Ok((recalled, None));
+    }
     let (mut ledger, mut notice) =
         Ledger::open(&state, question.function).map_err(|e| failed(&state, e))?;
     if let Err(damaged) = ledger.archive().verify_leaves() {
@@ -74,11 +84,15 @@ pub(crate) fn recall(question: &Question<'_>) -> Result<(Recalled, Option<Diagno
         notice.severity = Severity::Warning;
         notice
     });
-    let recalled = look(question, ledger).map_err(|e| failed(root, e))?;
+    let recalled = look(&question, ledger, None).map_err(|e| failed(root, e))?;
     Ok((recalled, notice))
 }
 
-fn look(question: &Question<'_>, mut ledger: Ledger) -> std::io::Result<Recalled> {
+fn look(
+    question: &Question<'_>,
+    mut ledger: Ledger,
+    changes: Option<&Changes>,
+) -> std::io::Result<Recalled> {
     let root = question.workspace.root();
     let Some(request) = ledger.request(question.key) else {
         return Ok(Recalled::Unknown(ledger));
@@ -91,7 +105,11 @@ fn look(question: &Question<'_>, mut ledger: Ledger) -> std::io::Result<Recalled
     if actions.iter().any(|action| !ledger.archive().has(*action)) {
         return Ok(Recalled::Unknown(ledger));
     }
-    let leaves = ledger.leaves_of(&actions, scripts.iter().copied());
+    let mut leaves = ledger.leaves_of(&actions, scripts.iter().copied());
+    if let Some(changes) = changes.filter(|changes| !changes.all) {
+        let touched = ledger.touched_by(changes);
+        leaves.retain(|leaf| touched.contains(leaf) || !ledger.is_watched(*leaf));
+    }
     let doubtful = {
         let archive = ledger.archive();
         let check = |_: std::os::fd::BorrowedFd<'_>, id| {
@@ -134,8 +152,12 @@ fn look(question: &Question<'_>, mut ledger: Ledger) -> std::io::Result<Recalled
     };
     if affected.is_empty() {
         let actions = actions.len();
-        ledger.close()?;
-        return Ok(Recalled::UpToDate { targets, actions });
+        ledger.tidy()?;
+        return Ok(Recalled::UpToDate {
+            ledger,
+            targets,
+            actions,
+        });
     }
     Ok(Recalled::Affected(Box::new(Work {
         ledger,

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value as Json;
@@ -22,10 +23,11 @@ use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
-use crate::ledger::{Ledger, SharedLedger};
+use crate::ledger::{Appearance, Ledger, SharedLedger};
 use crate::options::BuildOptions;
 use crate::report::BuildReport;
 use crate::select::select;
+use crate::watch::{Changes, Watch};
 use crate::workspace::{BUILD_FILE, OUTPUT_DIR, STATE_DIR, Workspace};
 
 /// How many events wait for a reader before the build waits too.
@@ -38,6 +40,29 @@ pub struct Session {
     workspace: Arc<Workspace>,
     graph: Graph,
     pool: ResourcePool,
+    is_watched: Arc<AtomicBool>,
+    kept: Kept,
+}
+
+/// The ledger between two builds of a session.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(Arc<parking_lot::Mutex<Option<(Ledger, Appearance)>>>);
+
+impl Kept {
+    /// The ledger, unless somebody else has written there since.
+    pub(crate) fn take(&self, root: &Path) -> Option<Ledger> {
+        let (ledger, appearance) = self.0.lock().take()?;
+        (Appearance::of(&state_of(root)) == appearance).then_some(ledger)
+    }
+
+    pub(crate) fn put(&self, root: &Path, ledger: Ledger) {
+        *self.0.lock() = Some((ledger, Appearance::of(&state_of(root))));
+    }
+}
+
+/// The folder in which the ledger of the workspace at `root` lies.
+pub(crate) fn state_of(root: &Path) -> PathBuf {
+    root.join(STATE_DIR).join("state")
 }
 
 /// A workspace's graph, and whose turn it is to ask it. One revision at a time: a revision that overlaps a later one may
@@ -160,6 +185,8 @@ impl Session {
             global,
             workspace: Arc::new(workspace),
             graph: Graph::default(),
+            is_watched: Arc::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -185,15 +212,39 @@ impl Session {
     /// Begins a build of the targets that `patterns` name (see the README's "Patterns"); none means all at or below
     /// `options.package`. Must be called in a tokio runtime.
     pub fn build(&self, patterns: &[String], options: BuildOptions) -> Build {
-        self.begin(patterns, options, None)
+        self.begin(patterns, options, None, None)
+    }
+
+    /// As [`build`](Self::build), looking at nothing but what `changes` says has changed since the last build of this
+    /// session, provided that it is [watched](Self::watch) and that nobody else built here since.
+    pub fn build_changed(
+        &self,
+        changes: &Changes,
+        patterns: &[String],
+        options: BuildOptions,
+    ) -> Build {
+        self.begin(patterns, options, None, Some(changes.clone()))
+    }
+
+    /// Begins to watch the workspace: gives what tells of changes, and keeps what builds find out from now on in memory.
+    pub fn watch(&self) -> Result<Watch, Diagnostic> {
+        self.is_watched.store(true, Ordering::Relaxed);
+        Watch::new(self.workspace.clone())
     }
 
     /// As [`build`](Self::build), going on from what a look at the workspace saw.
     pub fn build_after(&self, glance: Glance, patterns: &[String], options: BuildOptions) -> Build {
-        self.begin(patterns, options, glance.seen)
+        self.begin(patterns, options, glance.seen, None)
     }
 
-    fn begin(&self, patterns: &[String], options: BuildOptions, glance: Option<Seen>) -> Build {
+    fn begin(
+        &self,
+        patterns: &[String],
+        options: BuildOptions,
+        glance: Option<Seen>,
+        changes: Option<Changes>,
+    ) -> Build {
+        let is_watched = self.is_watched.load(Ordering::Relaxed);
         let (send, events) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
         let services = self.services(&options, &cancel, Some(send.clone()));
@@ -202,6 +253,8 @@ impl Session {
             pool: self.pool.clone(),
             services,
             graph: self.graph.clone(),
+            kept: is_watched.then(|| self.kept.clone()),
+            changes,
             glance,
             patterns: patterns.to_vec(),
             options,
@@ -272,7 +325,7 @@ impl Session {
         let actions = match would_run {
             true => report.would_run,
             false => {
-                let state = self.root().join(STATE_DIR).join("state");
+                let state = state_of(self.root());
                 let (function, label) = (self.global.store.function(), built.label.clone());
                 let look = tokio::task::spawn_blocking(move || {
                     let (ledger, _) = Ledger::open(&state, function)?;

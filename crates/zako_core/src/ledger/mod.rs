@@ -16,7 +16,7 @@ pub(crate) mod request;
 mod standing;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,16 +24,18 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction};
+use zako_path::NeutralPath;
 use zako_graph::archive::{Archive, Damaged, Fingerprint, Id, Kind, Record};
 
 pub(crate) use action::{ActionRecord, Head};
 pub use cause::{Cause, Change};
 pub(crate) use leaf::Witness;
 pub(crate) use request::RequestedTarget;
-pub(crate) use standing::{Affected, Consumers};
+pub(crate) use standing::Affected;
 pub(crate) use sweep::sweep;
 
-use crate::files::Signature;
+use crate::files::{Role, Signature};
+use crate::watch::Changes;
 
 /// A path of the workspace that people write, by its neutral path.
 pub(crate) const SOURCE: Kind = Kind::leaf(32);
@@ -60,6 +62,9 @@ pub(crate) fn is_file(kind: Kind) -> bool {
 
 /// The moment at which the last build that had something to do began.
 const BEGAN: Kind = Kind::inner(37);
+
+/// The highest number of a kind of leaf, of this module or of the script graph.
+const MAX_LEAF_KIND: u8 = 40;
 
 /// Stands for no node at all in a group that is empty, since the archive keeps no empty groups.
 const NOTHING: Kind = Kind::inner(36);
@@ -274,6 +279,33 @@ impl Ledger {
             false => group,
         };
         groups.into_iter().map(fill).collect()
+    }
+
+    /// Every leaf that can have another value when these paths have changed: their own, those of the folders above them,
+    /// and of what lies in them.
+    pub(crate) fn touched_by(&self, changes: &Changes) -> HashSet<Id> {
+        let mut keys: HashSet<&str> = HashSet::from([""]);
+        let all: Vec<NeutralPath> = changes
+            .paths
+            .iter()
+            .flat_map(NeutralPath::ancestors)
+            .collect();
+        keys.extend(all.iter().map(NeutralPath::as_str));
+        let kinds = (0..=MAX_LEAF_KIND).map(Kind::leaf);
+        let mut touched = HashSet::new();
+        for kind in kinds {
+            let found = keys
+                .iter()
+                .filter_map(|key| self.archive.find(kind, key.as_bytes()));
+            touched.extend(found);
+        }
+        touched
+    }
+
+    /// Whether a leaf is in the workspace and can be relied on until something tells of it.
+    pub(crate) fn is_watched(&self, leaf: Id) -> bool {
+        let kind = self.archive.kind(leaf);
+        kind != TOOL && kind != EXTERNAL && !self.archive.witness(leaf).is_empty()
     }
 
     /// A fingerprint over what is noted of these leaves, in order.
@@ -506,7 +538,7 @@ impl Ledger {
     }
 
     /// Writes down what is new, and folds it in when there is much of it. Ids are others afterwards.
-    pub(crate) fn close(mut self) -> io::Result<()> {
+    pub(crate) fn tidy(&mut self) -> io::Result<()> {
         self.flush()?;
         if self.archive.should_compact() {
             let mut requests: Vec<Id> = self.archive.ids_of(REQUEST).collect();
@@ -521,6 +553,19 @@ impl Ledger {
             self.archive.compact(&roots)?;
         }
         Ok(())
+    }
+}
+
+/// What the files of a ledger look like from outside: the same, when nobody else wrote there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Appearance([Option<Signature>; 2]);
+
+impl Appearance {
+    pub(crate) fn of(state: &Path) -> Appearance {
+        Appearance(["graph", "journal"].map(|name| {
+            let found = std::fs::metadata(state.join(name)).ok()?;
+            Some(Signature::of(&found, Role::Source))
+        }))
     }
 }
 

@@ -167,8 +167,8 @@ impl World {
             heard
         };
         let (summary, events) = tokio::join!(execute(&self.parts, &dirs, execution), listen);
-        if let Some(ledger) = ledger.into_inner() {
-            ledger.close().unwrap();
+        if let Some(mut ledger) = ledger.into_inner() {
+            ledger.tidy().unwrap();
         }
         Built { summary, events }
     }
