@@ -24,15 +24,18 @@ mod map;
 mod operation;
 mod overlay;
 mod record;
+mod stored;
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::base::Base;
 pub use self::compaction::Moves;
 use self::compaction::Plan;
+pub(crate) use self::compaction::above;
 pub use self::groups::{Group, Groups};
 pub use self::id::{Id, Kind, MAX_NODES};
 use self::journal::{Batch, Journal};
@@ -41,6 +44,7 @@ use self::map::Map;
 use self::operation::{Operation, Put};
 use self::overlay::{Entry, Impossible, Overlay};
 pub use self::record::{Fingerprint, Record};
+pub(crate) use self::stored::Stored;
 
 const GRAPH: &str = "graph";
 const TEMPORARY: &str = "graph.tmp";
@@ -59,6 +63,16 @@ pub struct Damaged {
     section: String,
 }
 
+/// Stands for one numbering of nodes; equal to its clones only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamp(Arc<()>);
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// A graph on disk, with the changes made to it since.
 ///
 /// Changes are seen at once, and on disk after [`flush`](Self::flush). Ids are those of this archive, up to
@@ -67,7 +81,9 @@ pub struct Damaged {
 pub struct Archive {
     folder: PathBuf,
     producer: String,
-    base: Base,
+    base: Arc<Base>,
+    /// What ids are of; another one after they changed.
+    stamp: Stamp,
     /// Whether `base` is a file under its name.
     in_place: bool,
     /// Whether what is under the names is to be kept aside before something is written.
@@ -135,7 +151,7 @@ impl Archive {
         })?;
         Ok(read.map(|journal| {
             self.journal = journal;
-            self.base = base;
+            self.base = Arc::new(base);
             self.in_place = true;
         }))
     }
@@ -145,7 +161,8 @@ impl Archive {
         Self {
             folder: folder.to_owned(),
             producer: producer.to_owned(),
-            base: Base::default(),
+            base: Arc::default(),
+            stamp: Stamp::default(),
             in_place: false,
             set_aside: false,
             overlay: Overlay::default(),
@@ -276,11 +293,10 @@ impl Archive {
 
     /// The latest revision in which the value is known to hold; 0 for nodes without a record.
     pub fn verified_at(&self, id: Id) -> u32 {
-        let of_base = |base: &Base| {
-            let later = self.overlay.verified_at(id);
-            later.unwrap_or_else(|| base.verified_at(id))
-        };
-        self.read(id, of_base, |entry| entry.verified_at)
+        let later = self.overlay.verified_at(id);
+        later.unwrap_or_else(|| {
+            self.read(id, |base| base.verified_at(id), |entry| entry.verified_at)
+        })
     }
 
     /// What the node asked for; none for leaves, and for nodes without a record.
@@ -290,6 +306,20 @@ impl Archive {
             |base| base.dependencies(id),
             |entry| Groups::new(&entry.row),
         )
+    }
+
+    /// What is kept of the node, to be read later, whatever becomes of this archive; `None` without a record.
+    pub(crate) fn stored(&self, id: Id) -> Option<Stored> {
+        match self.overlay.entry(id) {
+            Some(entry) => Some(Stored::Entry(entry?.clone())),
+            None if id.index() < self.base.len() => Some(Stored::Base(self.base.clone(), id)),
+            None => None,
+        }
+    }
+
+    /// What ids are of.
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 
     /// The node of this kind and key, made without a record if there is none.
@@ -385,7 +415,7 @@ impl Archive {
             // A graph file without nodes, for the journal to belong to.
             let empty = Self::empty(&self.folder, &self.producer);
             let file = Plan::new(&empty, &[]).write(&empty, &self.producer)?;
-            self.base = self.replace(&file)?;
+            self.base = Arc::new(self.replace(&file)?);
             self.in_place = true;
         }
         let graph = self.base.layout.id;
@@ -408,8 +438,9 @@ impl Archive {
     pub fn compact(&mut self, roots: &[Id]) -> io::Result<Moves> {
         let plan = Plan::new(self, roots);
         let file = plan.write(self, &self.producer)?;
-        self.base = self.replace(&file)?;
+        self.base = Arc::new(self.replace(&file)?);
         self.in_place = true;
+        self.stamp = Stamp::default();
         self.overlay = Overlay::default();
         self.pending = Batch::default();
         self.journal = Journal::default();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::ask::Need;
 use crate::engine::Shared;
 use crate::error::GraphError;
 use crate::flight::{FlightId, IdHash, Outcome};
@@ -27,6 +28,7 @@ struct Record {
     /// All of `groups`, once those are more than a few single ones; empty until then.
     seen: HashSet<NodeId, IdHash>,
     fleeting: bool,
+    witness: Option<Box<[u8]>>,
 }
 
 impl Record {
@@ -52,6 +54,14 @@ impl Record {
     }
 }
 
+/// What a computation leaves beside its value.
+pub(crate) struct Learned {
+    pub(crate) dependencies: Arc<[Group]>,
+    /// Whether the value serves this revision only.
+    pub(crate) fleeting: bool,
+    pub(crate) witness: Option<Box<[u8]>>,
+}
+
 /// Given to [`Key::compute`](crate::Key::compute), to ask for what it needs.
 pub struct Ctx {
     shared: Arc<Shared>,
@@ -70,10 +80,13 @@ impl Ctx {
         }
     }
 
-    /// What was asked for, and whether the result serves this revision only.
-    pub(crate) fn into_record(self) -> (Arc<[Group]>, bool) {
+    pub(crate) fn into_learned(self) -> Learned {
         let record = self.record.into_inner();
-        (record.groups.into(), record.fleeting)
+        Learned {
+            dependencies: record.groups.into(),
+            fleeting: record.fleeting,
+            witness: record.witness,
+        }
     }
 
     /// The value of `key`, recorded as a dependency.
@@ -92,7 +105,7 @@ impl Ctx {
         }
         let outcome = self
             .shared
-            .ask(&self.request, node, Some(self.flight))
+            .ask(&self.request, node, Some(self.flight), Need::Value)
             .answer()
             .await;
         self.learn(outcome).map(|value| unpack::<K>(&value).clone())
@@ -127,7 +140,10 @@ impl Ctx {
         // All are under way before the first is waited for.
         let mut asks: Vec<_> = nodes
             .into_iter()
-            .map(|node| self.shared.ask(&self.request, node, Some(self.flight)))
+            .map(|node| {
+                self.shared
+                    .ask(&self.request, node, Some(self.flight), Need::Value)
+            })
             .collect();
         let mut values = Vec::with_capacity(asks.len());
         for ask in &mut asks {
@@ -141,7 +157,7 @@ impl Ctx {
         if outcome.fleeting {
             self.mark_transient();
         }
-        outcome.value
+        outcome.into_value()
     }
 
     /// Says that the result reflects something that will not last (a network error, a cancelled action):
@@ -149,6 +165,13 @@ impl Ctx {
     /// of it.
     pub fn mark_transient(&self) {
         self.record.lock().fleeting = true;
+    }
+
+    /// Says by what a later process can tell, without computing, that this leaf's value still holds: bytes
+    /// that mean something to whoever [confirms](crate::Engine::begin_confirmed) leaves, such as a file's
+    /// signature. Kept beside the value; none for what is no leaf.
+    pub fn set_witness(&self, witness: impl Into<Box<[u8]>>) {
+        self.record.lock().witness = Some(witness.into());
     }
 
     /// The value of type `T` that the request was begun with. Not a dependency.

@@ -7,26 +7,30 @@
 //! Revisions may overlap. A computation for revision R may use whatever is verified at R or later, and
 //! claims R for its own result; so it can claim too little and be verified again, but never too much.
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::ask::{Ask, Need, Stage};
+use crate::confirm::{Confirm, KnownLeaf};
 use crate::ctx::Ctx;
 use crate::data::Data;
 use crate::error::GraphError;
 use crate::event::{EngineEvent, EventKind, Observer};
 use crate::flight::{Flight, FlightId, Outcome, Running};
+use crate::held::Held;
+use crate::keep::Saving;
+use crate::kept::Codecs;
 use crate::key::{AnyValue, Key};
 use crate::request::{Request, RequestState};
 use crate::revision::Revision;
 use crate::store::{Group, Memo, Node, NodeId, Store, Trigger};
+use crate::task::FlightTask;
 use crate::waits::Waits;
 use crate::why::{Cause, Why};
 
@@ -35,12 +39,15 @@ use crate::why::{Cause, Why};
 pub struct EngineOptions {
     /// Told about everything that happens to nodes.
     pub observer: Option<Arc<dyn Observer>>,
+    /// The types of keys that can be kept on disk.
+    pub codecs: Codecs,
 }
 
 impl fmt::Debug for EngineOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineOptions")
             .field("observer", &self.observer.is_some())
+            .field("codecs", &self.codecs)
             .finish()
     }
 }
@@ -48,15 +55,17 @@ impl fmt::Debug for EngineOptions {
 /// Keeps what was computed. Cheap to clone; the clones are one engine.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
     runtime: Handle,
     pub(crate) store: Store,
     waits: Mutex<Waits>,
-    last_revision: AtomicU64,
+    pub(crate) last_revision: AtomicU64,
     observer: Option<Arc<dyn Observer>>,
+    pub(crate) codecs: Codecs,
+    pub(crate) saving: Mutex<Saving>,
     /// Counts tasks, which may outlive their flight until they notice that they were aborted.
     tasks: TaskTracker,
 }
@@ -74,6 +83,8 @@ impl Engine {
                 waits: Mutex::default(),
                 last_revision: AtomicU64::new(0),
                 observer: options.observer,
+                codecs: options.codecs,
+                saving: Mutex::default(),
                 tasks,
             }),
         }
@@ -82,8 +93,24 @@ impl Engine {
     /// Opens a new revision, in which leaves are read anew when they are asked for. Earlier requests may
     /// go on at the same time.
     pub fn begin(&self, data: Data) -> Request {
+        self.open(data, None)
+    }
+
+    /// As [`begin`](Self::begin), except that a leaf of which `confirm` says so counts as unchanged and
+    /// is not computed. It is asked about leaves that have a value, at most once for each revision in which
+    /// that leaf is asked for, under a lock: it should only look something up.
+    pub fn begin_confirmed(
+        &self,
+        data: Data,
+        confirm: impl Fn(KnownLeaf<'_>) -> bool + Send + Sync + 'static,
+    ) -> Request {
+        self.open(data, Some(Box::new(confirm)))
+    }
+
+    fn open(&self, data: Data, confirm: Option<Confirm>) -> Request {
         let last = self.shared.last_revision.fetch_add(1, Ordering::Relaxed);
-        Request::new(self.shared.clone(), Revision::new(last + 1), data)
+        let revision = Revision::new(last + 1);
+        Request::new(self.shared.clone(), revision, data, confirm)
     }
 
     /// Waits until no computation is left, not even an aborted one that has yet to let go of what it
@@ -114,6 +141,8 @@ impl Engine {
             cause: match trigger {
                 Trigger::First => Cause::First,
                 Trigger::Leaf => Cause::Leaf,
+                Trigger::Restored => Cause::Restored,
+                Trigger::Forgotten => Cause::Forgotten,
                 Trigger::Changed(id) => Cause::Changed {
                     dependency: describe(id),
                 },
@@ -146,59 +175,14 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Where an ask stands.
-enum Stage {
-    Answered(Outcome),
-    Waiting(Arc<Flight>),
-}
-
-/// One asker's wait for one node. Dropping it takes the ask back.
-pub(crate) struct Ask<'a> {
-    shared: &'a Arc<Shared>,
-    request: &'a Arc<RequestState>,
-    node: Arc<Node>,
-    asker: Option<FlightId>,
-    stage: Stage,
-}
-
-impl Ask<'_> {
-    pub(crate) async fn answer(&mut self) -> Outcome {
-        loop {
-            let (outcome, revision) = match &self.stage {
-                Stage::Answered(outcome) => return outcome.clone(),
-                Stage::Waiting(flight) => (flight.outcome().await, flight.revision),
-            };
-            self.leave();
-            // A flight of an older request says nothing yet about this revision.
-            self.stage = if revision >= self.request.revision {
-                Stage::Answered(outcome)
-            } else {
-                self.shared.stage(self.request, &self.node, self.asker)
-            };
-        }
-    }
-
-    fn leave(&self) {
-        let Stage::Waiting(flight) = &self.stage else {
-            return;
-        };
-        self.shared.leave(&self.node, flight, self.asker);
-    }
-}
-
-impl Drop for Ask<'_> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
 /// How a flight ends.
-enum Ending {
+pub(crate) enum Ending {
     /// No dependency has changed.
     Verified,
     Computed {
         value: AnyValue,
         dependencies: Arc<[Group]>,
+        witness: Option<Box<[u8]>>,
         fleeting: bool,
         same: bool,
         cause: Trigger,
@@ -212,24 +196,30 @@ impl Shared {
         request: &'a Arc<RequestState>,
         node: Arc<Node>,
         asker: Option<FlightId>,
+        need: Need,
     ) -> Ask<'a> {
-        let stage = self.stage(request, &node, asker);
+        let stage = self.stage(request, &node, asker, need);
         Ask {
             shared: self,
             request,
             node,
             asker,
+            need,
             stage,
         }
     }
 
     /// Answers at once, or joins the flight under way, or starts one.
-    fn stage(
+    pub(crate) fn stage(
         self: &Arc<Self>,
         request: &Arc<RequestState>,
         node: &Arc<Node>,
         asker: Option<FlightId>,
+        need: Need,
     ) -> Stage {
+        if need == Need::Value {
+            self.wake(request, node);
+        }
         let mut state = node.state.lock();
         if let Some((revision, outcome)) = &state.fleeting
             && *revision >= request.revision
@@ -239,17 +229,32 @@ impl Shared {
             self.tell(EventKind::Reused, request.revision, node);
             return Stage::Answered(outcome);
         }
-        if let Some(memo) = &state.memo
-            && memo.verified_at >= request.revision
-        {
-            let (value, changed_at) = (memo.value.clone(), memo.changed_at);
-            drop(state);
-            self.tell(EventKind::Reused, request.revision, node);
-            return Stage::Answered(Outcome {
-                value: Ok(value),
-                changed_at,
-                fleeting: false,
-            });
+        let confirmed = node.key.is_leaf()
+            && state.running.is_none()
+            && state
+                .memo
+                .as_ref()
+                .is_some_and(|memo| memo.verified_at < request.revision)
+            && request.confirms(&*node.key, state.saved);
+        if let Some(memo) = &mut state.memo {
+            if confirmed {
+                memo.verified_at = request.revision;
+            }
+            let value = memo.value.live().cloned();
+            if memo.verified_at >= request.revision && (need == Need::Verdict || value.is_some()) {
+                let outcome = Outcome {
+                    value: Ok(value),
+                    changed_at: memo.changed_at,
+                    fleeting: false,
+                };
+                drop(state);
+                let event = match confirmed {
+                    true => EventKind::Verified,
+                    false => EventKind::Reused,
+                };
+                self.tell(event, request.revision, node);
+                return Stage::Answered(outcome);
+            }
         }
         if let Some(running) = &mut state.running {
             running.askers += 1;
@@ -288,6 +293,7 @@ impl Shared {
             request: request.clone(),
             node: node.clone(),
             flight: flight.clone(),
+            need,
         };
         let task = self
             .tasks
@@ -302,7 +308,7 @@ impl Shared {
     }
 
     /// One asker of `flight` goes away; the last one aborts it if it is still under way.
-    fn leave(&self, node: &Node, flight: &Flight, asker: Option<FlightId>) {
+    pub(crate) fn leave(&self, node: &Node, flight: &Flight, asker: Option<FlightId>) {
         let mut state = node.state.lock();
         let last = match &mut state.running {
             Some(running) if running.flight.id == flight.id => {
@@ -354,7 +360,7 @@ impl Shared {
     }
 
     /// Ends a flight, unless it has ended already, and gives the result to all who wait.
-    fn settle(&self, node: &Node, flight: &Flight, ending: Ending) {
+    pub(crate) fn settle(&self, node: &Node, flight: &Flight, ending: Ending) {
         if let Some((_, outcome)) = self.end(node, flight, ending) {
             flight.land(outcome);
         }
@@ -371,7 +377,7 @@ impl Shared {
             Ending::Verified => match &mut state.memo {
                 Some(memo) => {
                     memo.verified_at = revision;
-                    let (value, changed_at) = (Ok(memo.value.clone()), memo.changed_at);
+                    let (value, changed_at) = (Ok(memo.value.live().cloned()), memo.changed_at);
                     (
                         EventKind::Verified,
                         Outcome {
@@ -386,27 +392,33 @@ impl Shared {
             Ending::Computed {
                 value,
                 dependencies,
+                witness,
                 fleeting: false,
                 same,
                 cause,
             } => {
                 let (value, changed_at, event) = match &state.memo {
-                    Some(memo) if same => (memo.value.clone(), memo.changed_at, EventKind::CutOff),
+                    Some(memo) if same => {
+                        let value = memo.value.live().cloned().unwrap_or(value);
+                        (value, memo.changed_at, EventKind::CutOff)
+                    }
                     _ => (value, revision, EventKind::Computed),
                 };
                 state.fleeting = None;
                 state.memo = Some(Memo {
-                    value: value.clone(),
+                    value: Held::Live(value.clone()),
+                    witness,
                     dependencies,
                     changed_at,
                     verified_at: revision,
                     computed_at: revision,
                     cause,
                 });
+                self.saving.lock().touch(node.id);
                 (
                     event,
                     Outcome {
-                        value: Ok(value),
+                        value: Ok(Some(value)),
                         changed_at,
                         fleeting: false,
                     },
@@ -414,7 +426,7 @@ impl Shared {
             }
             Ending::Computed { value, .. } => {
                 let outcome = Outcome {
-                    value: Ok(value),
+                    value: Ok(Some(value)),
                     changed_at: revision,
                     fleeting: true,
                 };
@@ -443,6 +455,10 @@ impl Shared {
         Some((running, outcome))
     }
 
+    pub(crate) fn last_revision(&self) -> Revision {
+        Revision::new(self.last_revision.load(Ordering::Relaxed))
+    }
+
     fn tell(&self, kind: EventKind, revision: Revision, node: &Node) {
         if let Some(observer) = &self.observer {
             let event = EngineEvent {
@@ -456,11 +472,12 @@ impl Shared {
     }
 
     /// Verifies the node as far as it can be, else computes it.
-    async fn work(
+    pub(crate) async fn work(
         self: &Arc<Self>,
         request: &Arc<RequestState>,
         node: &Node,
         flight: FlightId,
+        need: Need,
     ) -> Ending {
         let memo = {
             let state = node.state.lock();
@@ -474,6 +491,7 @@ impl Shared {
         let cause = match &memo {
             None => Trigger::First,
             Some(_) if node.key.is_leaf() => Trigger::Leaf,
+            Some((Held::Lost(_), ..)) if need == Need::Value => Trigger::Forgotten,
             Some((_, dependencies, verified_at)) => {
                 match self
                     .first_change(request, flight, dependencies, *verified_at, &mut held)
@@ -487,12 +505,15 @@ impl Shared {
         let ctx = Ctx::new(self.clone(), request.clone(), flight);
         let value = node.key.compute(&ctx).await;
         drop(held);
-        let (dependencies, fleeting) = ctx.into_record();
-        let same = memo.is_some_and(|(old, ..)| !fleeting && node.key.same(&old, &value));
+        let learned = ctx.into_learned();
+        let same = memo.is_some_and(|(old, ..)| {
+            !learned.fleeting && self.is_same(request, node, &old, &value)
+        });
         Ending::Computed {
             value,
-            dependencies,
-            fleeting,
+            dependencies: learned.dependencies,
+            witness: learned.witness,
+            fleeting: learned.fleeting,
             same,
             cause,
         }
@@ -511,13 +532,15 @@ impl Shared {
         for group in groups {
             held.clear();
             match group {
-                Group::One(id) => held.push(self.ask(request, self.store.by_id(*id), Some(flight))),
+                Group::One(id) => {
+                    held.push(self.ask(request, self.store.by_id(*id), Some(flight), Need::Verdict))
+                }
                 Group::Many(ids) => {
                     let nodes = self.store.by_ids(ids);
                     held.extend(
                         nodes
                             .into_iter()
-                            .map(|node| self.ask(request, node, Some(flight))),
+                            .map(|node| self.ask(request, node, Some(flight), Need::Verdict)),
                     );
                 }
             }
@@ -529,56 +552,5 @@ impl Shared {
             }
         }
         None
-    }
-}
-
-/// The task of a flight. However it ends, even dropped before it began, its flight is settled.
-struct FlightTask {
-    shared: Arc<Shared>,
-    request: Arc<RequestState>,
-    node: Arc<Node>,
-    flight: Arc<Flight>,
-}
-
-impl FlightTask {
-    async fn run(self) {
-        let Self {
-            shared,
-            request,
-            node,
-            flight,
-        } = &self;
-        let _turn = node.turn.lock().await;
-        let work = AssertUnwindSafe(shared.work(request, node, flight.id)).catch_unwind();
-        let ending = work.await.unwrap_or_else(|panic| {
-            let message = message_of(&*panic);
-            Ending::Failed(GraphError::Panicked {
-                key: node.key.describe(),
-                message,
-            })
-        });
-        shared.settle(node, flight, ending);
-    }
-}
-
-impl Drop for FlightTask {
-    fn drop(&mut self) {
-        // Somebody still waits and nobody aborted it: the runtime shuts down.
-        self.shared.settle(
-            &self.node,
-            &self.flight,
-            Ending::Failed(GraphError::Cancelled),
-        );
-    }
-}
-
-/// What a panic said, as far as it was text.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "no message".to_owned()
     }
 }

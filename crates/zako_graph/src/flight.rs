@@ -21,10 +21,19 @@ pub(crate) struct FlightId(pub(crate) u64);
 /// What an asker gets.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    pub(crate) value: Result<AnyValue, GraphError>,
+    /// `None` where it was not asked for and is not at hand.
+    pub(crate) value: Result<Option<AnyValue>, GraphError>,
     pub(crate) changed_at: Revision,
     /// Whether it serves this revision only, and so does what is computed from it.
     pub(crate) fleeting: bool,
+}
+
+impl Outcome {
+    /// The value, for an asker that needs it.
+    pub(crate) fn into_value(self) -> Result<AnyValue, GraphError> {
+        self.value
+            .map(|value| value.expect("asks that need a value end with one"))
+    }
 }
 
 /// A computation under way.

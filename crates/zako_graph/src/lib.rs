@@ -12,6 +12,7 @@
 //! - A cycle is an error with the whole path, for each key on it, also when the computations on it run
 //!   at the same time. A panic is an error for the askers. Neither is kept beyond its revision, nor is what
 //!   is [transient](Ctx::mark_transient), nor anything computed from those.
+//! - What is known can outlive the process: see [`Engine::keep`], [`Engine::restore`] and [`archive`].
 //! - Each node is a task of its own, so depth costs memory and no stack.
 //!
 //! Must never know: a path, a digest, a process, or any other zako crate.
@@ -51,24 +52,34 @@
 //! ```
 
 pub mod archive;
+mod ask;
+mod confirm;
 mod ctx;
 mod data;
 mod engine;
 mod error;
 mod event;
 mod flight;
+mod held;
+mod keep;
+mod kept;
 mod key;
 mod request;
+mod restore;
 mod revision;
 mod store;
+mod task;
 mod waits;
 mod why;
 
+pub use confirm::KnownLeaf;
 pub use ctx::Ctx;
 pub use data::Data;
 pub use engine::{Engine, EngineOptions};
 pub use error::GraphError;
 pub use event::{EngineEvent, EventKind, Observer};
+pub use keep::Footprint;
+pub use kept::{Codecs, Encoded, Kept};
 pub use key::Key;
 pub use request::Request;
 pub use revision::Revision;

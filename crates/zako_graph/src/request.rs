@@ -3,18 +3,41 @@
 use std::fmt;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Id;
+use crate::ask::Need;
+use crate::confirm::{Confirm, KnownLeaf};
 use crate::data::Data;
 use crate::engine::Shared;
 use crate::error::GraphError;
-use crate::key::{Key, unpack};
+use crate::key::{AnyKey, Key, unpack};
 use crate::revision::Revision;
+use crate::store::NodeId;
 
 /// What the computations of a request share.
 pub(crate) struct RequestState {
     pub(crate) revision: Revision,
     pub(crate) data: Data,
+    confirm: Option<Confirm>,
+    /// What was asked for from outside, as often as it was.
+    roots: Mutex<Vec<NodeId>>,
+}
+
+impl RequestState {
+    /// Whether the leaf's value holds, as far as the caller says so.
+    pub(crate) fn confirms(&self, key: &dyn AnyKey, id: Option<Id>) -> bool {
+        let confirm = self.confirm.as_ref();
+        confirm.is_some_and(|confirm| confirm(KnownLeaf { key, id }))
+    }
+
+    pub(crate) fn roots(&self) -> Vec<NodeId> {
+        let mut roots = self.roots.lock().clone();
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
 }
 
 /// Asks an engine within one revision; made by [`Engine::begin`](crate::Engine::begin).
@@ -23,15 +46,25 @@ pub(crate) struct RequestState {
 /// and the graph stays as if they had not begun.
 pub struct Request {
     shared: Arc<Shared>,
-    state: Arc<RequestState>,
+    pub(crate) state: Arc<RequestState>,
     cancel: CancellationToken,
 }
 
 impl Request {
-    pub(crate) fn new(shared: Arc<Shared>, revision: Revision, data: Data) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        revision: Revision,
+        data: Data,
+        confirm: Option<Confirm>,
+    ) -> Self {
         Self {
             shared,
-            state: Arc::new(RequestState { revision, data }),
+            state: Arc::new(RequestState {
+                revision,
+                data,
+                confirm,
+                roots: Mutex::default(),
+            }),
             cancel: CancellationToken::new(),
         }
     }
@@ -43,9 +76,16 @@ impl Request {
     /// above that.
     pub async fn get<K: Key>(&self, key: &K) -> Result<K::Value, GraphError> {
         let node = self.shared.store.node(key);
+        self.state.roots.lock().push(node.id);
         let asked = async {
-            let outcome = self.shared.ask(&self.state, node, None).answer().await;
-            outcome.value.map(|value| unpack::<K>(&value).clone())
+            let outcome = self
+                .shared
+                .ask(&self.state, node, None, Need::Value)
+                .answer()
+                .await;
+            outcome
+                .into_value()
+                .map(|value| unpack::<K>(&value).clone())
         };
         self.unless_cancelled(asked).await
     }
@@ -62,14 +102,16 @@ impl Request {
             .into_iter()
             .map(|key| self.shared.store.node(&key))
             .collect();
+        let ids = nodes.iter().map(|node| node.id);
+        self.state.roots.lock().extend(ids);
         let asked = async {
             let mut asks: Vec<_> = nodes
                 .into_iter()
-                .map(|node| self.shared.ask(&self.state, node, None))
+                .map(|node| self.shared.ask(&self.state, node, None, Need::Value))
                 .collect();
             let mut values = Vec::with_capacity(asks.len());
             for ask in &mut asks {
-                values.push(unpack::<K>(&ask.answer().await.value?).clone());
+                values.push(unpack::<K>(&ask.answer().await.into_value()?).clone());
             }
             Ok(values)
         };

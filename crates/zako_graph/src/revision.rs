@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A moment in the life of one engine, counted from 1. Means nothing in another engine or process.
+/// A moment in the life of one engine, counted from 1, or on from the revision of the archive that it was
+/// restored from. Means nothing in another engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);
 

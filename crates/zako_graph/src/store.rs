@@ -10,12 +10,14 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::{Mutex, RwLock};
 
+use crate::archive::Id;
 use crate::flight::{Outcome, Running};
-use crate::key::{AnyKey, AnyValue, Key};
+use crate::held::Held;
+use crate::key::{AnyKey, Key};
 use crate::revision::Revision;
 
 /// Names a node of one engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(u32);
 
 /// What was asked for at one time.
@@ -36,7 +38,9 @@ impl Group {
 
 /// The last kept result of a node.
 pub(crate) struct Memo {
-    pub(crate) value: AnyValue,
+    pub(crate) value: Held,
+    /// Of a leaf that set one, and was not restored.
+    pub(crate) witness: Option<Box<[u8]>>,
     /// In the order of asking.
     pub(crate) dependencies: Arc<[Group]>,
     /// When the value last differed from the one before.
@@ -53,6 +57,10 @@ pub(crate) enum Trigger {
     First,
     Leaf,
     Changed(NodeId),
+    /// Computed in an earlier process.
+    Restored,
+    /// Nothing had changed, but the value was needed and not kept.
+    Forgotten,
 }
 
 /// What changes about a node; all under its one lock.
@@ -62,6 +70,8 @@ pub(crate) struct NodeState {
     /// A result that serves one revision only. The memo stays beside it, with its own revisions.
     pub(crate) fleeting: Option<(Revision, Outcome)>,
     pub(crate) running: Option<Running>,
+    /// The node's id in the archive.
+    pub(crate) saved: Option<Id>,
 }
 
 /// One key, and what is known about it.
@@ -83,10 +93,14 @@ pub(crate) struct Store {
 impl Store {
     /// The node of `key`, made if it is new.
     pub(crate) fn node<K: Key>(&self, key: &K) -> Arc<Node> {
-        if let Some(node) = self.find(key) {
-            return node;
+        match self.find(key) {
+            Some(node) => node,
+            None => self.node_of(Arc::new(key.clone())),
         }
-        let key: Arc<dyn AnyKey> = Arc::new(key.clone());
+    }
+
+    /// As [`node`](Self::node) for a key of any type.
+    pub(crate) fn node_of(&self, key: Arc<dyn AnyKey>) -> Arc<Node> {
         match self.by_key.entry(key.clone()) {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
@@ -105,6 +119,16 @@ impl Store {
                 node
             }
         }
+    }
+
+    /// Makes room for so many more nodes.
+    pub(crate) fn reserve(&self, nodes: usize) {
+        self.by_id.write().reserve(nodes);
+    }
+
+    /// All nodes, in the order in which they were made.
+    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
+        self.by_id.read().clone()
     }
 
     /// The node of `key` if it was ever asked for.

@@ -25,6 +25,10 @@ pub enum Cause {
     First,
     /// It is a leaf, read once in each revision.
     Leaf,
+    /// It was computed in an earlier process.
+    Restored,
+    /// Nothing had changed, but its value was needed and only the fingerprint of that was kept.
+    Forgotten,
     /// This dependency was the first, in the order of asking, that had changed.
     Changed {
         /// The dependency in words.

@@ -15,7 +15,7 @@ use super::record::Fingerprint;
 
 /// A graph file, or none.
 #[derive(Debug, Default)]
-pub(super) struct Base {
+pub(crate) struct Base {
     map: Map,
     pub(super) layout: Layout,
     /// So many sections, from the first on, have been verified.
@@ -187,6 +187,10 @@ impl Base {
                 return Err(section);
             }
         }
+        let all = sections == Section::COUNT && done < sections;
+        if all && !self.is_sorted() {
+            return Err(Section::InnerKeys);
+        }
         self.verified.fetch_max(sections, Ordering::AcqRel);
         Ok(())
     }
@@ -195,21 +199,21 @@ impl Base {
         let length = |of: Section| self.layout.sections[of.number()].len();
         match section {
             Section::LeafKeyOffsets => self.ascends(section, length(Section::LeafKeys)),
-            Section::LeafKeys => self.is_sorted(true),
             Section::WitnessOffsets => {
                 self.layout.witness_width != VARYING
                     || self.ascends(section, length(Section::Witnesses))
             }
             Section::LeafValueOffsets => self.ascends(section, length(Section::LeafValues)),
             Section::InnerKeyOffsets => self.ascends(section, length(Section::InnerKeys)),
-            Section::InnerKeys => self.is_sorted(false),
             Section::RowOffsets => {
                 let edges = length(Section::Edges);
                 edges.is_multiple_of(4) && self.ascends(section, edges / 4)
             }
             Section::Edges => self.rows_are_sound(),
             Section::InnerValueOffsets => self.ascends(section, length(Section::InnerValues)),
-            Section::Witnesses
+            Section::LeafKeys
+            | Section::InnerKeys
+            | Section::Witnesses
             | Section::LeafFingerprints
             | Section::LeafChanged
             | Section::LeafVerified
@@ -236,10 +240,9 @@ impl Base {
     }
 
     /// Whether the keys of each kind ascend, as [`find`](Self::find) needs them to.
-    fn is_sorted(&self, leaves: bool) -> bool {
-        let kinds = self.layout.runs.iter().map(|run| run.kind);
-        kinds.filter(|kind| kind.is_leaf() == leaves).all(|kind| {
-            let mut ids = self.ids_of(kind);
+    fn is_sorted(&self) -> bool {
+        self.layout.runs.iter().all(|run| {
+            let mut ids = self.ids_of(run.kind);
             let Some(first) = ids.next() else {
                 return true;
             };

@@ -161,8 +161,8 @@ impl Plan {
     }
 }
 
-/// All of `nodes` that lead to one of `ids`.
-fn above(archive: &Archive, nodes: &[Id], ids: Vec<Id>) -> Vec<Id> {
+/// All of `nodes` that depend, directly or not, on one of `ids`.
+pub(crate) fn above(archive: &Archive, nodes: &[Id], ids: Vec<Id>) -> Vec<Id> {
     let mut edges: Vec<(Id, Id)> = nodes
         .iter()
         .flat_map(|&asker| {

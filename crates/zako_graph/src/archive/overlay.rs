@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use indexmap::{Equivalent, IndexSet};
 
@@ -16,7 +17,7 @@ use crate::flight::IdHash;
 
 /// A record, as it is kept in memory.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) fingerprint: Fingerprint,
     pub(super) changed_at: u32,
     pub(super) verified_at: u32,
@@ -66,8 +67,8 @@ pub(super) struct Overlay {
     /// The nodes that the graph file does not have; their ids follow those in there.
     names: IndexSet<Name>,
     /// What is put in place of the record in the file; `None` for what was removed.
-    entries: HashMap<Id, Option<Entry>, IdHash>,
-    /// Later verifications of records that are still as in the file.
+    entries: HashMap<Id, Option<Arc<Entry>>, IdHash>,
+    /// Later verifications of records that are else as they were.
     verified: HashMap<Id, u32, IdHash>,
 }
 
@@ -78,11 +79,11 @@ impl Overlay {
     }
 
     /// The node's record: `None` if that is still as in the file, `Some(None)` if there is none any more.
-    pub(super) fn entry(&self, id: Id) -> Option<Option<&Entry>> {
+    pub(super) fn entry(&self, id: Id) -> Option<Option<&Arc<Entry>>> {
         self.entries.get(&id).map(Option::as_ref)
     }
 
-    /// A later verification of a record that is as in the file.
+    /// A later verification than the record itself says.
     pub(super) fn verified_at(&self, id: Id) -> Option<u32> {
         self.verified.get(&id).copied()
     }
@@ -130,13 +131,12 @@ impl Overlay {
             }
             Operation::Verify { id, revision } => {
                 known(id)?;
-                match self.entries.get_mut(&id) {
-                    Some(Some(entry)) => entry.verified_at = revision,
-                    Some(None) => {}
-                    None if id.index() < base => {
-                        self.verified.insert(id, revision);
-                    }
-                    None => {}
+                let exists = match self.entries.get(&id) {
+                    Some(entry) => entry.is_some(),
+                    None => id.index() < base,
+                };
+                if exists {
+                    self.verified.insert(id, revision);
                 }
             }
             Operation::Remove { id } => {
@@ -167,7 +167,7 @@ impl Overlay {
             value: put.value.into(),
             row: put.row.into(),
         };
-        self.entries.insert(id, Some(entry));
+        self.entries.insert(id, Some(Arc::new(entry)));
         Ok(())
     }
 }

@@ -78,6 +78,30 @@ fn a_journal_cut_at_any_byte_counts_up_to_its_last_whole_flush() {
     }
 }
 
+/// A flush behind a damaged one must not come back when what is written over that is of the same length.
+#[test]
+fn what_is_behind_damage_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = small(folder.path());
+    archive.flush().unwrap();
+    let journal = folder.path().join("journal");
+    let first = fs::metadata(&journal).unwrap().len() as usize;
+    let a = archive.find(FILE, b"a.h").unwrap();
+    for revision in [7, 8] {
+        archive.set_verified(a, revision);
+        archive.flush().unwrap();
+    }
+    drop(archive);
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[first + 20] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let mut archive = open(folder.path());
+    assert_eq!(archive.verified_at(a), 3);
+    archive.set_verified(a, 9);
+    archive.flush().unwrap();
+    assert_eq!(open(folder.path()).verified_at(a), 9);
+}
+
 #[test]
 fn every_byte_flipped_is_found_or_harmless() {
     let states = states();

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
-use zako_graph::{Ctx, Data, Engine, EngineEvent, EngineOptions, EventKind, GraphError, Key};
+use zako_graph::archive::{Archive, Kind};
+use zako_graph::{
+    Codecs, Ctx, Data, Encoded, Engine, EngineEvent, EngineOptions, EventKind, GraphError, Kept,
+    Key,
+};
 
 const MANY: u64 = 100_000;
 
@@ -86,6 +90,46 @@ impl Key for Sum {
     }
 }
 
+/// Keys of these types are a number, and so are their values.
+macro_rules! kept {
+    ($key:ident, $kind:expr, $number:ident => $value:expr, $pattern:pat => $of:expr) => {
+        impl Kept for $key {
+            const KIND: Kind = $kind;
+
+            fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+                out.extend_from_slice(&self.0.to_le_bytes());
+                true
+            }
+
+            fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+                Some(Self(u64::from_le_bytes(bytes.try_into().ok()?)))
+            }
+
+            fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+                let $pattern = value else {
+                    return Encoded::Not;
+                };
+                out.extend_from_slice(&u64::to_le_bytes(*$of));
+                Encoded::Value
+            }
+
+            fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+                let $number = u64::from_le_bytes(bytes.try_into().ok()?);
+                Some($value)
+            }
+        }
+    };
+}
+
+#[expect(irrefutable_let_patterns, reason = "one macro for both")]
+mod kept {
+    use super::*;
+
+    kept!(Leaf, Kind::leaf(1), n => n, n => n);
+    kept!(Link, Kind::inner(1), n => Ok(n), Ok(n) => n);
+    kept!(Sum, Kind::inner(2), n => Ok(n), Ok(n) => n);
+}
+
 struct World {
     runtime: Runtime,
     engine: Engine,
@@ -108,6 +152,7 @@ impl World {
         };
         let options = EngineOptions {
             observer: Some(Arc::new(observer)),
+            codecs: Codecs::new().with::<Leaf>().with::<Link>().with::<Sum>(),
         };
         let engine = Engine::new(runtime.handle().clone(), options);
         Self {
@@ -144,6 +189,50 @@ fn a_wide_sum_is_computed_verified_and_changed() {
     world.check(Sum(MANY), sum, 0);
     world.zero.store(5, Ordering::SeqCst);
     world.check(Sum(MANY), sum + 5, 2);
+}
+
+/// Another engine goes on with what the first one had, which was for `key`, and finds nothing changed.
+#[track_caller]
+fn restart<K: Key<Value = Result<u64, GraphError>>>(key: K, value: u64, changed: u64, again: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let request = world.engine.begin(Data::new().with(world.zero.clone()));
+    assert_eq!(world.runtime.block_on(request.get(&key)), Ok(Ok(value)));
+    let mut archive = Archive::empty(folder.path(), "test");
+    world.engine.keep(&mut archive, &request);
+    let footprint = world.engine.footprint(&request, &archive);
+    assert!(footprint.complete);
+    archive.compact(&footprint.roots).unwrap();
+    drop((world, archive));
+
+    let (mut archive, _) = Archive::open(folder.path(), "test").unwrap();
+    let world = World::new();
+    let restored = world.engine.restore(&archive, &Data::new()).unwrap();
+    assert_eq!(restored, archive.len());
+    let data = Data::new().with(world.zero.clone());
+    let request = world
+        .engine
+        .begin_confirmed(data, |leaf| leaf.id().is_some());
+    assert_eq!(world.runtime.block_on(request.get(&key)), Ok(Ok(value)));
+    assert_eq!(world.computed.load(Ordering::SeqCst), 0);
+    world.zero.store(5, Ordering::SeqCst);
+    world.check(key.clone(), changed, again);
+    let request = world.engine.begin_confirmed(Data::new(), |_| true);
+    assert_eq!(world.runtime.block_on(request.get(&key)), Ok(Ok(changed)));
+    world.engine.keep(&mut archive, &request);
+    archive.flush().unwrap();
+    assert!(world.engine.footprint(&request, &archive).complete);
+}
+
+#[test]
+fn a_long_chain_is_restored() {
+    restart(Link(MANY), MANY, MANY + 5, MANY + 2);
+}
+
+#[test]
+fn a_wide_sum_is_restored() {
+    let sum = MANY * (MANY - 1) / 2;
+    restart(Sum(MANY), sum, sum + 5, 2);
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod cancellation;
 mod cycles;
 mod incremental;
 mod large;
+mod persistence;
 mod random;
 mod sheet;

@@ -5,16 +5,34 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::future::{Either, join_all, select};
 use proptest::prelude::*;
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use zako_graph::Request;
+use zako_graph::archive::Archive;
 
+use crate::persistence::PRODUCER;
 use crate::sheet::{Sheet, cell};
 
 const CELLS: usize = 14;
+/// The values whose nodes another process may have to compute again.
+const NOT_KEPT: [i64; 3] = [66, 77, 99];
 
 #[derive(Debug, Clone)]
 enum Step {
     Edit(usize, String),
     Ask(Vec<usize>),
+    Restart(Restart),
+}
+
+/// How one process ends and the next begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Restart {
+    /// What was computed is kept.
+    Kept,
+    /// As `Kept`, and the archive is written anew.
+    Compacted,
+    /// What was computed since the last time is lost.
+    Crashed,
 }
 
 fn name(n: usize) -> String {
@@ -52,6 +70,12 @@ fn step() -> impl Strategy<Value = Step> {
         edit(false).prop_map(|(n, text)| Step::Edit(n, text)),
         prop::collection::vec(0..CELLS, 1..4).prop_map(Step::Ask),
     ]
+}
+
+fn step_or_restart() -> impl Strategy<Value = Step> {
+    let how = [Restart::Kept, Restart::Compacted, Restart::Crashed];
+    let restart = prop::sample::select(how.to_vec()).prop_map(Step::Restart);
+    prop_oneof![8 => step(), 1 => restart]
 }
 
 /// The value from scratch; `None` when the cell needs itself.
@@ -105,55 +129,114 @@ fn blank() -> String {
     (0..CELLS).map(|n| format!("{} = {n}\n", name(n))).collect()
 }
 
-/// Plays `steps` and checks each answer, and that no cell was computed unless something that it mentions
-/// was edited since it was last up to date.
-fn play(threads: usize, steps: &[Step]) {
-    let sheet = Sheet::on(runtime(threads), &blank());
-    let mut edits: HashMap<String, usize> = HashMap::new();
-    let mut last_good: HashMap<String, BTreeMap<String, usize>> = HashMap::new();
-    for (number, step) in steps.iter().enumerate() {
-        let cells = match step {
-            Step::Edit(n, text) => {
-                let line = format!("{} = {text}", name(*n));
-                let before = sheet.texts.0.lock().unwrap().insert(name(*n), text.clone());
-                if before.as_ref() != Some(text) {
-                    edits.insert(name(*n), number + 1);
-                }
-                assert!(!line.is_empty());
-                continue;
-            }
-            Step::Ask(cells) => cells,
-        };
-        let texts = sheet.texts.0.lock().unwrap().clone();
-        let request = sheet.begin();
-        let keys: Vec<_> = cells.iter().map(|&n| cell(&name(n))).collect();
-        let answers = sheet
-            .runtime
-            .block_on(join_all(keys.iter().map(|key| request.get(key))));
-        for (key, answer) in keys.iter().zip(answers) {
-            let expected = evaluate(&texts, &key.0, &mut Vec::new()).unwrap();
-            assert_eq!(answer, Ok(Ok(expected)), "{} in step {number}", key.0);
+/// What was edited when, as far as a cell mentions it.
+type Edits = BTreeMap<String, usize>;
+
+/// A sheet, what its engine is expected to know, and what the last process left.
+struct Game {
+    threads: usize,
+    sheet: Sheet,
+    folder: TempDir,
+    archive: Archive,
+    edits: Edits,
+    last_good: HashMap<String, Edits>,
+    kept: HashMap<String, Edits>,
+    /// The asks of this process, to keep what they computed.
+    last_request: Option<Request>,
+}
+
+impl Game {
+    fn new(threads: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            threads,
+            sheet: Sheet::on(runtime(threads), &blank()),
+            archive: Archive::empty(folder.path(), PRODUCER),
+            folder,
+            edits: Edits::new(),
+            last_good: HashMap::new(),
+            kept: HashMap::new(),
+            last_request: None,
         }
-        sheet.check_idle();
-        for event in sheet.log() {
+    }
+
+    fn restart(&mut self, how: Restart) {
+        if how != Restart::Crashed
+            && let Some(request) = self.last_request.take()
+        {
+            self.sheet.engine.keep(&mut self.archive, &request);
+            self.archive.flush().unwrap();
+            self.kept = self.last_good.clone();
+            if how == Restart::Compacted {
+                let all: Vec<_> = self.archive.ids().collect();
+                self.archive.compact(&all).unwrap();
+            }
+        }
+        self.last_request = None;
+        self.last_good = self.kept.clone();
+        let (archive, notice) = Archive::open(self.folder.path(), PRODUCER).unwrap();
+        assert_eq!(notice, None);
+        let texts = self.sheet.texts.clone();
+        self.sheet = Sheet::restored(runtime(self.threads), texts, &archive);
+        self.archive = archive;
+    }
+
+    /// Asks, and checks the answers, and that no cell was computed unless something that it mentions was
+    /// edited since it was last up to date.
+    fn ask(&mut self, cells: &[usize], step: usize) {
+        let texts = self.sheet.texts.0.lock().unwrap().clone();
+        let value = |name: &str| evaluate(&texts, name, &mut Vec::new()).unwrap();
+        // Leaves that another process may have left are confirmed by what that said of them.
+        let request = match self.last_request {
+            None => self.sheet.begin_confirmed(&self.archive),
+            Some(_) => self.sheet.begin(),
+        };
+        let keys: Vec<_> = cells.iter().map(|&n| cell(&name(n))).collect();
+        let asked = join_all(keys.iter().map(|key| request.get(key)));
+        let answers = self.sheet.runtime.block_on(asked);
+        for (key, answer) in keys.iter().zip(answers) {
+            assert_eq!(answer, Ok(Ok(value(&key.0))), "{} in step {step}", key.0);
+        }
+        self.sheet.check_idle();
+        self.last_request = Some(request);
+        let all_kept = !(0..CELLS).any(|n| NOT_KEPT.contains(&value(&name(n))));
+        for event in self.sheet.log() {
             let (what, name) = event.rsplit_once(' ').unwrap();
             if name.starts_with('\'') {
                 continue;
             }
             let mut mentioned = BTreeSet::new();
             mentions(&texts, name, &mut mentioned);
-            let now: BTreeMap<_, _> = mentioned
+            let now: Edits = mentioned
                 .into_iter()
-                .map(|m| (m.clone(), edits.get(&m).copied().unwrap_or(0)))
+                .map(|m| (m.clone(), self.edits.get(&m).copied().unwrap_or(0)))
                 .collect();
-            let before = last_good.insert(name.to_owned(), now.clone());
-            if matches!(what, "computed" | "cut off") {
+            let before = self.last_good.insert(name.to_owned(), now.clone());
+            if matches!(what, "computed" | "cut off") && all_kept {
                 assert_ne!(
                     before,
                     Some(now),
-                    "{event} in step {number}, though nothing was edited"
+                    "{event} in step {step}, though nothing was edited"
                 );
             }
+        }
+    }
+}
+
+/// Plays `steps`.
+fn play(threads: usize, steps: &[Step]) {
+    let mut game = Game::new(threads);
+    for (number, step) in steps.iter().enumerate() {
+        match step {
+            Step::Edit(n, text) => {
+                let mut texts = game.sheet.texts.0.lock().unwrap();
+                let before = texts.insert(name(*n), text.clone());
+                if before.as_ref() != Some(text) {
+                    game.edits.insert(name(*n), number + 1);
+                }
+            }
+            Step::Ask(cells) => game.ask(cells, number),
+            Step::Restart(how) => game.restart(*how),
         }
     }
 }
@@ -168,6 +251,16 @@ proptest! {
 
     #[test]
     fn incremental_equals_from_scratch_on_threads(steps in prop::collection::vec(step(), 100..300)) {
+        play(4, &steps);
+    }
+
+    #[test]
+    fn processes_that_come_and_go_equal_from_scratch(steps in prop::collection::vec(step_or_restart(), 100..400)) {
+        play(1, &steps);
+    }
+
+    #[test]
+    fn processes_with_threads_equal_from_scratch(steps in prop::collection::vec(step_or_restart(), 100..200)) {
         play(4, &steps);
     }
 

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::{Builder, Runtime};
+use zako_graph::archive::{Archive, Id, Kind};
 use zako_graph::{
-    Ctx, Data, Engine, EngineEvent, EngineOptions, EventKind, GraphError, Key, Request,
+    Codecs, Ctx, Data, Encoded, Engine, EngineEvent, EngineOptions, EventKind, GraphError, Kept,
+    Key, Request,
 };
 
 /// The texts, outside of the graph, as files would be.
@@ -31,13 +33,10 @@ impl Key for Text {
     const LEAF: bool = true;
 
     async fn compute(&self, ctx: &Ctx) -> Option<String> {
-        ctx.data::<Arc<Texts>>()
-            .unwrap()
-            .0
-            .lock()
-            .unwrap()
-            .get(&self.0)
-            .cloned()
+        let texts = ctx.data::<Arc<Texts>>().unwrap().0.lock().unwrap();
+        let text = texts.get(&self.0).cloned();
+        ctx.set_witness(witness(&text));
+        text
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -46,6 +45,38 @@ impl Key for Text {
 
     fn describe(&self) -> String {
         format!("'{}", self.0)
+    }
+}
+
+/// By what a text is recognised without being read.
+fn witness(text: &Option<String>) -> Vec<u8> {
+    format!("{text:?}").into_bytes()
+}
+
+impl Kept for Text {
+    const KIND: Kind = Kind::leaf(1);
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        Some(Self(String::from_utf8(bytes.to_vec()).ok()?))
+    }
+
+    fn encode_value(value: &Option<String>, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        out.push(value.is_some().into());
+        out.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
+        Encoded::Value
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Option<String>> {
+        match bytes {
+            [0] => Some(None),
+            [1, text @ ..] => Some(Some(String::from_utf8(text.to_vec()).ok()?)),
+            _ => None,
+        }
     }
 }
 
@@ -106,6 +137,39 @@ impl Key for Cell {
     }
 }
 
+/// Cells that begin with `x` are not kept, and of 77 only the fingerprint.
+impl Kept for Cell {
+    const KIND: Kind = Kind::inner(1);
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        !self.0.starts_with('x')
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        let name = String::from_utf8(bytes.to_vec()).ok()?;
+        assert!(name != "blows", "a decoder may panic");
+        Some(Self(name))
+    }
+
+    /// 66 can't be encoded, and 99 not be decoded.
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        match value {
+            Ok(66) | Err(_) => return Encoded::Not,
+            Ok(number) => out.extend_from_slice(&number.to_le_bytes()),
+        }
+        match value {
+            Ok(77) => Encoded::FingerprintOnly,
+            _ => Encoded::Value,
+        }
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        let number = i64::from_le_bytes(bytes.try_into().ok()?);
+        (number != 99).then_some(Ok(number))
+    }
+}
+
 /// A number, or the value of a cell.
 async fn value(ctx: &Ctx, word: &str) -> Result<i64, String> {
     match word.parse() {
@@ -148,6 +212,7 @@ impl Sheet {
         };
         let options = EngineOptions {
             observer: Some(Arc::new(observer)),
+            codecs: Codecs::new().with::<Text>().with::<Cell>(),
         };
         let engine = Engine::new(runtime.handle().clone(), options);
         let sheet = Self {
@@ -181,6 +246,30 @@ impl Sheet {
 
     pub(crate) fn begin(&self) -> Request {
         self.engine.begin(Data::new().with(self.texts.clone()))
+    }
+
+    /// Begins knowing of each text that was kept whether it is as it was.
+    pub(crate) fn begin_confirmed(&self, archive: &Archive) -> Request {
+        let texts = self.texts.0.lock().unwrap();
+        let holds: std::collections::HashSet<Id> = archive
+            .ids_of(Text::KIND)
+            .filter(|&id| {
+                let name = std::str::from_utf8(archive.key(id)).unwrap();
+                archive.witness(id) == witness(&texts.get(name).cloned())
+            })
+            .collect();
+        let data = Data::new().with(self.texts.clone());
+        self.engine.begin_confirmed(data, move |leaf| {
+            leaf.id().is_some_and(|id| holds.contains(&id))
+        })
+    }
+
+    /// A sheet with the same texts whose engine knows what `archive` does.
+    pub(crate) fn restored(runtime: Runtime, texts: Arc<Texts>, archive: &Archive) -> Self {
+        let mut sheet = Self::on(runtime, "");
+        sheet.texts = texts;
+        sheet.engine.restore(archive, &Data::new()).unwrap();
+        sheet
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Result<i64, String>, GraphError> {
