@@ -25,7 +25,8 @@ fn blob(size: usize, seed: u64) -> Vec<u8> {
     blob
 }
 
-const SIZES: [usize; 4] = [1 << 10, 16 << 10, 17 << 10, 64 << 20];
+/// With the largest that goes to a segment, and one a little larger.
+const SIZES: [usize; 4] = [1 << 10, 32 << 10, 33 << 10, 64 << 20];
 
 #[divan::bench(args = SIZES, sample_count = 20)]
 fn put_new(bencher: Bencher<'_, '_>, size: usize) {

@@ -18,7 +18,7 @@ const ROUNDS: u32 = 25;
 
 /// Some that go to segments, some that get a file, and one that is hashed in parallel.
 fn blob(i: u32) -> Vec<u8> {
-    let len = if i == 0 { (1 << 20) + 11 } else { i * 2997 };
+    let len = if i == 0 { (1 << 20) + 11 } else { i * 5997 };
     (0..len)
         .map(|at| (at.wrapping_mul(i + 3) % 251) as u8)
         .collect()

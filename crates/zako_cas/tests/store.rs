@@ -449,14 +449,15 @@ fn the_marker_is_a_contract() {
         fs::read_to_string(f.store.root().join("VERSION")).unwrap(),
         "zako-cas 1\n"
     );
-    let digest = f.store.put_bytes(&large(b"hello")).unwrap();
-    let hex = "42ca2dcc06dbc9007634fdd76036ecee61b180056361e15bb1f1e1cedbb3c84d";
-    assert_eq!(digest.to_string(), format!("blake3:{hex}/16389"));
+    let blob = vec![b'h'; 100_000];
+    let digest = f.store.put_bytes(&blob).unwrap();
+    let hex = "996ec1bf74011154c87a6f8a2a0f93fd0a005e824884029a378ae8f04072bea3";
+    assert_eq!(digest.to_string(), format!("blake3:{hex}/100000"));
     let file = f
         .store
         .root()
-        .join(format!("blake3/{}/{hex}-16389", &hex[..2]));
-    assert_eq!(fs::read(&file).unwrap(), large(b"hello"));
+        .join(format!("blake3/{}/{hex}-100000", &hex[..2]));
+    assert_eq!(fs::read(&file).unwrap(), blob);
     assert_eq!(mode(&file), 0o444);
 }
 

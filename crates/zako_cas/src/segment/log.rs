@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -161,6 +161,26 @@ pub struct Fetched {
     pub blake3: [u8; 32],
 }
 
+type Hook = dyn Fn() -> Result<(), StoreError> + Send + Sync;
+
+/// What has to be done before a flush.
+#[derive(Default)]
+pub(super) struct BeforeFlush(OnceLock<Box<Hook>>);
+
+impl BeforeFlush {
+    pub(super) fn run(&self) -> Result<(), StoreError> {
+        self.0.get().map_or(Ok(()), |hook| hook())
+    }
+}
+
+impl std::fmt::Debug for BeforeFlush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("BeforeFlush")
+            .field(&self.0.get().is_some())
+            .finish()
+    }
+}
+
 /// Records by key in the segments of one folder.
 #[derive(Debug)]
 pub struct SegmentLog {
@@ -172,6 +192,7 @@ pub struct SegmentLog {
     /// An index that lags behind by more bytes is made again.
     pub(super) reindexed_after: u64,
     pub(super) writer: Mutex<Writer>,
+    pub(super) before_flush: BeforeFlush,
     /// When the folder was last looked at; `None` before the first lookup.
     refreshed: Mutex<Option<Instant>>,
     is_loaded: AtomicBool,
@@ -190,6 +211,7 @@ impl SegmentLog {
             sealed_at: SEGMENT_BYTES,
             reindexed_after: REINDEX_AFTER,
             writer: Mutex::default(),
+            before_flush: BeforeFlush::default(),
             refreshed: Mutex::new(None),
             is_loaded: AtomicBool::new(false),
             damaged: AtomicU64::new(0),
@@ -203,6 +225,12 @@ impl SegmentLog {
         self.sealed_at = bytes;
         self.reindexed_after = REINDEX_AFTER.min(bytes / 4);
         self
+    }
+
+    /// Has `hook` run before anything becomes visible to others: it makes visible what records refer to. Only the first
+    /// hook counts. It must not use this log.
+    pub fn before_flush(&self, hook: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static) {
+        let _ = self.before_flush.0.set(Box::new(hook));
     }
 
     /// Damaged records found since it was opened, in this process.

@@ -158,6 +158,7 @@ impl SegmentLog {
         if own.buffer.is_empty() {
             return Ok(());
         }
+        self.before_flush.run()?;
         let path = &own.segment.path;
         if let Err(error) = own.file.write_all(&own.buffer) {
             // What was written of it is cut off, so that the same bytes can be written again.
