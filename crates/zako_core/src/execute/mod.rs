@@ -444,6 +444,7 @@ impl Workshop {
 
     /// Writes down what the next build wants to know.
     fn save(&self) -> std::io::Result<()> {
+        self.parts.cache.flush().map_err(std::io::Error::other)?;
         self.files.save()?;
         self.places.save()?;
         self.history.save()
