@@ -1,42 +1,50 @@
-//! The action cache: results by strong key, and lists of results by narrow key, in files.
+//! The action cache: results by strong key, and lists of results by narrow key, as records in segments (see [`zako_cas::segment`]).
 //!
 //! ```text
-//! DIR/FUNCTION/strong/AB/ABCD…    one result
-//! DIR/FUNCTION/narrow/AB/ABCD…    the newest few results, newest first
+//! DIR/FUNCTION/segments/          records:
+//!     kind 1, a strong key            a result
+//!     kind 2, a narrow key            at most 8 hashes of lists, the newest first
+//!     kind 3, hash of key and list    the result with that list of files
+//! DIR/FUNCTION/strong, narrow     files of caches from before there were segments; only read
 //! ```
 //!
-//! A file is `"zako-ac\n"`, the format's number (u32, little endian), the BLAKE3 hash of the
-//! key's hash and the rest, and a protobuf message. Whatever is not exactly that is a miss, and overwritten in time.
+//! A record is the format's number (u32, little endian) and a protobuf message, or the hashes, 32 bytes each. Whatever is
+//! not exactly that is a miss, and overwritten in time.
 //!
-//! **Invariant:** files come into being by rename, whole. Many processes may read and write at
+//! **Invariant:** records are whole or not there. Many processes may read and write at
 //! once: the last writer wins, and what is lost by that is one recording, which costs one run.
 //! **Invariant:** results with another exit code than 0 are never there.
+//! **Invariant:** of a cache that is told of its store, no other process sees a result before the blobs that were put before it.
 //!
 //! Does not know whether the blobs that a result names still exist: see
 //! [`ActionResult::is_complete`].
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prost::Message;
-use zako_cas::{Digest, DigestFunction};
+use bytes::Bytes;
 
+use zako_cas::segment::{MAX_BODY, RecordKey, SegmentLog, SegmentPurpose};
+use zako_cas::{Digest, DigestFunction, HASH_LEN, Store, StoreError};
+
+use crate::file_cache::FileCache;
 use crate::key::{NarrowKey, StrongKey};
-use crate::result::{ActionResult, Discovered, DiscoveredPath, ResultMessage};
+use crate::result::{ActionResult, Discovered, DiscoveredPath};
 
 /// How many results are kept for one narrow key.
 pub const MAX_NARROW_RECORDS: usize = 8;
 
-/// The largest file of the cache that is read, in bytes.
-pub const MAX_RECORD_BYTES: u64 = 256 << 20;
+/// The largest record of the cache, in bytes.
+pub const MAX_RECORD_BYTES: u64 = MAX_BODY as u64;
 
-/// Number of the files' format.
-pub const CACHE_FORMAT: u32 = 1;
+/// Number of the records' format. (1 was that of the files.)
+pub const CACHE_FORMAT: u32 = 2;
 
-const MAGIC: &[u8; 8] = b"zako-ac\n";
-const HEADER: usize = MAGIC.len() + 4 + 32;
+const STRONG: u8 = 1;
+const NARROW: u8 = 2;
+const NARROW_RESULT: u8 = 3;
 
 /// An error of the action cache; all but [`Failed`](Self::Failed) are the environment's fault.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +80,11 @@ pub struct ActionCache {
 
 #[derive(Debug)]
 struct Shared {
-    root: PathBuf,
     function: DigestFunction,
+    segments: SegmentLog,
+    files: Option<FileCache>,
     /// Held while a narrow list is read, extended and written, so that threads lose nothing.
     extending: Mutex<()>,
-}
-
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-struct NarrowList {
-    /// Newest first.
-    #[prost(message, repeated, tag = "1")]
-    results: Vec<ResultMessage>,
 }
 
 impl ActionCache {
@@ -92,17 +94,32 @@ impl ActionCache {
     /// When the folders can't be created.
     pub fn open(dir: &Path, function: DigestFunction) -> Result<Self, CacheError> {
         let root = dir.join(function.name());
-        for kind in ["strong", "narrow"] {
-            let folder = root.join(kind);
-            fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
-        }
+        let folder = root.join("segments");
+        fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         Ok(Self {
             shared: Arc::new(Shared {
-                root,
                 function,
+                segments: SegmentLog::open(&folder, SegmentPurpose::ActionResults, false),
+                files: FileCache::open(&root, function),
                 extending: Mutex::new(()),
             }),
         })
+    }
+
+    /// Tells it where the blobs are that its results name: those are flushed before results are. The first store counts.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        self.shared.segments.before_flush(move || store.flush());
+        self
+    }
+
+    /// Makes what was recorded visible to other processes, and safe from the end of this one, after the store's blobs. Happens
+    /// by itself now and then, and when the last clone is dropped.
+    ///
+    /// # Errors
+    /// When store or cache can't be written.
+    pub fn flush(&self) -> Result<(), CacheError> {
+        Ok(self.shared.segments.flush()?)
     }
 
     /// The result recorded under the strong key.
@@ -110,11 +127,14 @@ impl ActionCache {
     /// # Errors
     /// When a file that is there can't be read.
     pub fn lookup(&self, key: &StrongKey) -> Result<Option<ActionResult>, CacheError> {
-        let Some(body) = self.read("strong", &key.0)? else {
-            return Ok(None);
-        };
-        let result = ActionResult::decode(&body, self.shared.function);
-        Ok(result.filter(|r| r.exit_code == 0))
+        self.check_function(&key.0)?;
+        if let Some(result) = self.read_result(&record_key(STRONG, key.0.hash))? {
+            return Ok(Some(result));
+        }
+        match &self.shared.files {
+            Some(files) => files.strong(&key.0),
+            None => Ok(None),
+        }
     }
 
     /// Records `result` under the strong key.
@@ -123,7 +143,8 @@ impl ActionCache {
     /// [`CacheError::Failed`] unless its exit code is 0; others when it can't be written.
     pub fn record(&self, key: &StrongKey, result: &ActionResult) -> Result<(), CacheError> {
         self.check(result)?;
-        self.write("strong", &key.0, &result.encode())
+        self.check_function(&key.0)?;
+        self.write(record_key(STRONG, key.0.hash), &result.encode())
     }
 
     /// The newest result recorded under the narrow key all of whose discovered files are as they
@@ -137,17 +158,25 @@ impl ActionCache {
         key: &NarrowKey,
         mut current: impl FnMut(&DiscoveredPath) -> Option<Digest>,
     ) -> Result<Option<ActionResult>, CacheError> {
-        let results = self.read_narrow(key)?;
-        Ok(results.into_iter().find(|result| {
-            let same =
-                |d: &Discovered, current: &mut dyn FnMut(&DiscoveredPath) -> Option<Digest>| {
-                    current(&d.path) == Some(d.digest)
-                };
-            result
-                .narrow
-                .as_ref()
-                .is_some_and(|files| files.iter().all(|d| same(d, &mut current)))
-        }))
+        self.check_function(&key.0)?;
+        let mut is_as_it_was = |result: &ActionResult| {
+            result.narrow.as_ref().is_some_and(|files| {
+                files
+                    .iter()
+                    .all(|file| current(&file.path) == Some(file.digest))
+            })
+        };
+        for list in self.read_lists(key)? {
+            if let Some(result) = self.read_result(&record_key(NARROW_RESULT, list))?
+                && is_as_it_was(&result)
+            {
+                return Ok(Some(result));
+            }
+        }
+        let Some(files) = &self.shared.files else {
+            return Ok(None);
+        };
+        Ok(files.narrow(&key.0)?.into_iter().find(is_as_it_was))
     }
 
     /// Records `result`, with `discovered` as its list of files read, under the narrow key, in
@@ -173,29 +202,38 @@ impl ActionCache {
             .extending
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut results = self.read_narrow(key)?;
-        results.retain(|r| r.narrow != newest.narrow);
-        results.insert(0, newest);
-        results.truncate(MAX_NARROW_RECORDS);
-        let list = NarrowList {
-            results: results.iter().map(ActionResult::to_message).collect(),
-        };
-        self.write("narrow", &key.0, &list.encode_to_vec())
+        self.check_function(&key.0)?;
+        let newest_list = list_hash(key, newest.narrow.as_deref().unwrap_or_default());
+        let mut lists = self.read_lists(key)?;
+        let place = lists.iter().position(|list| *list == newest_list);
+        self.write(record_key(NARROW_RESULT, newest_list), &newest.encode())?;
+        if place == Some(0) {
+            return Ok(());
+        }
+        lists.retain(|list| *list != newest_list);
+        lists.insert(0, newest_list);
+        lists.truncate(MAX_NARROW_RECORDS);
+        self.write(record_key(NARROW, key.0.hash), &lists.concat())
     }
 
-    fn read_narrow(&self, key: &NarrowKey) -> Result<Vec<ActionResult>, CacheError> {
-        let Some(body) = self.read("narrow", &key.0)? else {
+    /// Hashes of the lists that are recorded under the key, the newest first.
+    fn read_lists(&self, key: &NarrowKey) -> Result<Vec<[u8; HASH_LEN]>, CacheError> {
+        let Some(body) = self.read(&record_key(NARROW, key.0.hash))? else {
             return Ok(Vec::new());
         };
-        let list = NarrowList::decode(&body[..]).unwrap_or_default();
-        let results = list
-            .results
-            .into_iter()
-            .filter_map(|m| ActionResult::from_message(m, self.shared.function));
-        Ok(results
-            .filter(|r| r.exit_code == 0)
-            .take(MAX_NARROW_RECORDS)
-            .collect())
+        let (lists, rest) = body.as_chunks::<HASH_LEN>();
+        if !rest.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(lists.iter().take(MAX_NARROW_RECORDS).copied().collect())
+    }
+
+    fn read_result(&self, key: &RecordKey) -> Result<Option<ActionResult>, CacheError> {
+        let Some(body) = self.read(key)? else {
+            return Ok(None);
+        };
+        let result = ActionResult::decode(&body, self.shared.function);
+        Ok(result.filter(|r| r.exit_code == 0))
     }
 
     fn check(&self, result: &ActionResult) -> Result<(), CacheError> {
@@ -224,76 +262,64 @@ impl ActionCache {
         })
     }
 
-    fn path(&self, kind: &str, key: &Digest) -> PathBuf {
-        let hex = key.hex();
-        let mut path = self.shared.root.join(kind);
-        path.push(&hex[..2]);
-        path.push(hex);
-        path
+    fn read(&self, key: &RecordKey) -> Result<Option<Bytes>, CacheError> {
+        let Some(found) = self.shared.segments.get(key)? else {
+            return Ok(None);
+        };
+        let format = CACHE_FORMAT.to_le_bytes();
+        Ok(found
+            .bytes
+            .starts_with(&format)
+            .then(|| found.bytes.slice(format.len()..)))
     }
 
-    fn read(&self, kind: &str, key: &Digest) -> Result<Option<Vec<u8>>, CacheError> {
-        self.check_function(key)?;
-        let path = self.path(kind, key);
-        let size = match fs::metadata(&path) {
-            Ok(metadata) => metadata.len(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed("read", &path)(e)),
-        };
-        if size > MAX_RECORD_BYTES {
-            return Ok(None);
-        }
-        let mut bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed("read", &path)(e)),
-        };
-        if !is_whole(key, &bytes) {
-            tracing::warn!(path = %path.display(), "a record of the action cache is damaged or another version's: it is ignored");
-            return Ok(None);
-        }
-        bytes.drain(..HEADER);
-        Ok(Some(bytes))
-    }
-
-    fn write(&self, kind: &str, key: &Digest, body: &[u8]) -> Result<(), CacheError> {
-        self.check_function(key)?;
-        let path = self.path(kind, key);
-        let folder = path.parent().unwrap_or(&path);
-        fs::create_dir_all(folder).map_err(failed("create", folder))?;
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(".zako-")
-                .tempfile_in(folder)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&CACHE_FORMAT.to_le_bytes())?;
-            file.write_all(&checksum(key, body))?;
-            file.write_all(body)?;
-            file.persist(&path).map_err(|e| e.error)?;
-            Ok(())
-        };
-        write().map_err(failed("write", &path))
+    fn write(&self, key: RecordKey, body: &[u8]) -> Result<(), CacheError> {
+        let mut record = Vec::with_capacity(4 + body.len());
+        record.extend_from_slice(&CACHE_FORMAT.to_le_bytes());
+        record.extend_from_slice(body);
+        Ok(self.shared.segments.append(key, &record)?)
     }
 }
 
-/// Covers the key, so that a file under another's name is no record either.
-fn checksum(key: &Digest, body: &[u8]) -> [u8; 32] {
+impl From<StoreError> for CacheError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { verb, path, source } => Self::Io { verb, path, source },
+            other => Self::Io {
+                verb: "use",
+                path: PathBuf::new(),
+                source: io::Error::other(other),
+            },
+        }
+    }
+}
+
+fn record_key(kind: u8, hash: [u8; HASH_LEN]) -> RecordKey {
+    RecordKey { kind, hash }
+}
+
+/// Names a list of files under a narrow key: kind, path and digest of each, with lengths, so that no two lists are written alike.
+fn list_hash(key: &NarrowKey, list: &[Discovered]) -> [u8; HASH_LEN] {
     let mut hasher = DigestFunction::Blake3.hasher();
-    hasher.update(&key.hash);
-    hasher.update(body);
+    hasher.update(&key.0.hash);
+    for file in list {
+        let (kind, path) = match &file.path {
+            DiscoveredPath::Workspace(path) => (0_u8, path.as_str()),
+            DiscoveredPath::External(path) => (1, path.as_str()),
+        };
+        hasher.update(&[kind]);
+        hasher.update(&(path.len() as u64).to_le_bytes());
+        hasher.update(path.as_bytes());
+        hasher.update(&file.digest.hash);
+        hasher.update(&file.digest.size.to_le_bytes());
+    }
     hasher.finish().hash
 }
 
-fn is_whole(key: &Digest, bytes: &[u8]) -> bool {
-    let Some((header, body)) = bytes.split_at_checked(HEADER) else {
-        return false;
-    };
-    header[..8] == MAGIC[..]
-        && header[8..12] == CACHE_FORMAT.to_le_bytes()
-        && header[12..] == checksum(key, body)
-}
-
-fn failed<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CacheError + 'a {
+pub(crate) fn failed<'a>(
+    verb: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> CacheError + 'a {
     move |source| CacheError::Io {
         verb,
         path: path.to_path_buf(),

@@ -7,6 +7,7 @@ mod artifact;
 mod cache;
 pub mod depfile;
 mod executor;
+mod file_cache;
 mod key;
 mod prepared;
 pub mod reapi;

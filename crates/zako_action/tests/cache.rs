@@ -12,6 +12,7 @@ use zako_action::{
     DiscoveredPath, Isolation, MAX_NARROW_RECORDS, NarrowKey, OutputFile, Prepared, StrongKey,
     Usage,
 };
+use zako_cas::segment::{RecordKey, SegmentLog, SegmentPurpose};
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
 use zako_path::NeutralPath;
 
@@ -101,6 +102,8 @@ fn results_are_found_under_their_key_and_no_other() {
     let cache = ActionCache::open(dir.path(), F).unwrap();
     assert_eq!(cache.lookup(&key("a")).unwrap(), None);
     cache.record(&key("a"), &result()).unwrap();
+    assert_eq!(cache.lookup(&key("a")).unwrap(), Some(result()));
+    cache.flush().unwrap();
     let again = ActionCache::open(dir.path(), F).unwrap();
     assert_eq!(
         again.lookup(&key("a")).unwrap(),
@@ -108,23 +111,106 @@ fn results_are_found_under_their_key_and_no_other() {
         "order of outputs and all"
     );
     assert_eq!(again.lookup(&key("b")).unwrap(), None);
-    let files = files_below(dir.path());
-    let hex = key("a").0.hex();
-    assert_eq!(
-        files,
-        [dir.path()
-            .join(format!("blake3/strong/{}/{hex}", &hex[..2]))]
-    );
-    // Another key's file is no record of this one's.
-    let other = key("b").0.hex();
-    fs::create_dir_all(dir.path().join(format!("blake3/strong/{}", &other[..2]))).unwrap();
-    fs::copy(
-        &files[0],
-        dir.path()
-            .join(format!("blake3/strong/{}/{other}", &other[..2])),
-    )
-    .unwrap();
-    assert_eq!(again.lookup(&key("b")).unwrap(), None);
+    // The last one counts, also for those who read the one before.
+    let newer = ActionResult {
+        stdout: F.hash(b"newer"),
+        ..result()
+    };
+    again.record(&key("a"), &newer).unwrap();
+    assert_eq!(again.lookup(&key("a")).unwrap(), Some(newer.clone()));
+    drop(again);
+    let third = ActionCache::open(dir.path(), F).unwrap();
+    assert_eq!(third.lookup(&key("a")).unwrap(), Some(newer));
+}
+
+/// Writes what a zako from before there were segments would have.
+fn write_file(dir: &Path, kind: &str, key: &Digest, body: &[u8]) -> PathBuf {
+    let hex = key.hex();
+    let folder = dir.join("blake3").join(kind).join(&hex[..2]);
+    fs::create_dir_all(&folder).unwrap();
+    let mut bytes = b"zako-ac\n\x01\0\0\0".to_vec();
+    bytes.extend_from_slice(&F.hash(&[&key.hash, body].concat()).hash);
+    bytes.extend_from_slice(body);
+    let path = folder.join(hex);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn files_of_older_caches_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write_file(dir.path(), "strong", &key("a").0, &result().encode());
+    let narrow = NarrowKey(F.hash(b"weak"));
+    let mut listed = result();
+    listed.narrow = Some(vec![staged("a.h", "a")]);
+    // A list of one message, as field 1.
+    let message = listed.encode();
+    let mut list = vec![
+        0x0a,
+        (message.len() % 128 + 128) as u8,
+        (message.len() / 128) as u8,
+    ];
+    list.extend_from_slice(&message);
+    write_file(dir.path(), "narrow", &narrow.0, &list);
+    let cache = ActionCache::open(dir.path(), F).unwrap();
+    assert_eq!(cache.lookup(&key("a")).unwrap(), Some(result()));
+    let look = || {
+        cache
+            .lookup_narrow(&narrow, |_| Some(F.hash(b"a")))
+            .unwrap()
+    };
+    assert_eq!(look(), Some(listed));
+    // Another key's file is no record of this one's, and a damaged one is none of its own.
+    let copy = write_file(dir.path(), "strong", &key("b").0, b"");
+    fs::copy(&file, copy).unwrap();
+    assert_eq!(cache.lookup(&key("b")).unwrap(), None);
+    let whole = fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        fs::write(&file, damaged).unwrap();
+        assert_eq!(cache.lookup(&key("a")).unwrap(), None, "flipped at {at}");
+        fs::write(&file, &whole[..at]).unwrap();
+        assert_eq!(cache.lookup(&key("a")).unwrap(), None, "torn at {at}");
+    }
+    cache.record(&key("a"), &result()).unwrap();
+    assert_eq!(cache.lookup(&key("a")).unwrap(), Some(result()));
+}
+
+#[test]
+fn a_result_is_never_seen_before_its_blobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = Store::open(StoreOptions::new(dir.path().join("cas"))).unwrap();
+        let cache = ActionCache::open(&dir.path().join("actions"), F).unwrap();
+        (cache.with_store(store.clone()), store)
+    };
+    let (cache, store) = open();
+    let (other_cache, other_store) = open();
+    for round in 0_u32..50 {
+        let word = round.to_string();
+        let result = ActionResult {
+            stdout: store.put_bytes(word.as_bytes()).unwrap(),
+            outputs: Vec::new(),
+            ..result()
+        };
+        cache.record(&key(&word), &result).unwrap();
+        if round % 7 == 0 {
+            cache.flush().unwrap();
+        }
+        for n in 0..=round {
+            if let Some(seen) = other_cache.lookup(&key(&n.to_string())).unwrap() {
+                other_store.refresh().unwrap();
+                assert!(other_store.contains(&seen.stdout), "{n} in round {round}");
+            }
+        }
+    }
+    // Also when both end, whichever goes first.
+    drop(store);
+    drop(cache);
+    let (cache, store) = open();
+    let seen = cache.lookup(&key("49")).unwrap().unwrap();
+    assert!(store.contains(&seen.stdout));
 }
 
 #[test]
@@ -152,6 +238,7 @@ fn failures_and_foreign_digests_are_refused() {
         cache.record(&key("a"), &foreign),
         Err(CacheError::OtherFunction { .. })
     ));
+    drop(cache);
     assert!(files_below(dir.path()).is_empty());
 }
 
@@ -165,6 +252,37 @@ fn result_bytes_are_a_contract() {
     assert_eq!(F.hash(&bytes).to_string(), expected);
     assert_eq!(ActionResult::decode(b"\xff", F), None);
     assert_eq!(ActionResult::decode(b"", F), None);
+}
+
+#[test]
+fn record_bytes_are_a_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let narrow = NarrowKey(F.hash(b"weak"));
+    let cache = ActionCache::open(dir.path(), F).unwrap();
+    cache.record(&key("a"), &result()).unwrap();
+    cache
+        .record_narrow(&narrow, vec![staged("a.h", "a")], &result())
+        .unwrap();
+    drop(cache);
+    let log = SegmentLog::open(
+        &dir.path().join("blake3/segments"),
+        SegmentPurpose::ActionResults,
+        false,
+    );
+    let record = |kind, hash| {
+        let found = log.get(&RecordKey { kind, hash }).unwrap().unwrap();
+        let (format, body) = found.bytes.split_at(4);
+        assert_eq!(format, [2, 0, 0, 0]);
+        body.to_vec()
+    };
+    assert_eq!(record(1, key("a").0.hash), result().encode());
+    let list = record(2, narrow.0.hash);
+    let expected = "8fd87ae54661af994f8f2c7a415eae82de74666f4e9d77a69065d6d6ea8e7058";
+    let hex: String = list.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, expected);
+    let mut listed = result();
+    listed.narrow = Some(vec![staged("a.h", "a")]);
+    assert_eq!(record(3, list.try_into().unwrap()), listed.encode());
 }
 
 #[test]
@@ -205,20 +323,29 @@ fn the_core_of_a_result_is_the_one_of_the_api() {
 #[test]
 fn damaged_records_are_misses_and_are_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = ActionCache::open(dir.path(), F).unwrap();
-    cache.record(&key("a"), &result()).unwrap();
+    let open = || ActionCache::open(dir.path(), F).unwrap();
+    open().record(&key("a"), &result()).unwrap();
     let file = files_below(dir.path()).remove(0);
     let whole = fs::read(&file).unwrap();
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 4;
-        fs::write(&file, damaged).unwrap();
-        assert_eq!(cache.lookup(&key("a")).unwrap(), None, "flipped at {at}");
-        fs::write(&file, &whole[..at]).unwrap();
-        assert_eq!(cache.lookup(&key("a")).unwrap(), None, "torn at {at}");
+        for (what, bytes) in [("flipped", &damaged[..]), ("torn", &whole[..at])] {
+            for file in files_below(dir.path()) {
+                fs::remove_file(file).unwrap();
+            }
+            fs::write(&file, bytes).unwrap();
+            let found = open().lookup(&key("a")).unwrap();
+            // What fills a record up to a multiple of 8 bytes means nothing.
+            let is_padding = what == "flipped" && at >= whole.len() - 7;
+            assert!(
+                found.is_none() || is_padding && found == Some(result()),
+                "{what} at {at}"
+            );
+            open().record(&key("a"), &result()).unwrap();
+            assert_eq!(open().lookup(&key("a")).unwrap(), Some(result()));
+        }
     }
-    cache.record(&key("a"), &result()).unwrap();
-    assert_eq!(cache.lookup(&key("a")).unwrap(), Some(result()));
 }
 
 #[test]
@@ -350,7 +477,8 @@ fn completeness_looks_into_directories() {
     let store = Store::open(StoreOptions::new(dir.path().join("cas"))).unwrap();
     let folder = dir.path().join("folder/sub");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("f"), "content").unwrap();
+    let content = vec![b'c'; zako_cas::MAX_PACKED_BLOB as usize + 1];
+    fs::write(folder.join("f"), &content).unwrap();
     let tree = store.put_directory(&dir.path().join("folder")).unwrap();
     let mut result = result();
     result.outputs[1].value = ArtifactValue::Directory { tree };
@@ -358,8 +486,9 @@ fn completeness_looks_into_directories() {
     assert!(!result.is_complete(&store), "standard output is missing");
     store.put_bytes(b"out").unwrap();
     assert!(result.is_complete(&store));
-    let hex = F.hash(b"content").hex();
-    fs::remove_file(store.root().join(format!("blake3/{}/{hex}-7", &hex[..2]))).unwrap();
+    let hex = F.hash(&content).hex();
+    let file = format!("blake3/{}/{hex}-{}", &hex[..2], content.len());
+    fs::remove_file(store.root().join(file)).unwrap();
     assert!(
         !result.is_complete(&store),
         "a file in the directory is missing"

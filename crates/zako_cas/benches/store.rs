@@ -25,7 +25,8 @@ fn blob(size: usize, seed: u64) -> Vec<u8> {
     blob
 }
 
-const SIZES: [usize; 2] = [1 << 10, 64 << 20];
+/// With the largest that goes to a segment, and one a little larger.
+const SIZES: [usize; 4] = [1 << 10, 32 << 10, 33 << 10, 64 << 20];
 
 #[divan::bench(args = SIZES, sample_count = 20)]
 fn put_new(bencher: Bencher<'_, '_>, size: usize) {
@@ -90,6 +91,60 @@ fn get_from_disk(bencher: Bencher<'_, '_>, size: usize) {
     bencher
         .counter(BytesCount::new(size))
         .bench_local(|| store.get(&digest));
+}
+
+/// Ten thousand blobs of 1 KiB, as a build's outputs: the time is that of all of them.
+#[divan::bench(sample_count = 10)]
+fn put_10_000_of_1k(bencher: Bencher<'_, '_>) {
+    let blobs: Vec<_> = (0..10_000).map(|seed| blob(1 << 10, seed)).collect();
+    bencher
+        .with_inputs(|| store(0))
+        .bench_local_refs(|(_, store)| {
+            blobs.iter().for_each(|b| drop(store.put_bytes(b)));
+            store.flush()
+        });
+}
+
+#[divan::bench(sample_count = 10)]
+fn get_10_000_of_1k(bencher: Bencher<'_, '_>) {
+    let (dir, store) = store(0);
+    let digests: Vec<_> = (0..10_000)
+        .map(|seed| store.put_bytes(&blob(1 << 10, seed)).expect("put"))
+        .collect();
+    drop(store);
+    bencher
+        .with_inputs(|| {
+            Store::open(StoreOptions {
+                memory_cache_bytes: 0,
+                ..StoreOptions::new(dir.path())
+            })
+        })
+        .bench_local_values(|store| {
+            let store = store.expect("a store");
+            digests
+                .iter()
+                .filter(|d| matches!(store.get(d), Ok(Some(_))))
+                .count()
+        });
+}
+
+#[divan::bench(sample_count = 5)]
+fn materialise_10_000_of_1k(bencher: Bencher<'_, '_>) {
+    let (dir, store) = store(0);
+    let digests: Vec<_> = (0..10_000)
+        .map(|seed| store.put_bytes(&blob(1 << 10, seed)).expect("put"))
+        .collect();
+    let out = dir.path().join("out");
+    bencher
+        .with_inputs(|| drop(std::fs::remove_dir_all(&out)))
+        .bench_local_values(|()| {
+            for (n, digest) in digests.iter().enumerate() {
+                let dest = out.join(format!("{}/{n}", n / 1000));
+                store
+                    .materialise(digest, &dest, MaterialiseMode::Reflink, false)
+                    .expect("a file");
+            }
+        });
 }
 
 #[divan::bench]

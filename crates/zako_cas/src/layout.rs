@@ -6,7 +6,11 @@
 //! ROOT/blake3/AB/ABCD…-SIZE        a blob: full hash in hex, size in decimal; mode 0444
 //! ROOT/blake3/AB/ABCD…-SIZE.x      the same blob with mode 0555, made when first hardlinked
 //! ROOT/sha256/…                    likewise
+//! ROOT/segments/blake3/…           small blobs (see `segment`); one that is hardlinked gets a file besides
+//! ROOT/segments/sha256/…           likewise
 //! ```
+//!
+//! Stores from before there were segments have small blobs in files too, which are found like all others.
 //!
 //! **Invariant:** a file under a function's folder came there by rename, whole, and is never
 //! written again. Its name says what it must contain, so a damaged one can always be told.
@@ -63,6 +67,11 @@ impl Layout {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folder of the segments of the store's function.
+    pub(crate) fn segments(&self) -> PathBuf {
+        self.root.join("segments").join(self.function.name())
     }
 
     /// The folder of all blobs of the store's function.
@@ -128,7 +137,7 @@ impl Layout {
             let entry = entry.map_err(StoreError::io("list", &self.root))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let ours = ["VERSION", "tmp", "blake3", "sha256"].contains(&&*name)
+            let ours = ["VERSION", "tmp", "blake3", "sha256", "segments"].contains(&&*name)
                 || name.starts_with(".zako-");
             if !ours {
                 return Err(self.foreign(format!("it has no VERSION file, but `{name}`")));

@@ -8,7 +8,9 @@ mod digest;
 mod error;
 mod layout;
 mod materialise;
+mod packed;
 pub mod reapi;
+pub mod segment;
 mod store;
 mod tree;
 mod tree_store;
@@ -20,6 +22,7 @@ pub use digest::{Digest, DigestFunction, HASH_LEN, Hasher, ParseDigestError};
 pub use error::StoreError;
 pub use layout::{ABANDONED_AFTER, LAYOUT, STALE_AFTER};
 pub use materialise::MaterialiseMode;
+pub use packed::MAX_PACKED_BLOB;
 pub use store::{
     Durability, MAX_CACHED_BLOB, MAX_VERIFIED, Store, StoreOptions, StoreStats, hash_file,
 };

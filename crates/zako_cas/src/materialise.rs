@@ -4,12 +4,12 @@
 //! final mode; never a part of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use crate::layout::{Form, set_mode};
+use crate::layout::Form;
 use crate::{Digest, Store, StoreError};
 
 /// How a blob becomes a file.
@@ -40,35 +40,52 @@ impl Store {
         mode: MaterialiseMode,
         executable: bool,
     ) -> Result<(), StoreError> {
-        let (mut file, source) = self
-            .open_verified(digest, Form::Plain)?
-            .ok_or(StoreError::Missing(*digest))?;
         let folder = match dest.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let bits = if executable { 0o755 } else { 0o644 };
-        let temp = match mode {
-            MaterialiseMode::Copy => copy_beside(&mut file, folder, bits, false)?,
-            MaterialiseMode::Reflink => copy_beside(&mut file, folder, bits, true)?,
-            MaterialiseMode::Hardlink => {
-                let source = if executable {
-                    self.executable_form(digest, &mut file)?
-                } else {
-                    source
-                };
-                if same_file(&source, dest) {
-                    return Ok(()); // Renaming one link of a file onto another would do nothing.
-                }
-                match beside(folder, |path| fs::hard_link(&source, path)) {
-                    Ok(temp) => temp,
-                    // Another file system, too many links, or links not allowed: a copy will do.
-                    Err(_) => copy_beside(&mut file, folder, bits & 0o555, true)?,
-                }
+        let temp = if mode == MaterialiseMode::Hardlink {
+            let (mut file, source) = self.linkable(digest)?;
+            let source = if executable {
+                self.executable_form(digest, &mut file)?
+            } else {
+                source
+            };
+            if same_file(&source, dest) {
+                return Ok(()); // Renaming one link of a file onto another would do nothing.
             }
+            match beside(folder, |path| fs::hard_link(&source, path)) {
+                Ok(temp) => temp,
+                // Another file system, too many links, or links not allowed: a copy will do.
+                Err(_) => write_beside(folder, bits & 0o555, |out| copy(&mut file, out, true))?,
+            }
+        } else if let Some(bytes) = self.packed(digest)? {
+            write_beside(folder, bits, |out| out.write_all(&bytes))?
+        } else {
+            let (mut file, _) = self
+                .open_verified(digest, Form::Plain)?
+                .ok_or(StoreError::Missing(*digest))?;
+            let share = mode == MaterialiseMode::Reflink;
+            write_beside(folder, bits, |out| copy(&mut file, out, share))?
         };
         temp.persist(dest)
             .map_err(|e| StoreError::io("write", dest)(e.error))
+    }
+
+    /// The blob's own file; a small blob, which has none, gets one.
+    fn linkable(&self, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+        let missing = StoreError::Missing(*digest);
+        if let Some(found) = self.open_verified(digest, Form::Plain)? {
+            return Ok(found);
+        }
+        let bytes = self.packed(digest)?.ok_or(missing)?;
+        let mut temp = self.shared.layout.temporary()?;
+        temp.write_all(&bytes)
+            .map_err(StoreError::io("write", temp.path()))?;
+        self.install(temp, digest, Form::Plain)?;
+        self.open_verified(digest, Form::Plain)?
+            .ok_or(StoreError::Missing(*digest))
     }
 
     /// The blob's second file, with the executable bit: links of one file share one mode.
@@ -100,31 +117,45 @@ fn beside(folder: &Path, mut make: impl FnMut(&Path) -> io::Result<()>) -> io::R
     Ok(made?.into_temp_path())
 }
 
-fn copy_beside(
-    file: &mut File,
+/// A new file in `folder` with what `fill` writes, and this mode.
+fn write_beside(
     folder: &Path,
     bits: u32,
-    share: bool,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<TempPath, StoreError> {
     let mut out = None;
     let temp = beside(folder, |path| {
-        out = Some(
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(path)?,
-        );
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, bits | 0o200);
+        out = Some(options.open(path)?);
         Ok(())
     })
     .map_err(StoreError::io("create a file in", folder))?;
-    if let Some(mut out) = out
-        && !(share && reflink_copy::reflink_file(file, &out).is_ok())
-    {
-        io::copy(file, &mut out).map_err(StoreError::io("write", &temp))?;
+    if let Some(mut out) = out {
+        fill(&mut out).map_err(StoreError::io("write", &temp))?;
+        // What the process's mask took away of the mode is given back.
+        set_mode_of(&out, &temp, bits).map_err(StoreError::io("set the mode of", &temp))?;
     }
-    set_mode(&temp, bits).map_err(StoreError::io("set the mode of", &temp))?;
     Ok(temp)
+}
+
+fn copy(from: &mut File, to: &mut File, share: bool) -> io::Result<()> {
+    if share && reflink_copy::reflink_file(&*from, &*to).is_ok() {
+        return Ok(());
+    }
+    io::copy(from, to).map(drop)
+}
+
+#[cfg(unix)]
+fn set_mode_of(file: &File, _path: &Path, mode: u32) -> io::Result<()> {
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode_of(_file: &File, path: &Path, mode: u32) -> io::Result<()> {
+    crate::layout::set_mode(path, mode)
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! The store: blobs by digest in one folder, shared by many threads and processes.
 //!
-//! Knows nothing of what blobs mean. Writers never coordinate: each writes a temporary file and
-//! renames it to the name that its content demands, so whoever comes last changes nothing.
+//! Knows nothing of what blobs mean. Writers never coordinate. A large blob is written to a temporary file that is
+//! renamed to the name that its content demands, so whoever comes last changes nothing; a small one is appended to a segment.
 //!
 //! **Invariant:** bytes leave the store only after the file that they come from was hashed whole
 //! by this process since it last changed. **Invariant:** a blob that fails that is set aside and
@@ -20,6 +20,8 @@ use quick_cache::sync::Cache;
 
 use crate::blob::{BlobHandle, BlobReader};
 use crate::layout::{Form, Layout};
+use crate::packed::{MAX_PACKED_BLOB, record_key};
+use crate::segment::{SegmentLog, SegmentPurpose};
 use crate::writer::BlobWriter;
 use crate::{Digest, DigestFunction, Hasher, StoreError};
 
@@ -149,6 +151,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) options: StoreOptions,
     pub(crate) counters: Counters,
+    pub(crate) segments: SegmentLog,
     memory: Option<Cache<Digest, Bytes, ByteWeight>>,
     verified: Cache<(Digest, bool), Signature>,
 }
@@ -193,9 +196,12 @@ impl Store {
             Cache::with_weighter(items, options.memory_cache_bytes, ByteWeight)
         });
         let verified = Cache::new(MAX_VERIFIED);
+        let is_synced = options.durability == Durability::Synced;
+        let segments = SegmentLog::open(&layout.segments(), SegmentPurpose::Blobs, is_synced);
         Ok(Self {
             shared: Arc::new(Shared {
                 layout,
+                segments,
                 options,
                 counters: Counters::default(),
                 memory,
@@ -223,17 +229,19 @@ impl Store {
             already_there: c.already_there.load(Relaxed),
             memory_hits: c.memory_hits.load(Relaxed),
             verified: c.verified.load(Relaxed),
-            corrupt: c.corrupt.load(Relaxed),
+            corrupt: c.corrupt.load(Relaxed) + self.shared.segments.damaged(),
         }
     }
 
-    /// Stores `bytes`.
+    /// Stores `bytes`. A small blob may be lost when this process is killed before [`flush`](Self::flush).
     ///
     /// # Errors
     /// When the store can't be written.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = self.function().hash(bytes);
-        if self.is_stored(&digest)? {
+        if digest.size <= MAX_PACKED_BLOB {
+            self.pack(&digest, bytes)?;
+        } else if self.is_stored(&digest)? {
             self.shared.counters.already_there.fetch_add(1, Relaxed);
         } else {
             let mut temp = self.shared.layout.temporary()?;
@@ -276,15 +284,31 @@ impl Store {
                 io::ErrorKind::IsADirectory.into(),
             ));
         }
+        let changed = || StoreError::Changed {
+            path: path.to_path_buf(),
+        };
+        if before.len() <= MAX_PACKED_BLOB {
+            let expected = usize::try_from(before.len()).unwrap_or(0);
+            let mut bytes = Vec::with_capacity(expected + 1);
+            // One byte more than there should be tells whether it grew.
+            io::Read::take(&mut source, before.len() + 1)
+                .read_to_end(&mut bytes)
+                .map_err(StoreError::io("read", path))?;
+            let after = source.metadata().map_err(StoreError::io("read", path))?;
+            if Signature::of(&before) != Signature::of(&after) || bytes.len() != expected {
+                return Err(changed());
+            }
+            let digest = self.function().hash(&bytes);
+            self.pack(&digest, &bytes)?;
+            return Ok(digest);
+        }
         let mut temp = self.shared.layout.temporary()?;
         // Shares extents where the file system can (copy_file_range).
         let copied = io::copy(&mut source, temp.as_file_mut())
             .map_err(StoreError::io("copy to the store", path))?;
         let after = source.metadata().map_err(StoreError::io("read", path))?;
         if Signature::of(&before) != Signature::of(&after) || copied != before.len() {
-            return Err(StoreError::Changed {
-                path: path.to_path_buf(),
-            });
+            return Err(changed());
         }
         let digest = hash_own_file(self.function(), temp.path())
             .map_err(StoreError::io("read", temp.path()))?;
@@ -301,16 +325,22 @@ impl Store {
     /// # Errors
     /// When the store can't be written.
     pub fn writer(&self) -> Result<BlobWriter, StoreError> {
-        Ok(BlobWriter::new(
-            self.clone(),
-            self.shared.layout.temporary()?,
-        ))
+        Ok(BlobWriter::new(self.clone()))
     }
 
     /// Whether the blob is there, as far as its name and size tell (its bytes are not read).
     pub fn contains(&self, digest: &Digest) -> bool {
-        digest.function == self.function()
-            && fs::metadata(self.shared.layout.blob(digest, Form::Plain))
+        if digest.function != self.function() {
+            return false;
+        }
+        let is_packed = digest.size <= MAX_PACKED_BLOB
+            && self
+                .shared
+                .segments
+                .length(&record_key(digest))
+                .is_ok_and(|length| length.map(u64::from) == Some(digest.size));
+        is_packed
+            || fs::metadata(self.shared.layout.blob(digest, Form::Plain))
                 .is_ok_and(|m| m.len() == digest.size)
     }
 
@@ -329,6 +359,10 @@ impl Store {
     /// When the store can't be read.
     pub fn get(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
         if let Some(bytes) = self.cached(digest) {
+            return Ok(Some(bytes));
+        }
+        if let Some(bytes) = self.packed(digest)? {
+            self.remember_bytes(digest, || bytes.clone());
             return Ok(Some(bytes));
         }
         let Some((mut file, path, known)) = self.open_file(digest, Form::Plain)? else {
@@ -363,6 +397,9 @@ impl Store {
     /// When the store can't be read.
     pub fn open_blob(&self, digest: &Digest) -> Result<Option<BlobReader>, StoreError> {
         if let Some(bytes) = self.cached(digest) {
+            return Ok(Some(BlobReader::memory(bytes)));
+        }
+        if let Some(bytes) = self.packed(digest)? {
             return Ok(Some(BlobReader::memory(bytes)));
         }
         Ok(self
@@ -406,6 +443,16 @@ impl Store {
             return Ok(BlobHandle::inline(self.function(), bytes));
         }
         Ok(BlobHandle::lazy(self.clone(), self.put_bytes(&bytes)?))
+    }
+
+    pub(crate) fn check_function(&self, digest: &Digest) -> Result<(), StoreError> {
+        if digest.function == self.function() {
+            return Ok(());
+        }
+        Err(StoreError::OtherFunction {
+            digest: *digest,
+            function: self.function(),
+        })
     }
 
     fn cached(&self, digest: &Digest) -> Option<Bytes> {
@@ -477,12 +524,7 @@ impl Store {
         digest: &Digest,
         form: Form,
     ) -> Result<Option<(File, PathBuf, bool)>, StoreError> {
-        if digest.function != self.function() {
-            return Err(StoreError::OtherFunction {
-                digest: *digest,
-                function: self.function(),
-            });
-        }
+        self.check_function(digest)?;
         let path = self.shared.layout.blob(digest, form);
         let file = match File::open(&path) {
             Ok(file) => file,

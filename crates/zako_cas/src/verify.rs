@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::layout::Form;
+use crate::packed::record_key;
+use crate::segment::RecordKey;
 use crate::{Digest, Store, StoreError};
 
 /// How far [`Store::verify`] has come.
@@ -20,7 +22,7 @@ pub struct VerifyProgress {
 /// What [`Store::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerifyReport {
-    /// Files of blobs looked at; a blob that was hardlinked as an executable has two.
+    /// Blobs looked at, in files and in segments; one that was hardlinked is in both, as an executable once more.
     pub blobs: u64,
     /// Bytes read.
     pub bytes: u64,
@@ -28,6 +30,8 @@ pub struct VerifyReport {
     pub corrupt: Vec<Digest>,
     /// Files that have no business among the blobs; left alone.
     pub unknown: Vec<PathBuf>,
+    /// Segments and indexes with damage that is not in a blob's bytes. What it hit is missing; the rest is good.
+    pub damaged: Vec<PathBuf>,
 }
 
 impl Store {
@@ -40,6 +44,7 @@ impl Store {
         progress: &mut dyn FnMut(VerifyProgress),
     ) -> Result<VerifyReport, StoreError> {
         let mut report = VerifyReport::default();
+        self.verify_segments(progress, &mut report)?;
         for folder in entries(&self.shared.layout.blobs())? {
             if !folder.is_dir() {
                 report.unknown.push(folder);
@@ -65,6 +70,35 @@ impl Store {
         report.corrupt.sort_unstable();
         report.corrupt.dedup();
         Ok(report)
+    }
+
+    fn verify_segments(
+        &self,
+        progress: &mut dyn FnMut(VerifyProgress),
+        report: &mut VerifyReport,
+    ) -> Result<(), StoreError> {
+        let function = self.function();
+        let digest_of = |key: &RecordKey, size| Digest {
+            function,
+            hash: key.hash,
+            size,
+        };
+        let mut is_right = |key: &RecordKey, body: &[u8]| {
+            let digest = function.hash(body);
+            record_key(&digest) == *key
+        };
+        report.damaged = self.shared.segments.verify(&mut is_right, &mut |checked| {
+            report.blobs += 1;
+            report.bytes += checked.bytes;
+            if !checked.is_good {
+                report.corrupt.push(digest_of(&checked.key, checked.bytes));
+            }
+            progress(VerifyProgress {
+                blobs: report.blobs,
+                bytes: report.bytes,
+            });
+        })?;
+        Ok(())
     }
 
     fn verify_one(

@@ -1,4 +1,4 @@
-//! A blob in the making: bytes go to a temporary file and through the hasher at once.
+//! A blob in the making: small ones in memory, large ones in a temporary file, both through the hasher.
 //!
 //! **Invariant:** a writer that is dropped before `commit` leaves nothing in the store.
 
@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tempfile::NamedTempFile;
 
 use crate::layout::Form;
+use crate::packed::MAX_PACKED_BLOB;
 use crate::store::CHUNK;
 use crate::{Digest, Hasher, Store, StoreError};
 
@@ -15,16 +16,22 @@ use crate::{Digest, Hasher, Store, StoreError};
 #[derive(Debug)]
 pub struct BlobWriter {
     store: Store,
-    temp: BufWriter<NamedTempFile>,
+    written: Written,
     hasher: Hasher,
 }
 
+#[derive(Debug)]
+enum Written {
+    Memory(Vec<u8>),
+    File(BufWriter<NamedTempFile>),
+}
+
 impl BlobWriter {
-    pub(crate) fn new(store: Store, temp: NamedTempFile) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         let hasher = store.function().hasher();
         Self {
             store,
-            temp: BufWriter::with_capacity(64 << 10, temp),
+            written: Written::Memory(Vec::new()),
             hasher,
         }
     }
@@ -36,19 +43,25 @@ impl BlobWriter {
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.write_all(bytes)
-            .map_err(|e| StoreError::io("write", self.temp.get_ref().path())(e))
+            .map_err(|e| StoreError::io("write to", self.store.root())(e))
     }
 
     /// Makes the blob part of the store and names it.
     ///
     /// # Errors
     /// When the store can't be written.
-    pub fn commit(mut self) -> Result<Digest, StoreError> {
-        self.temp
-            .flush()
-            .map_err(|e| StoreError::io("write", self.temp.get_ref().path())(e))?;
-        let (temp, _buffer) = self.temp.into_parts();
+    pub fn commit(self) -> Result<Digest, StoreError> {
         let digest = self.hasher.finish();
+        let mut file = match self.written {
+            Written::Memory(bytes) => {
+                self.store.pack(&digest, &bytes)?;
+                return Ok(digest);
+            }
+            Written::File(file) => file,
+        };
+        file.flush()
+            .map_err(|e| StoreError::io("write", file.get_ref().path())(e))?;
+        let (temp, _buffer) = file.into_parts();
         if self.store.is_stored(&digest)? {
             self.store
                 .shared
@@ -64,7 +77,18 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.temp.write(bytes)?;
+        if let Written::Memory(held) = &mut self.written
+            && held.len() as u64 + bytes.len() as u64 > MAX_PACKED_BLOB
+        {
+            let temp = self.store.shared.layout.temporary();
+            let mut file = BufWriter::with_capacity(64 << 10, temp.map_err(io::Error::other)?);
+            file.write_all(held)?;
+            self.written = Written::File(file);
+        }
+        let n = match &mut self.written {
+            Written::Memory(held) => held.write(bytes)?,
+            Written::File(file) => file.write(bytes)?,
+        };
         if n >= CHUNK {
             self.hasher.update_parallel(&bytes[..n]);
         } else {
@@ -74,6 +98,9 @@ impl Write for BlobWriter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.temp.flush()
+        match &mut self.written {
+            Written::Memory(_) => Ok(()),
+            Written::File(file) => file.flush(),
+        }
     }
 }

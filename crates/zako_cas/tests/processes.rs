@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::process::Command;
 
 use zako_cas::{DigestFunction, MaterialiseMode, Store, StoreOptions};
@@ -16,9 +16,9 @@ const ROLE: &str = "ZAKO_TEST_ROLE";
 const BLOBS: u32 = 12;
 const ROUNDS: u32 = 25;
 
-/// Small ones and one that is hashed in parallel.
+/// Some that go to segments, some that get a file, and one that is hashed in parallel.
 fn blob(i: u32) -> Vec<u8> {
-    let len = if i == 0 { (1 << 20) + 11 } else { i * 997 };
+    let len = if i == 0 { (1 << 20) + 11 } else { i * 5997 };
     (0..len)
         .map(|at| (at.wrapping_mul(i + 3) % 251) as u8)
         .collect()
@@ -59,14 +59,36 @@ fn processes_share_a_store_that_is_being_damaged() {
             "the child really ran"
         );
     }
-    // With the vandal gone, one put and one check make everything whole.
+    // With the vandal gone, one check and one put make everything whole.
     let store = open(&root);
+    store.verify(&mut |_| {}).unwrap();
     for i in 0..BLOBS {
         let digest = store.put_bytes(&blob(i)).unwrap();
         assert_eq!(store.get(&digest).unwrap().unwrap(), blob(i));
     }
     assert!(store.verify(&mut |_| {}).unwrap().corrupt.is_empty());
     assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0);
+}
+
+/// Flips a bit of each segment, anywhere behind its first bytes, which say that it is one.
+fn flip_in_segments(folder: &std::path::Path, round: u32) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(entry.path());
+        let (Ok(file), Ok(len)) = (file, entry.metadata().map(|m| m.len())) else {
+            continue;
+        };
+        if len > 32 {
+            let at = 32 + u64::from(round) * 7919 % (len - 32);
+            let mut byte = [0];
+            if file.read_exact_at(&mut byte, at).is_ok() {
+                byte[0] ^= 4;
+                file.write_all_at(&byte, at).unwrap();
+            }
+        }
+    }
 }
 
 #[test]
@@ -80,6 +102,7 @@ fn child() {
             for round in 0..ROUNDS * 4 {
                 let digest = function.hash(&blob(round % BLOBS));
                 let hex = digest.hex();
+                flip_in_segments(&root.join("segments/blake3"), round);
                 let path = root
                     .join("blake3")
                     .join(&hex[..2])

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use zako_cas::{
-    ABANDONED_AFTER, BlobHandle, Digest, DigestFunction, Durability, MaterialiseMode, STALE_AFTER,
-    Store, StoreError, StoreOptions, hash_file,
+    ABANDONED_AFTER, BlobHandle, Digest, DigestFunction, Durability, MAX_PACKED_BLOB,
+    MaterialiseMode, STALE_AFTER, Store, StoreError, StoreOptions, hash_file,
 };
 
 struct Fixture {
@@ -35,6 +35,13 @@ fn fixture_with(change: impl FnOnce(&mut StoreOptions)) -> Fixture {
         store: Store::open(options).unwrap(),
         dir,
     }
+}
+
+/// A blob that begins with `text` and is too large for a segment.
+fn large(text: &[u8]) -> Vec<u8> {
+    let mut blob = text.to_vec();
+    blob.resize(text.len() + MAX_PACKED_BLOB as usize, b'.');
+    blob
 }
 
 impl Fixture {
@@ -117,25 +124,29 @@ fn what_is_not_there_is_missing() {
 #[test]
 fn an_identical_blob_is_not_written_again() {
     let f = fixture();
-    let digest = f.store.put_bytes(b"same").unwrap();
+    let same = large(b"same");
+    let digest = f.store.put_bytes(&same).unwrap();
     let inode = fs::metadata(f.file(&digest)).unwrap().ino();
-    f.store.put_bytes(b"same").unwrap();
-    f.store.put_reader(&b"same"[..]).unwrap();
+    for blob in [&same[..], b"small", b"small"] {
+        f.store.put_bytes(blob).unwrap();
+        f.store.put_reader(blob).unwrap();
+    }
     assert_eq!(fs::metadata(f.file(&digest)).unwrap().ino(), inode);
     let stats = f.store.stats();
     assert_eq!(
         (stats.written, stats.bytes_written, stats.already_there),
-        (1, 4, 2)
+        (2, same.len() as u64 + 5, 5)
     );
 }
 
 #[test]
 fn every_flipped_bit_is_found_and_repaired() {
     let f = fixture();
-    let blob = b"twenty bytes of blob";
+    let blob = &large(b"twenty bytes of blob")[..];
     let digest = f.store.put_bytes(blob).unwrap();
-    for at in 0..blob.len() {
-        let mut damaged = *blob;
+    let places: Vec<usize> = (0..20).chain([blob.len() / 2, blob.len() - 1]).collect();
+    for &at in &places {
+        let mut damaged = blob.to_vec();
         damaged[at] ^= 1 << (at % 8);
         f.overwrite(&digest, &damaged);
         match at % 3 {
@@ -145,32 +156,32 @@ fn every_flipped_bit_is_found_and_repaired() {
         }
         assert!(!f.store.contains(&digest), "set aside, byte {at}");
         f.store.put_bytes(blob).unwrap();
-        assert_eq!(f.store.get(&digest).unwrap().unwrap(), &blob[..]);
+        assert_eq!(f.store.get(&digest).unwrap().unwrap(), blob);
     }
-    assert_eq!(f.store.stats().corrupt, blob.len() as u64);
+    assert_eq!(f.store.stats().corrupt, places.len() as u64);
     assert_eq!(f.leftovers(), 0);
 }
 
 #[test]
 fn a_put_repairs_what_nobody_has_read_yet() {
     let f = fixture();
-    let digest = f.store.put_bytes(b"original").unwrap();
+    let digest = f.store.put_bytes(&large(b"original")).unwrap();
     for put in [
-        |s: &Store| s.put_bytes(b"original"),
-        |s: &Store| s.put_reader(&b"original"[..]),
+        |s: &Store| s.put_bytes(&large(b"original")),
+        |s: &Store| s.put_reader(&large(b"original")[..]),
     ] {
-        f.overwrite(&digest, b"0riginal");
+        f.overwrite(&digest, &large(b"0riginal"));
         assert_eq!(put(&f.store).unwrap(), digest);
-        assert_eq!(fs::read(f.file(&digest)).unwrap(), b"original");
+        assert_eq!(fs::read(f.file(&digest)).unwrap(), large(b"original"));
     }
 }
 
 #[test]
 fn truncated_and_grown_blobs_are_missing() {
     let f = fixture();
-    let blob = vec![7; 5000];
+    let blob = vec![7; 50_000];
     let digest = f.store.put_bytes(&blob).unwrap();
-    for len in [0, 1, 4096, 4999, 5001] {
+    for len in [0, 1, 4096, 49_999, 50_001] {
         f.overwrite(&digest, &vec![7; len]);
         assert!(f.store.get(&digest).unwrap().is_none(), "{len} bytes");
         f.store.put_bytes(&blob).unwrap();
@@ -180,7 +191,7 @@ fn truncated_and_grown_blobs_are_missing() {
 #[test]
 fn a_verified_blob_is_hashed_once_until_it_changes() {
     let f = fixture();
-    let digest = f.store.put_bytes(b"hot").unwrap();
+    let digest = f.store.put_bytes(&large(b"hot")).unwrap();
     // Old enough for its time to tell a change.
     let file = File::open(f.file(&digest)).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(60))
@@ -249,9 +260,14 @@ fn a_dropped_writer_and_a_failing_reader_leave_nothing() {
     let f = fixture();
     let mut writer = f.store.writer().unwrap();
     writer.write_all(b"half").unwrap();
+    assert_eq!(f.leftovers(), 0, "a small one is kept in memory");
+    writer.write_all(&large(b"")).unwrap();
     assert_eq!(f.leftovers(), 1);
     drop(writer);
-    let error = f.store.put_reader(b"half".chain(Failing)).unwrap_err();
+    let error = f
+        .store
+        .put_reader(large(b"half").chain(Failing))
+        .unwrap_err();
     assert!(matches!(&error, StoreError::Source(e) if e.to_string() == "unplugged"));
     assert_eq!(f.leftovers(), 0);
     assert_eq!(f.store.stats().written, 0);
@@ -328,7 +344,7 @@ fn materialised_files_have_content_and_mode() {
 #[test]
 fn materialise_replaces_files_and_refuses_what_is_damaged() {
     let f = fixture();
-    let digest = f.store.put_bytes(b"new").unwrap();
+    let digest = f.store.put_bytes(&large(b"new")).unwrap();
     let dest = f.dir.path().join("out");
     fs::write(&dest, "old").unwrap();
     f.overwrite(&digest, b"bad");
@@ -338,11 +354,11 @@ fn materialise_replaces_files_and_refuses_what_is_damaged() {
         .unwrap_err();
     assert!(matches!(error, StoreError::Missing(_)));
     assert_eq!(fs::read(&dest).unwrap(), b"old");
-    f.store.put_bytes(b"new").unwrap();
+    f.store.put_bytes(&large(b"new")).unwrap();
     f.store
         .materialise(&digest, &dest, MaterialiseMode::Copy, false)
         .unwrap();
-    assert_eq!(fs::read(&dest).unwrap(), b"new");
+    assert_eq!(fs::read(&dest).unwrap(), large(b"new"));
     // Where a folder stands, the error names the place, and nothing is left behind.
     let folder = f.dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
@@ -361,7 +377,7 @@ fn materialise_replaces_files_and_refuses_what_is_damaged() {
 fn verify_finds_every_damaged_blob_and_nothing_else() {
     let f = fixture();
     let digests: Vec<Digest> = (0..40_u32)
-        .map(|i| f.store.put_bytes(&i.to_le_bytes()).unwrap())
+        .map(|i| f.store.put_bytes(&large(&i.to_le_bytes())).unwrap())
         .collect();
     f.store
         .materialise(
@@ -387,7 +403,8 @@ fn verify_finds_every_damaged_blob_and_nothing_else() {
         })
         .unwrap();
     damaged.sort();
-    assert_eq!((report.blobs, report.bytes, last), (41, 41 * 4, 41));
+    let bytes = 41 * (4 + MAX_PACKED_BLOB) - 3 * MAX_PACKED_BLOB;
+    assert_eq!((report.blobs, report.bytes, last), (41, bytes, 41));
     assert_eq!(report.corrupt, damaged);
     assert_eq!(report.unknown, [stranger]);
     assert_eq!(f.store.find_missing(&digests).len(), 3);
@@ -432,23 +449,34 @@ fn the_marker_is_a_contract() {
         fs::read_to_string(f.store.root().join("VERSION")).unwrap(),
         "zako-cas 1\n"
     );
-    let digest = f.store.put_bytes(b"hello").unwrap();
-    let hex = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f";
-    assert_eq!(digest.to_string(), format!("blake3:{hex}/5"));
-    let file = f.store.root().join(format!("blake3/ea/{hex}-5"));
-    assert_eq!(fs::read(&file).unwrap(), b"hello");
+    let blob = vec![b'h'; 100_000];
+    let digest = f.store.put_bytes(&blob).unwrap();
+    let hex = "996ec1bf74011154c87a6f8a2a0f93fd0a005e824884029a378ae8f04072bea3";
+    assert_eq!(digest.to_string(), format!("blake3:{hex}/100000"));
+    let file = f
+        .store
+        .root()
+        .join(format!("blake3/{}/{hex}-100000", &hex[..2]));
+    assert_eq!(fs::read(&file).unwrap(), blob);
     assert_eq!(mode(&file), 0o444);
 }
 
 #[test]
 fn a_write_error_names_the_path() {
     let f = fixture();
-    let digest = DigestFunction::Blake3.hash(b"blocked");
+    let digest = DigestFunction::Blake3.hash(&large(b"blocked"));
     let folder = f.file(&digest).parent().unwrap().to_path_buf();
     fs::write(&folder, "in the way").unwrap();
-    let error = f.store.put_bytes(b"blocked").unwrap_err();
+    let error = f.store.put_bytes(&large(b"blocked")).unwrap_err();
     assert!(
         error.is_environment() && error.to_string().contains(folder.to_str().unwrap()),
+        "{error}"
+    );
+    let segments = f.store.root().join("segments");
+    fs::write(&segments, "in the way").unwrap();
+    let error = f.store.put_bytes(b"small").unwrap_err();
+    assert!(
+        error.is_environment() && error.to_string().contains(segments.to_str().unwrap()),
         "{error}"
     );
     let absent = f.dir.path().join("absent");

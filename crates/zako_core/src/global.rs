@@ -52,7 +52,8 @@ impl GlobalState {
         let store = Store::open(StoreOptions::new(options.cache_dir.join(STORE_DIR)))
             .map_err(|e| at(&e))?;
         let cache = ActionCache::open(&options.cache_dir.join(ACTIONS_DIR), DigestFunction::Blake3)
-            .map_err(|e| at(&e))?;
+            .map_err(|e| at(&e))?
+            .with_store(store.clone());
         let mut capacity = Capacity::of_this_machine();
         if let Some(jobs) = options.jobs {
             capacity.cpu_millis = u64::from(jobs.max(1)) * 1000;

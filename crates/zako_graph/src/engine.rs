@@ -107,6 +107,14 @@ impl Engine {
         self.open(data, Some(Box::new(confirm)))
     }
 
+    /// Makes sure that every revision from now on is later than `revision`: for a caller whose own clock,
+    /// which the archive has too, has gone on.
+    pub fn advance(&self, revision: u64) {
+        self.shared
+            .last_revision
+            .fetch_max(revision, Ordering::Relaxed);
+    }
+
     fn open(&self, data: Data, confirm: Option<Confirm>) -> Request {
         let last = self.shared.last_revision.fetch_add(1, Ordering::Relaxed);
         let revision = Revision::new(last + 1);

@@ -373,7 +373,7 @@ pub(crate) async fn execute(
         }
     }
     let saved = shop
-        .blocking(|shop| Ok::<_, Stopped>(shop.ledger.lock().flush()))
+        .blocking(|shop| Ok::<_, Stopped>(shop.save()))
         .await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
@@ -621,6 +621,12 @@ impl Workshop {
             would_run,
             ..self.summary()
         }
+    }
+
+    /// Writes down what was done.
+    fn save(&self) -> std::io::Result<()> {
+        self.parts.cache.flush().map_err(std::io::Error::other)?;
+        self.ledger.lock().flush()
     }
 
     fn summary(&self) -> ExecuteSummary {

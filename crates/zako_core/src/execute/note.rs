@@ -112,9 +112,10 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, succes
         [reads, present, writes],
         record,
     );
+    drop(ledger);
     let count = shop.noted.fetch_add(1, Ordering::Relaxed) + 1;
     if count.is_multiple_of(FLUSH_EVERY)
-        && let Err(error) = ledger.flush()
+        && let Err(error) = shop.save()
     {
         tracing::warn!(%error, "cannot write down what was done");
     }
