@@ -1,1 +1,0 @@
-pub(crate) enum Check { Same, Unknown }
