@@ -1,5 +1,6 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use zako_action::Isolation;
 use zako_exec::ResourcePool;
 
 use crate::demand::{Demand, demand};
-use crate::diagnostic::{Diagnostic, Fault, Severity};
+use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::Services;
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
@@ -88,30 +89,30 @@ async fn stages(building: Building, report: &mut BuildReport) {
         cancel,
     } = building;
     let keep_going = options.keep_going;
+    let root = services.workspace.root().clone();
     let from = match folder(&options.package) {
         Ok(from) => from,
-        Err(error) => return tell(&events, report, vec![error]).await,
+        Err(error) => return tell(&events, &root, report, vec![error]).await,
     };
-    let root = services.workspace.root().clone();
     let lock = match WorkspaceLock::acquire(&root, &events, &cancel).await {
         Ok(lock) => lock,
-        Err(error) => return tell(&events, report, vec![error]).await,
+        Err(error) => return tell(&events, &root, report, vec![error]).await,
     };
 
     // Only now: what another build changed while this one waited is seen.
     let request = graph.begin(&services).await;
     let selection = select(&request, &services, &patterns, &from).await;
-    tell(&events, report, selection.logs.clone()).await;
+    tell(&events, &root, report, selection.logs.clone()).await;
     let broken = !selection.faults.is_empty();
-    tell(&events, report, selection.faults.clone()).await;
+    tell(&events, &root, report, selection.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {
         return;
     }
 
-    let analysis = analyze(&request, &services, &selection.targets).await;
-    tell(&events, report, analysis.logs.clone()).await;
+    let analysis = analyze(&request, &services, &selection.targets, graph.analyses()).await;
+    tell(&events, &root, report, analysis.logs.clone()).await;
     let broken = !analysis.faults.is_empty();
-    tell(&events, report, analysis.faults.clone()).await;
+    tell(&events, &root, report, analysis.faults.clone()).await;
     if (broken && !keep_going) || cancel.is_cancelled() {
         return;
     }
@@ -123,7 +124,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
         faults,
     } = demand(&selection, &analysis, options.tests);
     let broken = !faults.is_empty();
-    tell(&events, report, faults).await;
+    tell(&events, &root, report, faults).await;
     if broken && !keep_going {
         return;
     }
@@ -138,7 +139,7 @@ async fn stages(building: Building, report: &mut BuildReport) {
                     broken = Some(faults);
                     None
                 }
-                Err(faults) => return tell(&events, report, faults.to_vec()).await,
+                Err(faults) => return tell(&events, &root, report, faults.to_vec()).await,
             },
         };
         actions.push(PlannedAction {
@@ -196,10 +197,11 @@ async fn stages(building: Building, report: &mut BuildReport) {
 /// Sends errors as events and keeps them for the report.
 async fn tell(
     events: &mpsc::Sender<BuildEvent>,
+    root: &Path,
     report: &mut BuildReport,
     diagnostics: Vec<Diagnostic>,
 ) {
-    for diagnostic in diagnostics {
+    for diagnostic in with_texts(root, diagnostics) {
         if diagnostic.fault != Fault::Interrupted {
             let _ = events
                 .send(BuildEvent::Diagnostic(diagnostic.clone()))

@@ -5,6 +5,7 @@
 
 mod build;
 mod builtin;
+mod codec;
 mod demand;
 mod diagnostic;
 mod editor;

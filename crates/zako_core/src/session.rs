@@ -14,15 +14,16 @@ use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 
 use crate::build::{self, Building};
-use crate::diagnostic::{Diagnostic, Fault};
+use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
-use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault};
+use crate::evaluate::{Evaluate, Package, Services, codecs, evaluate_text, graph_fault};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::global::GlobalState;
 use crate::options::BuildOptions;
 use crate::report::{ActionCounts, BuildReport};
 use crate::select::select;
+use crate::target::{AnalysisMemo, MemoryMemo};
 use crate::workspace::{BUILD_FILE, OUTPUT_DIR, STATE_DIR, Workspace};
 
 /// How many events wait for a reader before the build waits too.
@@ -43,6 +44,7 @@ pub struct Session {
 pub(crate) struct Graph {
     engine: Arc<OnceLock<Engine>>,
     turn: Arc<Mutex<()>>,
+    analyses: Arc<MemoryMemo>,
 }
 
 /// The right to ask the graph, in a revision that opened when it was given.
@@ -52,11 +54,20 @@ pub(crate) struct Turn {
 }
 
 impl Graph {
+    /// What is remembered of analyses.
+    pub(crate) fn analyses(&self) -> &dyn AnalysisMemo {
+        &*self.analyses
+    }
+
     /// Waits for its turn, then opens a revision: whatever changed until now is seen.
     pub(crate) async fn begin(&self, services: &Arc<Services>) -> Turn {
         let turn = self.turn.clone().lock_owned().await;
         let engine = self.engine.get_or_init(|| {
-            Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
+            let options = EngineOptions {
+                codecs: codecs(),
+                ..EngineOptions::default()
+            };
+            Engine::new(tokio::runtime::Handle::current(), options)
         });
         Turn {
             request: engine.begin(Data::new().with(services.clone())),
@@ -194,7 +205,7 @@ impl Session {
         let turn = self.graph.begin(&services).await;
         let selection = select(&turn, &services, patterns, &from).await;
         if !selection.faults.is_empty() {
-            return Err(selection.faults);
+            return Err(with_texts(self.root(), selection.faults));
         }
         let mut infos = Vec::new();
         for root in &selection.roots {
@@ -280,6 +291,7 @@ impl Session {
                 .first()
                 .cloned()
                 .unwrap_or_else(|| Diagnostic::error(Fault::Bug, "it failed without an error"))
+                .with_text(self.root())
         };
         let (exports, logs) = if path.file_name() == Some(BUILD_FILE) {
             let folder = path.parent().unwrap_or_else(NeutralPath::root);
@@ -297,7 +309,7 @@ impl Session {
             let evaluated = evaluated.map_err(|faults| first(&faults))?;
             (evaluated.exports.clone(), evaluated.logs.clone())
         };
-        Ok(EvaluatedFile::of(&exports, logs))
+        Ok(EvaluatedFile::of(&exports, with_texts(self.root(), logs)))
     }
 
     /// Evaluates a text that is no file, hermetically. `name` is what messages call it, as `memory:NAME`; it may import

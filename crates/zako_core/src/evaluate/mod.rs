@@ -5,10 +5,13 @@
 
 mod glob;
 mod host;
+mod kept;
+pub(crate) mod kinds;
 mod leaf;
 mod memory;
 mod module;
 mod package;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,18 +21,27 @@ use tokio_util::sync::CancellationToken;
 use zako_graph::{Ctx, GraphError};
 use zako_interner::ThreadedInterner;
 use zako_path::{InternedPath, NeutralPath};
-use zako_script::{BuiltinRegistry, ScriptEngine, Transpiler};
+use zako_script::{BUILTINS_IDENTITY, BuiltinRegistry, ModuleSet, ScriptEngine, Transpiler};
 
 use crate::builtin::HostFunction;
+use crate::codec::{CODEC_VERSION, encoded, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::BuildEvent;
+use crate::manifest::VERSION;
+use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
 
 pub(crate) use host::TargetDeclaration;
-pub(crate) use leaf::PackageList;
+pub(crate) use kept::codecs;
+pub(crate) use leaf::{FileThere, PackageList};
 pub(crate) use memory::evaluate_text;
-pub(crate) use module::{closure, module_set};
+pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "the null path is not built on it yet")
+)]
+pub(crate) use witness::{Check, Checker};
 
 /// What the nodes use besides one another.
 pub(crate) struct Services {
@@ -57,6 +69,24 @@ impl Services {
             let _ = events.send(event).await;
         }
     }
+}
+
+/// What of zako itself decides what scripts do, as text: its version, its codecs and builtins, and what the embedder
+/// registered. What another one kept counts as foreign.
+pub(crate) fn identity(
+    builtins: &BuiltinRegistry,
+    functions: &BTreeMap<String, HostFunction>,
+) -> String {
+    let mut registered = ModuleSet::default();
+    for builtin in builtins.iter() {
+        registered.insert(builtin.module.clone());
+    }
+    let functions: Vec<String> = functions.keys().cloned().collect();
+    let embedder = encoded(&(hex::encode(code_fingerprint(&registered)), functions));
+    format!(
+        "zako {VERSION} codecs {CODEC_VERSION} builtins {BUILTINS_IDENTITY} embedder {}",
+        hex::encode(fingerprint(&embedder))
+    )
 }
 
 pub(crate) fn services(ctx: &Ctx) -> Result<&Arc<Services>, GraphError> {
@@ -87,3 +117,6 @@ pub(crate) type Faults = Arc<Vec<Diagnostic>>;
 pub(crate) fn fault(diagnostic: Diagnostic) -> Faults {
     Arc::new(vec![diagnostic])
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ use zako_cas::{Store, SubtreeCache};
 use zako_exec::{End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler};
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
-use crate::diagnostic::{Diagnostic, Fault, Location};
+use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
 use crate::report::ActionCounts;
@@ -235,7 +235,7 @@ pub(crate) async fn execute(
         diagnostics,
         statuses: vec![ActionStatus::Cancelled; count],
     };
-    let teller = events.clone();
+    let (teller, root) = (events.clone(), dirs.root.clone());
     let opened =
         tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, events)).await;
     let opened =
@@ -243,6 +243,7 @@ pub(crate) async fn execute(
     let (shop, plan) = match opened {
         Ok((shop, plan)) => (Arc::new(shop), plan),
         Err(diagnostics) => {
+            let diagnostics = with_texts(&root, diagnostics);
             for diagnostic in &diagnostics {
                 let _nobody_listens = teller
                     .send(BuildEvent::Diagnostic(diagnostic.clone()))
@@ -411,6 +412,7 @@ impl Workshop {
     }
 
     async fn complain(&self, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.with_text(&self.dirs.root);
         self.told.lock().diagnostics.push(diagnostic.clone());
         self.tell(BuildEvent::Diagnostic(diagnostic)).await;
     }
