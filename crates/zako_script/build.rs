@@ -11,6 +11,7 @@ mod ops;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,6 +64,12 @@ fn main() {
     declarations.push_str("]\n");
     fs::write(out.join("declarations.rs"), declarations).expect("OUT_DIR is writable");
 
+    let harden = fs::read_to_string("builtins/internal/harden.js").expect("harden.js is readable");
+    // Tells builds of this crate apart for what is kept between processes; not a hash that anything relies on to be safe.
+    let mut identity = DefaultHasher::new();
+    (&modules, &harden).hash(&mut identity);
+    println!("cargo:rustc-env=ZAKO_BUILTINS={:016x}", identity.finish());
+
     let mut extension = ops::zako::init();
     modules.push(("ext:zako/entry.js".to_owned(), entry));
     extension.esm_files = Cow::Owned(
@@ -75,7 +82,6 @@ fn main() {
             .collect(),
     );
     extension.esm_entry_point = Some("ext:zako/entry.js");
-    let harden = fs::read_to_string("builtins/internal/harden.js").expect("harden.js is readable");
     let snapshot = create_snapshot(
         CreateSnapshotOptions {
             cargo_manifest_dir: env!("CARGO_MANIFEST_DIR"),

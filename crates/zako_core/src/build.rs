@@ -1,6 +1,6 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,21 +14,24 @@ use zako_path::NeutralPath;
 
 use crate::burial::{Living, bury};
 use crate::demand::{Demand, demand};
-use crate::diagnostic::{Diagnostic, Fault, Severity};
+use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
     ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
 };
+use crate::files::Files;
 use crate::glance::Seen;
 use crate::global::GlobalState;
+use crate::graph::{Graph, LedgerMemo, Turn};
 use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
+use crate::manifest::MANIFEST;
 use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::BuildReport;
 use crate::select::{Selection, select};
-use crate::session::{Graph, Kept, Turn, folder};
+use crate::session::{Kept, folder};
 use crate::target::{Analysis, analyze, script_modules};
 use crate::watch::Changes;
 
@@ -92,7 +95,12 @@ async fn stages(mut building: Building, report: &mut BuildReport) {
     };
     let root = building.services.workspace.root().clone();
     let seen = match building.glance.take() {
-        Some(seen) if seen.key == building.request_key() => Ok(seen),
+        Some(seen)
+            if seen.key == building.request_key()
+                && seen.identity == building.services.identity() =>
+        {
+            Ok(seen)
+        }
         other => {
             // It holds the lock.
             drop(other);
@@ -141,6 +149,7 @@ impl Building {
         let (services, key) = (self.services.clone(), self.request_key());
         let function = self.global.store.function();
         let (kept, changes) = (self.kept.clone(), self.changes.clone());
+        let identity = self.services.identity();
         let seen = tokio::task::spawn_blocking(move || {
             let kept = kept.as_ref().and_then(|kept| kept.take(services.workspace.root()));
             let (recalled, notice) = recall(Question {
@@ -148,6 +157,7 @@ impl Building {
                 key: &key,
                 config: &services.config,
                 function,
+                identity: &identity,
                 kept: kept.zip(changes.as_ref()),
             })?;
             Ok(Seen {
@@ -155,6 +165,7 @@ impl Building {
                 recalled,
                 notice,
                 key,
+                identity,
             })
         });
         let failed = |panic: tokio::task::JoinError| Diagnostic::error(Fault::Bug, panic.to_string());
@@ -187,7 +198,7 @@ impl Building {
         }
         let ledger = SharedLedger::new(ledger);
         if actions.iter().any(|action| action.is_script()) {
-            let turn = self.graph.begin(&self.services, &ledger).await;
+            let turn = self.graph.begin(&self.services, &ledger, self.changes.as_ref()).await;
             for action in &mut actions {
                 if let Err(faults) = self.load_program(&turn, action).await {
                     if !self.options.keep_going {
@@ -221,7 +232,7 @@ impl Building {
         let keep_going = self.options.keep_going;
         let (services, cancel) = (&self.services, &self.cancel);
         let ledger = SharedLedger::new(ledger);
-        let turn = self.graph.begin(services, &ledger).await;
+        let turn = self.graph.begin(services, &ledger, self.changes.as_ref()).await;
         let selection = select(&turn, services, &self.patterns, from).await;
         self.tell(report, selection.logs.clone()).await;
         let mut broken = !selection.faults.is_empty();
@@ -230,7 +241,9 @@ impl Building {
             return self.keep(turn, ledger, report).await;
         }
 
-        let analysis = analyze(&turn, services, &selection.targets).await;
+        let memo = LedgerMemo(ledger.clone());
+        let analysis = analyze(&turn, services, &selection.targets, &memo).await;
+        drop(memo);
         self.tell(report, analysis.logs.clone()).await;
         broken |= !analysis.faults.is_empty();
         self.tell(report, analysis.faults.clone()).await;
@@ -335,9 +348,18 @@ impl Building {
         summary: &ExecuteSummary,
         report: &BuildReport,
     ) {
+        // The manifest is a leaf like others.
+        let files = Files::open(self.services.workspace.root().clone(), ledger.clone(), HashSet::new());
+        let manifest = NeutralPath::new(MANIFEST).ok().filter(|path| {
+            let found = files.value(path);
+            matches!(found, Ok(Some(_)))
+        });
+        let manifest = manifest.map(|path| files.leaf(&path));
         let mut ledger = ledger.lock();
-        let mut scripts = turn.keep(&mut ledger);
-        //scripts.leaves.extend(manifest_leaf(&self.services, &mut ledger));
+        let scripts = turn.keep(&mut ledger);
+        if !scripts.complete {
+            return;
+        }
         let actions = summary
             .identified
             .iter()
@@ -361,7 +383,8 @@ impl Building {
                     .collect(),
             })
             .collect();
-        let groups = [scripts.leaves, actions, analyses, scripts.roots];
+        let leaves = scripts.leaves.into_iter().chain(manifest).collect();
+        let groups = [leaves, actions, analyses, scripts.roots];
         ledger.note_request(&self.request_key(), groups, &targets);
     }
 
@@ -413,7 +436,7 @@ impl Building {
 
     /// Sends errors as events and keeps them for the report.
     async fn tell(&self, report: &mut BuildReport, diagnostics: Vec<Diagnostic>) {
-        for diagnostic in diagnostics {
+        for diagnostic in with_texts(self.services.workspace.root(), diagnostics) {
             if diagnostic.fault != Fault::Interrupted {
                 let event = BuildEvent::Diagnostic(diagnostic.clone());
                 let _nobody_listens = self.events.send(event).await;

@@ -28,31 +28,39 @@ pub(crate) struct Demand<'a> {
 
 /// Cuts the actions of `analysis` to what the roots need; `tests` adds their test actions.
 pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: bool) -> Demand<'a> {
-    let mut all: Vec<(&str, &Lowered)> = analysis
-        .results
-        .iter()
-        .flat_map(|(label, result)| {
-            result
-                .actions
-                .iter()
-                .map(move |action| (label.as_str(), action))
-        })
-        .collect();
     // The same order every time, whatever the order of analysis.
-    all.sort_by(|a, b| {
-        (a.0, &a.1.spec.outputs.first().map(|o| &o.path))
-            .cmp(&(b.0, &b.1.spec.outputs.first().map(|o| &o.path)))
-    });
-    let mut makers: HashMap<&NeutralPath, Vec<usize>> = HashMap::new();
-    for (at, (_, action)) in all.iter().enumerate() {
+    let mut all: Vec<(&str, &Lowered)> = Vec::with_capacity(analysis.results.len());
+    for label in selection.targets.keys() {
+        let Some(result) = analysis.results.get(label) else {
+            continue;
+        };
+        let first = all.len();
+        all.extend(result.actions.iter().map(|action| (label.as_str(), action)));
+        all[first..].sort_by_key(|(_, action)| action.spec.outputs.first().map(|o| &o.path));
+    }
+    // By path as text, so that looking for a folder above needs no path of its own.
+    let mut makers: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut extra: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, (owner, action)) in all.iter().enumerate() {
         for output in &action.spec.outputs {
-            makers.entry(&output.path).or_default().push(at);
+            makers.entry(output.path.as_str()).or_default().push(at);
+        }
+        if action.test || action.spec.outputs.is_empty() {
+            extra.entry(owner).or_default().push(at);
         }
     }
-    let making = |path: &NeutralPath| -> Vec<usize> {
+    let making = |path: &NeutralPath| -> &[usize] {
         // The path itself, or a directory above it that an action writes.
-        let found = path.ancestors().find_map(|ancestor| makers.get(&ancestor));
-        found.cloned().unwrap_or_default()
+        let mut path = path.as_str();
+        loop {
+            if let Some(found) = makers.get(path) {
+                return found;
+            }
+            match path.rsplit_once('/') {
+                Some((above, _)) => path = above,
+                None => return &[],
+            }
+        }
     };
 
     let mut demand = Demand {
@@ -91,13 +99,17 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
                 }
             },
         };
-        let mut mine: Vec<usize> = files.iter().flat_map(&making).collect();
-        for (at, (owner, action)) in all.iter().enumerate() {
-            let check = action.spec.outputs.is_empty() && !action.test && output.is_none();
-            if *owner == label && (check || (action.test && tests)) {
-                mine.push(at);
-            }
-        }
+        let mut mine: Vec<usize> = files.iter().flat_map(&making).copied().collect();
+        mine.extend(
+            extra
+                .get(label.as_str())
+                .into_iter()
+                .flatten()
+                .filter(|at| {
+                    let action = all[**at].1;
+                    if action.test { tests } else { output.is_none() }
+                }),
+        );
         queue.extend(&mine);
         demand.targets.push(BuiltTarget {
             label: label.clone(),
@@ -107,7 +119,6 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         demand.makers.push(mine);
     }
 
-    let mut numbers: HashMap<usize, usize> = HashMap::new();
     let mut seen: HashSet<usize> = HashSet::new();
     while let Some(at) = queue.pop() {
         if !seen.insert(at) {
@@ -115,15 +126,16 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         }
         let spec = &all[at].1.spec;
         for path in spec.inputs.iter().chain(&spec.staged) {
-            queue.extend(making(path));
+            queue.extend(making(path).iter().filter(|at| !seen.contains(at)));
         }
         // Two actions that write one path are both needed, so that the conflict is found.
         for output in &spec.outputs {
-            queue.extend(making(&output.path));
+            queue.extend(making(&output.path).iter().filter(|at| !seen.contains(at)));
         }
     }
     let mut needed: Vec<usize> = seen.into_iter().collect();
     needed.sort_unstable();
+    let mut numbers: HashMap<usize, usize> = HashMap::with_capacity(needed.len());
     for at in needed {
         numbers.insert(at, demand.actions.len());
         let (label, action) = all[at];

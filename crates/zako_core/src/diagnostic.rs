@@ -1,9 +1,12 @@
 //! What is told to a person: data for the command line, or an embedder, to render.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
+use zako_path::NeutralPath;
 use zako_script::{LogLevel, Place, ScriptError, ScriptErrorKind};
 
 /// How bad it is.
@@ -141,6 +144,13 @@ impl Diagnostic {
         }
     }
 
+    /// The same as [`with_texts`] makes it.
+    #[must_use]
+    pub(crate) fn with_text(self, root: &Path) -> Self {
+        let fallback = self.clone();
+        with_texts(root, vec![self]).pop().unwrap_or(fallback)
+    }
+
     /// The same with a place.
     #[must_use]
     pub fn at(mut self, location: Location) -> Self {
@@ -161,6 +171,25 @@ impl Diagnostic {
         self.trace.push(line.into());
         self
     }
+}
+
+/// The diagnostics as they are told: each location has the text of its file, which is read here where it is not known
+/// yet, once a file. Nothing that is kept has texts.
+pub(crate) fn with_texts(root: &Path, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut texts: HashMap<String, Option<Arc<str>>> = HashMap::new();
+    for diagnostic in &mut diagnostics {
+        if let Some(location) = &mut diagnostic.location
+            && location.source.is_none()
+        {
+            let text = texts.entry(location.file.clone()).or_insert_with(|| {
+                // What is no file of the workspace (a builtin, a text in memory) has no frame.
+                let path = NeutralPath::new(&location.file).ok()?;
+                crate::workspace::read_text(root, &path).ok()
+            });
+            location.source.clone_from(text);
+        }
+    }
+    diagnostics
 }
 
 impl fmt::Display for Diagnostic {

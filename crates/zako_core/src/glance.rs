@@ -1,12 +1,15 @@
 //! A look at a workspace before anything else is set up: the null build needs no more than this.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use zako_cas::DigestFunction;
+use zako_script::BuiltinRegistry;
 
 use crate::diagnostic::Diagnostic;
+use crate::evaluate::identity;
 use crate::execute::lock::WorkspaceLock;
 use crate::ledger::request;
 use crate::options::BuildOptions;
@@ -29,6 +32,7 @@ pub(crate) struct Seen {
     pub(crate) recalled: Recalled,
     pub(crate) notice: Option<Diagnostic>,
     pub(crate) key: Vec<u8>,
+    pub(crate) identity: String,
 }
 
 impl Glance {
@@ -54,11 +58,14 @@ impl Glance {
         let key = request::key(root, patterns, &options);
         let mut config = workspace.manifest().config.clone();
         config.extend(options.config);
+        // Of a zako to which nobody added anything: what an embedder's build left is not understood, and left alone.
+        let identity = identity(&BuiltinRegistry::default(), &BTreeMap::new());
         let (recalled, notice) = recall(Question {
             workspace: &workspace,
             key: &key,
             config: &config,
             function: DigestFunction::Blake3,
+            identity: &identity,
             kept: None,
         })?;
         let seen = Seen {
@@ -66,6 +73,7 @@ impl Glance {
             recalled,
             notice,
             key,
+            identity,
         };
         Ok(Glance {
             seen: Some(seen),

@@ -17,6 +17,7 @@ mod explain;
 mod files;
 mod glance;
 mod global;
+mod graph;
 mod init;
 mod label;
 mod ledger;

@@ -14,7 +14,7 @@ use zako_cas::DigestFunction;
 use zako_graph::archive::Id;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::evaluate::witness::Check;
+use crate::evaluate::{Check, Checker, confirm};
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
 use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
@@ -30,6 +30,8 @@ pub(crate) struct Question<'a> {
     /// The options that scripts see.
     pub(crate) config: &'a BTreeMap<String, String>,
     pub(crate) function: DigestFunction,
+    /// Whose scripts they are.
+    pub(crate) identity: &'a str,
     /// What an earlier build of this process knew, and what has changed since: only that is looked at.
     pub(crate) kept: Option<(Ledger, &'a Changes)>,
 }
@@ -73,7 +75,7 @@ pub(crate) fn recall(
         return Ok((recalled, None));
     }
     let (mut ledger, mut notice) =
-        Ledger::open(&state, question.function).map_err(|e| failed(&state, e))?;
+        Ledger::open(&state, question.function, question.identity).map_err(|e| failed(&state, e))?;
     if let Err(damaged) = ledger.archive().verify_leaves() {
         let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
         ledger = anew;
@@ -112,17 +114,20 @@ fn look(
     }
     let doubtful = {
         let archive = ledger.archive();
-        let check = |_: std::os::fd::BorrowedFd<'_>, id| {
-            let (_kind, _key, _witness) = (archive.kind(id), archive.key(id), archive.witness(id));
-            let _ = question.config;
-            matches!(Check::Unknown, Check::Same)
+        let ignore = &question.workspace.manifest().ignore;
+        let checker = || {
+            let mut checker = Checker::new(root, question.config, ignore);
+            move |id: Id| {
+                let (kind, key, witness) = (archive.kind(id), archive.key(id), archive.witness(id));
+                checker.still_holds(kind, key, witness) == Check::Same
+            }
         };
-        sweep(archive, root, &leaves, &check)?
+        sweep(archive, root, &leaves, &checker)?
     };
     let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));
     let (files, others): (Vec<Id>, Vec<Id>) = doubtful.into_iter().partition(is_file);
     for id in others {
-        if id.index() > 0 {
+        if !confirm(&mut ledger, id, question.workspace) {
             return Ok(Recalled::Unknown(ledger));
         }
     }

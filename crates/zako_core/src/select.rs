@@ -8,7 +8,7 @@ use zako_path::NeutralPath;
 use zako_script::nearest;
 
 use crate::diagnostic::{Diagnostic, Location};
-use crate::evaluate::{Package, PackageList, PackageValue, Services, graph_fault};
+use crate::evaluate::{FileThere, Package, PackageList, PackageValue, Services, graph_fault};
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
 use crate::target::Target;
@@ -170,8 +170,7 @@ impl Selector<'_> {
         let base = match &pattern.packages {
             Packages::Below(base) => base,
             Packages::One(path) => {
-                let file = path.join(BUILD_FILE);
-                if file.is_ok_and(|file| self.services.workspace.has_file(&file)) {
+                if self.has_build_file(path).await {
                     return vec![path.clone()];
                 }
                 let mut error = self.no_package(path).await;
@@ -289,9 +288,10 @@ impl Selector<'_> {
         while !wave.is_empty() {
             let labels: Vec<(Label, Option<String>)> = wave
                 .drain(..)
+                .filter(|(text, _)| !targets.contains_key(text) && !aliases.contains_key(text))
                 .filter_map(|(text, user)| Some((Label::parse(&text, None).ok()?, user)))
                 .collect();
-            let packages: Vec<NeutralPath> = labels
+            let packages: BTreeSet<NeutralPath> = labels
                 .iter()
                 .map(|(label, _)| label.package.clone())
                 .collect();
@@ -322,7 +322,7 @@ impl Selector<'_> {
                 let location = target
                     .place
                     .as_ref()
-                    .map(|place| Location::new(place, package.sources.get(&place.file).cloned()));
+                    .map(|place| Location::new(place, None));
                 wave.extend(
                     target
                         .dependencies()
@@ -363,39 +363,20 @@ impl Selector<'_> {
             })
             .filter(|root| seen.insert((root.label.clone(), root.output.clone())))
             .collect();
-        loop {
-            let broken: Vec<String> = targets
-                .iter()
-                .filter(|(_, (target, _))| {
-                    target
-                        .dependencies()
-                        .iter()
-                        .any(|dep| !targets.contains_key(*dep))
-                })
-                .map(|(label, _)| label.clone())
-                .collect();
-            if broken.is_empty() {
-                return (roots, targets);
-            }
-            for label in broken {
-                targets.remove(&label);
-            }
-        }
+        drop_broken(&mut targets);
+        (roots, targets)
     }
 
     /// Loads packages that `labels` need; one that is not there is told with the target that needs it.
     async fn load_for(
         &mut self,
-        packages: &[NeutralPath],
+        packages: &BTreeSet<NeutralPath>,
         labels: &[(Label, Option<String>)],
         targets: &Targets,
     ) {
         let mut there = Vec::new();
         for path in packages {
-            let file = path.join(BUILD_FILE);
-            if self.packages.contains_key(path)
-                || file.is_ok_and(|file| self.services.workspace.has_file(&file))
-            {
+            if self.packages.contains_key(path) || self.has_build_file(path).await {
                 there.push(path.clone());
                 continue;
             }
@@ -414,6 +395,17 @@ impl Selector<'_> {
         self.load(&there).await;
     }
 
+    /// Whether the folder is a package; asked of the graph, as all that a build depends on.
+    async fn has_build_file(&self, folder: &NeutralPath) -> bool {
+        let Ok(file) = folder.join(BUILD_FILE) else {
+            return false;
+        };
+        match self.services.intern(&file) {
+            Ok(file) => self.request.get(&FileThere(file)).await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
     async fn no_package(&mut self, path: &NeutralPath) -> Diagnostic {
         let known = self.all_packages(&NeutralPath::root()).await;
         let near = nearest(path.as_str(), known.iter().map(NeutralPath::as_str));
@@ -423,6 +415,34 @@ impl Selector<'_> {
         let mut error = Diagnostic::user(format!("there is no package //{path} (no {file})"));
         error.help = near.map(|near| format!("did you mean //{near}?"));
         error
+    }
+}
+
+/// Takes out the targets whose dependencies are not all there, and then those that depend on them.
+fn drop_broken(targets: &mut Targets) {
+    let mut users: HashMap<String, Vec<String>> = HashMap::new();
+    let mut broken: Vec<String> = Vec::new();
+    for (label, (target, _)) in targets.iter() {
+        if target
+            .dependencies()
+            .iter()
+            .any(|dep| !targets.contains_key(*dep))
+        {
+            broken.push(label.clone());
+        }
+    }
+    if broken.is_empty() {
+        return;
+    }
+    for (label, (target, _)) in targets.iter() {
+        for dep in target.dependencies() {
+            users.entry(dep.to_owned()).or_default().push(label.clone());
+        }
+    }
+    while let Some(label) = broken.pop() {
+        if targets.remove(&label).is_some() {
+            broken.extend(users.remove(&label).into_iter().flatten());
+        }
     }
 }
 

@@ -1,28 +1,26 @@
 //! A workspace that is open: builds and questions about it.
 
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_exec::ResourcePool;
-use zako_graph::archive::Id;
-use zako_graph::{Data, Engine, EngineOptions, Request};
 use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 
 use crate::build::{self, Building};
-use crate::diagnostic::{Diagnostic, Fault};
+use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
-use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault};
+use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault, identity};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
+use crate::graph::{Graph, Turn};
 use crate::ledger::{Appearance, Ledger, SharedLedger};
 use crate::options::BuildOptions;
 use crate::report::BuildReport;
@@ -63,61 +61,6 @@ impl Kept {
 /// The folder in which the ledger of the workspace at `root` lies.
 pub(crate) fn state_of(root: &Path) -> PathBuf {
     root.join(STATE_DIR).join("state")
-}
-
-/// A workspace's graph, and whose turn it is to ask it. One revision at a time: a revision that overlaps a later one may
-/// take over what that one read, which is wrong when their options differ.
-#[derive(Clone, Default)]
-pub(crate) struct Graph {
-    engine: Arc<OnceLock<Engine>>,
-    turn: Arc<Mutex<()>>,
-}
-
-/// The right to ask the graph, in a revision that opened when it was given.
-pub(crate) struct Turn {
-    request: Request,
-    _turn: OwnedMutexGuard<()>,
-}
-
-impl Graph {
-    /// Waits for its turn, then opens a revision: whatever changed until now is seen.
-    pub(crate) async fn begin(&self, services: &Arc<Services>, _ledger: &SharedLedger) -> Turn {
-        self.begin_apart(services).await
-    }
-
-    /// The same, without a ledger.
-    pub(crate) async fn begin_apart(&self, services: &Arc<Services>) -> Turn {
-        let turn = self.turn.clone().lock_owned().await;
-        let engine = self.engine.get_or_init(|| {
-            Engine::new(tokio::runtime::Handle::current(), EngineOptions::default())
-        });
-        Turn {
-            request: engine.begin(Data::new().with(services.clone())),
-            _turn: turn,
-        }
-    }
-}
-
-/// The nodes of the script graph below a request, as the ledger names them.
-#[derive(Default)]
-pub(crate) struct Scripts {
-    pub(crate) leaves: Vec<Id>,
-    pub(crate) roots: Vec<Id>,
-}
-
-impl Turn {
-    /// Keeps what the scripts came to.
-    pub(crate) fn keep(&self, _ledger: &mut Ledger) -> Scripts {
-        Scripts::default()
-    }
-}
-
-impl Deref for Turn {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        &self.request
-    }
 }
 
 /// A target, as `zako targets` lists it.
@@ -276,10 +219,10 @@ impl Session {
     ) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
         let services = self.services(options, &CancellationToken::new(), None);
         let from = folder(&options.package).map_err(|e| vec![e])?;
-        let turn = self.graph.begin_apart(&services).await;
+        let turn = self.look_into(&services).await;
         let selection = select(&turn, &services, patterns, &from).await;
         if !selection.faults.is_empty() {
-            return Err(selection.faults);
+            return Err(with_texts(self.root(), selection.faults));
         }
         let mut infos = Vec::new();
         for root in &selection.roots {
@@ -327,8 +270,9 @@ impl Session {
             false => {
                 let state = state_of(self.root());
                 let (function, label) = (self.global.store.function(), built.label.clone());
+                let identity = identity(&self.global.builtins, &self.global.functions);
                 let look = tokio::task::spawn_blocking(move || {
-                    let (ledger, _) = Ledger::open(&state, function)?;
+                    let (ledger, _) = Ledger::open(&state, function, &identity)?;
                     Ok::<_, std::io::Error>(last_build(&ledger, &label))
                 });
                 let failed = |error: &dyn std::fmt::Display| {
@@ -407,12 +351,13 @@ impl Session {
                 "{path} is not a script: scripts end in .ts"
             )));
         }
-        let request = self.graph.begin_apart(&services).await;
+        let request = self.look_into(&services).await;
         let first = |faults: &[Diagnostic]| {
             faults
                 .first()
                 .cloned()
                 .unwrap_or_else(|| Diagnostic::error(Fault::Bug, "it failed without an error"))
+                .with_text(self.root())
         };
         let (exports, logs) = if path.file_name() == Some(BUILD_FILE) {
             let folder = path.parent().unwrap_or_else(NeutralPath::root);
@@ -430,7 +375,7 @@ impl Session {
             let evaluated = evaluated.map_err(|faults| first(&faults))?;
             (evaluated.exports.clone(), evaluated.logs.clone())
         };
-        Ok(EvaluatedFile::of(&exports, logs))
+        Ok(EvaluatedFile::of(&exports, with_texts(self.root(), logs)))
     }
 
     /// Evaluates a text that is no file, hermetically. `name` is what messages call it, as `memory:NAME`; it may import
@@ -471,6 +416,21 @@ impl Session {
             }
         }
         Ok(removed)
+    }
+
+    /// The script graph for a question, with what is kept on disk; that is not changed.
+    async fn look_into(&self, services: &Arc<Services>) -> Turn {
+        let state = state_of(self.root());
+        let opened = Ledger::open(&state, self.global.store.function(), &services.identity());
+        let ledger = match opened {
+            Ok((ledger, _)) => ledger,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read what was kept of the workspace");
+                Ledger::empty(&state, self.global.store.function(), &services.identity())
+            }
+        };
+        let ledger = SharedLedger::new(ledger);
+        self.graph.begin(services, &ledger, None).await
     }
 
     fn services(

@@ -12,6 +12,7 @@ use zako_path::NeutralPath;
 use zako_script::nearest;
 
 use crate::diagnostic::Diagnostic;
+use crate::files::Clock;
 use crate::manifest::{ALWAYS_IGNORED, MANIFEST, Manifest};
 
 /// The file that makes a folder a package.
@@ -32,6 +33,7 @@ pub(crate) struct Workspace {
     root: Arc<Path>,
     manifest: Manifest,
     ignored: GlobSet,
+    clock: Clock,
 }
 
 /// What a folder's entry is.
@@ -100,6 +102,7 @@ impl Workspace {
             .build()
             .map_err(|e| Diagnostic::user(format!("ignore: {e}")))?;
         Ok(Workspace {
+            clock: Clock::of(&root),
             root,
             manifest,
             ignored,
@@ -108,6 +111,11 @@ impl Workspace {
 
     pub(crate) fn root(&self) -> &Arc<Path> {
         &self.root
+    }
+
+    /// How finely its file system tells times.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -123,8 +131,14 @@ impl Workspace {
             || self.ignored.is_match(format!("{folder}/"))
     }
 
-    /// The folder's entries, sorted by name; names that are not UTF-8 are left out. A folder that is not there is empty.
+    /// The folder's entries, sorted by name; names that are not UTF-8, and folders that are always ignored, are left out. A folder that is not there is empty.
     pub(crate) fn list(&self, folder: &NeutralPath) -> Result<Vec<Entry>, String> {
+        self.list_links(folder).map(|(entries, _)| entries)
+    }
+
+    /// The same, and whether there is a link among them: what a link leads to may become something else while the
+    /// folder stays as it is.
+    pub(crate) fn list_links(&self, folder: &NeutralPath) -> Result<(Vec<Entry>, bool), String> {
         let path = folder.to_os_path(&self.root);
         let read = match std::fs::read_dir(&path) {
             Ok(read) => read,
@@ -132,11 +146,12 @@ impl Workspace {
                 if e.kind() == io::ErrorKind::NotFound
                     || e.kind() == io::ErrorKind::NotADirectory =>
             {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), false));
             }
             Err(e) => return Err(format!("{} cannot be listed: {e}", path.display())),
         };
         let mut entries = Vec::new();
+        let mut links = false;
         for entry in read {
             let entry = entry.map_err(|e| format!("{} cannot be listed: {e}", path.display()))?;
             let Ok(name) = entry.file_name().into_string() else {
@@ -145,6 +160,11 @@ impl Workspace {
             let kind = entry
                 .file_type()
                 .map_err(|e| format!("{} cannot be read: {e}", entry.path().display()))?;
+            // Never looked into, and zako's own come and go.
+            if kind.is_dir() && ALWAYS_IGNORED.contains(&name.as_str()) {
+                continue;
+            }
+            links |= kind.is_symlink();
             let kind = if kind.is_dir() {
                 EntryKind::Folder
             } else if kind.is_file() || (kind.is_symlink() && entry.path().is_file()) {
@@ -155,7 +175,7 @@ impl Workspace {
             entries.push(Entry { name, kind });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
+        Ok((entries, links))
     }
 
     /// The folders below the entries, without those that are ignored.
@@ -173,18 +193,7 @@ impl Workspace {
 
     /// The text of a file; links are followed as long as they stay in the workspace.
     pub(crate) fn read_text(&self, path: &NeutralPath) -> Result<Arc<str>, ReadFault> {
-        let failed = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadFault::Missing,
-            _ => ReadFault::Failed(e.to_string()),
-        };
-        let real = std::fs::canonicalize(path.to_os_path(&self.root)).map_err(failed)?;
-        if !real.starts_with(&self.root) {
-            return Err(ReadFault::Outside(real));
-        }
-        let bytes = std::fs::read(&real).map_err(failed)?;
-        String::from_utf8(bytes)
-            .map(Into::into)
-            .map_err(|_| ReadFault::NotText)
+        read_text(&self.root, path)
     }
 
     /// Whether there is a file at `path`.
@@ -202,6 +211,22 @@ impl Workspace {
         )?;
         folder.join(near).ok()
     }
+}
+
+/// The text of a file of the workspace at `root` (canonical); links are followed as long as they stay in it.
+pub(crate) fn read_text(root: &Path, path: &NeutralPath) -> Result<Arc<str>, ReadFault> {
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadFault::Missing,
+        _ => ReadFault::Failed(e.to_string()),
+    };
+    let real = std::fs::canonicalize(path.to_os_path(root)).map_err(failed)?;
+    if !real.starts_with(root) {
+        return Err(ReadFault::Outside(real));
+    }
+    let bytes = std::fs::read(&real).map_err(failed)?;
+    String::from_utf8(bytes)
+        .map(Into::into)
+        .map_err(|_| ReadFault::NotText)
 }
 
 impl ReadFault {

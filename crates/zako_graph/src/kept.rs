@@ -133,8 +133,8 @@ impl fmt::Debug for Codecs {
     }
 }
 
-/// The fingerprint of a value's encoding.
-pub(crate) fn fingerprint(encoded: &[u8]) -> Fingerprint {
+/// The fingerprint that the archive has of a value with that encoding.
+pub fn fingerprint(encoded: &[u8]) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.copy_from_slice(&blake3::hash(encoded).as_bytes()[..16]);
     fingerprint

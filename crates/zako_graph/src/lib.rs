@@ -79,7 +79,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::GraphError;
 pub use event::{EngineEvent, EventKind, Observer};
 pub use keep::Footprint;
-pub use kept::{Codecs, Encoded, Kept};
+pub use kept::{Codecs, Encoded, Kept, fingerprint};
 pub use key::Key;
 pub use request::Request;
 pub use revision::Revision;

@@ -13,6 +13,9 @@ pub fn declarations() -> impl Iterator<Item = (&'static str, &'static str)> {
     DECLARATIONS.iter().copied()
 }
 
+/// Tells zako's own builtins from those of another build of this crate: 16 hexadecimal digits.
+pub const BUILTINS_IDENTITY: &str = env!("ZAKO_BUILTINS");
+
 /// A builtin that an embedder registers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Builtin {

@@ -16,7 +16,7 @@ mod platform;
 mod realm;
 mod transpile;
 
-pub use builtin::{Builtin, BuiltinRegistry, declarations, nearest};
+pub use builtin::{BUILTINS_IDENTITY, Builtin, BuiltinRegistry, declarations, nearest};
 pub use engine::{
     Evaluated, Evaluation, GcEvent, GcHook, Host, HostCall, LogLevel, ScriptEngine,
     ScriptEngineOptions,

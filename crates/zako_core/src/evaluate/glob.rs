@@ -1,11 +1,14 @@
 //! Globs over a package's files.
 
+use std::sync::Arc;
+
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use zako_graph::{Ctx, Key};
 use zako_path::{InternedPath, NeutralPath};
 
+use super::leaf::{Ignored, Listing};
 use super::services;
-use crate::workspace::{BUILD_FILE, EntryKind, Workspace};
+use crate::workspace::{BUILD_FILE, Entry, EntryKind, Workspace};
 
 /// What a glob asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,9 +20,7 @@ pub(crate) struct Globbed {
 
 impl Key for Globbed {
     /// Paths below the package, sorted; or why there are none.
-    type Value = Result<Vec<String>, String>;
-    // Every folder that is searched is part of the answer, so the whole search is one leaf.
-    const LEAF: bool = true;
+    type Value = Result<Arc<Vec<String>>, String>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let services = services(ctx).map_err(|e| e.to_string())?;
@@ -27,7 +28,23 @@ impl Key for Globbed {
             .package
             .resolve(&services.interner)
             .map_err(|e| e.to_string())?;
-        glob(&services.workspace, &package, &self.include, &self.exclude)
+        ctx.get(&Ignored).await.map_err(|e| e.to_string())?;
+        let mut search = Search::new(&package, &self.include, &self.exclude)?;
+        let mut level = vec![package.clone()];
+        while !level.is_empty() {
+            let keys: Vec<Listing> = level
+                .iter()
+                .map(|path| services.intern(path).map(Listing))
+                .collect::<Result<_, _>>()
+                .map_err(|e| e.message)?;
+            let listed = ctx.get_all(keys).await.map_err(|e| e.to_string())?;
+            let mut next = Vec::new();
+            for (folder, entries) in level.iter().zip(listed) {
+                next.extend(search.enter(&services.workspace, folder, &entries?));
+            }
+            level = next;
+        }
+        Ok(Arc::new(search.finish()))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -43,45 +60,78 @@ pub(crate) fn glob(
     include: &[String],
     exclude: &[String],
 ) -> Result<Vec<String>, String> {
-    let exclude = set(exclude)?;
-    let hidden = include
-        .iter()
-        .any(|pattern| pattern.split('/').any(|part| part.starts_with('.')));
-    let include = set(include)?;
-    let mut found = Vec::new();
+    let mut search = Search::new(package, include, exclude)?;
     let mut folders = vec![package.clone()];
     while let Some(folder) = folders.pop() {
         let entries = workspace.list(&folder)?;
-        if folder != *package
-            && entries
+        folders.extend(search.enter(workspace, &folder, &entries));
+    }
+    Ok(search.finish())
+}
+
+/// A search under way: it is told what is in each folder, and says which to look into next.
+struct Search<'a> {
+    package: &'a NeutralPath,
+    include: GlobSet,
+    exclude: GlobSet,
+    hidden: bool,
+    found: Vec<String>,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        package: &'a NeutralPath,
+        include: &[String],
+        exclude: &[String],
+    ) -> Result<Self, String> {
+        Ok(Search {
+            package,
+            hidden: include
                 .iter()
-                .any(|e| e.name == BUILD_FILE && e.kind == EntryKind::File)
-        {
-            continue;
+                .any(|pattern| pattern.split('/').any(|part| part.starts_with('.'))),
+            exclude: set(exclude)?,
+            include: set(include)?,
+            found: Vec::new(),
+        })
+    }
+
+    /// Takes what matches of a folder's entries; gives the folders below it that are to be searched.
+    fn enter(
+        &mut self,
+        workspace: &Workspace,
+        folder: &NeutralPath,
+        entries: &[Entry],
+    ) -> Vec<NeutralPath> {
+        let is_package = entries
+            .iter()
+            .any(|e| e.name == BUILD_FILE && e.kind == EntryKind::File);
+        if is_package && folder != self.package {
+            return Vec::new();
         }
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {
             let Ok(path) = folder.join(&entry.name) else {
                 continue;
             };
-            let Some(below) = path.strip_prefix(package) else {
+            let Some(below) = path.strip_prefix(self.package) else {
                 continue;
             };
-            let shown = hidden || !below.components().any(|part| part.starts_with('.'));
-            if shown && include.is_match(below.as_str()) && !exclude.is_match(below.as_str()) {
-                found.push(below.as_str().to_owned());
+            let shown = self.hidden || !below.components().any(|part| part.starts_with('.'));
+            let below = below.as_str();
+            if shown && self.include.is_match(below) && !self.exclude.is_match(below) {
+                self.found.push(below.to_owned());
             }
         }
-        folders.extend(
-            workspace
-                .folders(&folder, &entries)
-                .into_iter()
-                .filter(|path| {
-                    hidden || !path.file_name().is_some_and(|name| name.starts_with('.'))
-                }),
-        );
+        let mut folders = workspace.folders(folder, entries);
+        folders.retain(|path| {
+            self.hidden || !path.file_name().is_some_and(|name| name.starts_with('.'))
+        });
+        folders
     }
-    found.sort();
-    Ok(found)
+
+    fn finish(mut self) -> Vec<String> {
+        self.found.sort();
+        self.found
+    }
 }
 
 fn set(patterns: &[String]) -> Result<GlobSet, String> {

@@ -1,6 +1,5 @@
 //! What a package's `BUILD.ts` reaches while it is evaluated: declaring targets, and reads that are recorded.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -62,23 +61,20 @@ pub(crate) struct PackageHost {
     services: Arc<Services>,
     /// The package; `None` for a file that is evaluated by itself.
     package: Option<NeutralPath>,
-    sources: BTreeMap<String, Arc<str>>,
     recorded: Arc<Mutex<Recorded>>,
 }
 
 impl PackageHost {
-    /// A host for `package`, and where it records. `sources` are the texts of the modules, by file.
+    /// A host for `package`, and where it records.
     pub(crate) fn new(
         services: Arc<Services>,
         package: Option<NeutralPath>,
-        sources: BTreeMap<String, Arc<str>>,
     ) -> (PackageHost, Arc<Mutex<Recorded>>) {
         let recorded = Arc::new(Mutex::new(Recorded::default()));
         (
             PackageHost {
                 services,
                 package,
-                sources,
                 recorded: recorded.clone(),
             },
             recorded,
@@ -267,8 +263,7 @@ impl Host for PackageHost {
     }
 
     fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
-        let location =
-            place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
+        let location = place.map(|place| Location::new(place, None));
         let logged = Diagnostic::logged(level, message, location);
         self.recorded.lock().logs.push(logged);
     }

@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
-use zako_graph::{Ctx, Key};
+use zako_graph::{Ctx, Key, KnownLeaf};
+use zako_interner::ThreadedInterner;
 use zako_path::{InternedPath, NeutralPath};
 
+use super::witness::{self, witnessed};
 use super::{Faults, fault, graph_fault, services};
 use crate::diagnostic::Diagnostic;
 use crate::workspace::{BUILD_FILE, Entry, EntryKind, ReadFault};
+
+/// The path that a leaf is about, if it is about one.
+pub(crate) fn path_of_leaf(leaf: KnownLeaf<'_>, interner: &ThreadedInterner) -> Option<NeutralPath> {
+    let text = leaf.key::<SourceText>().map(|key| key.0);
+    let listing = leaf.key::<Listing>().map(|key| key.0);
+    let there = leaf.key::<FileThere>().map(|key| key.0);
+    text.or(listing).or(there)?.resolve(interner).ok()
+}
 
 /// The text of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,7 +33,10 @@ impl Key for SourceText {
             .0
             .resolve(&services.interner)
             .map_err(|e| ReadFault::Failed(e.to_string()))?;
-        services.workspace.read_text(&path)
+        let place = path.to_os_path(services.workspace.root());
+        let (text, witness) = witnessed(services.workspace.clock(), &place, || services.workspace.read_text(&path));
+        ctx.set_witness(witness);
+        text
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -49,7 +62,13 @@ impl Key for Listing {
             .0
             .resolve(&services.interner)
             .map_err(|e| e.to_string())?;
-        services.workspace.list(&path).map(Arc::new)
+        let place = path.to_os_path(services.workspace.root());
+        let (listed, witness) = witnessed(services.workspace.clock(), &place, || services.workspace.list_links(&path));
+        let (entries, links) = listed?;
+        if !links {
+            ctx.set_witness(witness);
+        }
+        Ok(Arc::new(entries))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -74,7 +93,9 @@ impl Key for FileThere {
             return false;
         };
         let path = self.0.resolve(&services.interner);
-        path.is_ok_and(|path| services.workspace.has_file(&path))
+        let there = path.is_ok_and(|path| services.workspace.has_file(&path));
+        ctx.set_witness(witness::there(there));
+        there
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -91,7 +112,32 @@ impl Key for ConfigValue {
     const LEAF: bool = true;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        services(ctx).ok()?.config.get(&self.0).cloned()
+        let value = services(ctx).ok()?.config.get(&self.0).cloned();
+        ctx.set_witness(witness::option(value.as_deref()));
+        value
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// Which folders the manifest says to leave alone: what every search depends on beside the folders.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Ignored;
+
+impl Key for Ignored {
+    /// The patterns.
+    type Value = Arc<[String]>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let Ok(services) = services(ctx) else {
+            return Arc::default();
+        };
+        let patterns = services.workspace.manifest().ignore.as_slice();
+        ctx.set_witness(witness::ignored(patterns));
+        patterns.into()
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -140,6 +186,7 @@ impl Key for PackageList {
             .0
             .resolve(&services.interner)
             .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        ctx.get(&Ignored).await.map_err(|e| failed(&e))?;
         let entries = ctx
             .get(&Listing(self.0))
             .await

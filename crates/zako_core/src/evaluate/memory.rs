@@ -2,7 +2,7 @@
 //!
 //! No node of the graph: it depends on nothing but itself and the invocation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use zako_script::engine::Entry;
@@ -74,8 +74,7 @@ pub(crate) async fn evaluate_text(
         source: code.source.clone(),
         imports,
     }));
-    let sources = BTreeMap::from([(shown.clone(), code.source.clone())]);
-    let (host, recorded) = PackageHost::new(services.clone(), None, sources);
+    let (host, recorded) = PackageHost::new(services.clone(), None);
     let evaluation = Evaluation {
         modules,
         entry: Entry::Exports(specifier),
@@ -87,6 +86,11 @@ pub(crate) async fn evaluate_text(
         .evaluate(evaluation, &services.cancel)
         .await
         .map_err(|error| Diagnostic::from(error).with_trace(format!("in {shown}")))?;
-    let logs = std::mem::take(&mut recorded.lock().logs);
+    let mut logs = std::mem::take(&mut recorded.lock().logs);
+    for location in logs.iter_mut().filter_map(|log| log.location.as_mut()) {
+        if location.file == shown {
+            location.source = Some(code.source.clone());
+        }
+    }
     Ok((done.exports, logs))
 }

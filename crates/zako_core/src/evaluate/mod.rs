@@ -3,13 +3,16 @@
 //! Every fact that an evaluation learned is a node below it, so in a later revision it is evaluated again only
 //! when one of those facts is different.
 
+mod confirm;
 mod glob;
 mod host;
+mod kept;
+pub(crate) mod kinds;
 mod leaf;
 mod memory;
 mod module;
 mod package;
-pub(crate) mod witness;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,18 +22,24 @@ use tokio_util::sync::CancellationToken;
 use zako_graph::{Ctx, GraphError};
 use zako_interner::ThreadedInterner;
 use zako_path::{InternedPath, NeutralPath};
-use zako_script::{BuiltinRegistry, ScriptEngine, Transpiler};
+use zako_script::{BUILTINS_IDENTITY, BuiltinRegistry, ModuleSet, ScriptEngine, Transpiler};
 
 use crate::builtin::HostFunction;
+use crate::codec::{CODEC_VERSION, encoded, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::BuildEvent;
+use crate::manifest::VERSION;
+use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
 
+pub(crate) use confirm::confirm;
 pub(crate) use host::TargetDeclaration;
-pub(crate) use leaf::PackageList;
+pub(crate) use kept::codecs;
+pub(crate) use leaf::{FileThere, PackageList, path_of_leaf};
 pub(crate) use memory::evaluate_text;
-pub(crate) use module::{closure, module_set};
+pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
+pub(crate) use witness::{Check, Checker};
 
 /// What the nodes use besides one another.
 pub(crate) struct Services {
@@ -52,12 +61,35 @@ impl Services {
             .map_err(|e| Diagnostic::error(Fault::Environment, e.to_string()))
     }
 
+    /// Whose scripts these are, see [`identity`].
+    pub(crate) fn identity(&self) -> String {
+        identity(&self.builtins, &self.functions)
+    }
+
     pub(crate) async fn send(&self, event: BuildEvent) {
         if let Some(events) = &self.events {
             // Nobody listening is no reason to stop.
             let _ = events.send(event).await;
         }
     }
+}
+
+/// What of zako itself decides what scripts do, as text: its version, its codecs and builtins, and what the embedder
+/// registered. What another one kept counts as foreign.
+pub(crate) fn identity(
+    builtins: &BuiltinRegistry,
+    functions: &BTreeMap<String, HostFunction>,
+) -> String {
+    let mut registered = ModuleSet::default();
+    for builtin in builtins.iter() {
+        registered.insert(builtin.module.clone());
+    }
+    let functions: Vec<String> = functions.keys().cloned().collect();
+    let embedder = encoded(&(hex::encode(code_fingerprint(&registered)), functions));
+    format!(
+        "zako {VERSION} codecs {CODEC_VERSION} builtins {BUILTINS_IDENTITY} embedder {}",
+        hex::encode(fingerprint(&embedder))
+    )
 }
 
 pub(crate) fn services(ctx: &Ctx) -> Result<&Arc<Services>, GraphError> {
@@ -88,3 +120,6 @@ pub(crate) type Faults = Arc<Vec<Diagnostic>>;
 pub(crate) fn fault(diagnostic: Diagnostic) -> Faults {
     Arc::new(vec![diagnostic])
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use zako_graph::{Ctx, Key};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::module::{Importable, script_facade};
 use zako_script::{
-    CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier, TranspileRequest, Transpiled,
-    nearest,
+    BuiltinRegistry, CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier,
+    TranspileRequest, Transpiled, nearest,
 };
 
 use super::leaf::SourceText;
@@ -26,7 +26,8 @@ pub(crate) struct ModuleFile(pub(crate) InternedPath);
 pub(crate) struct Resolved {
     pub(crate) path: NeutralPath,
     pub(crate) kind: ModuleKind,
-    pub(crate) code: Arc<Transpiled>,
+    /// Without its source.
+    pub(crate) code: Transpiled,
     pub(crate) compiled: Arc<CompiledModule>,
     /// The workspace's files that it imports, with how it sees them.
     pub(crate) files: Vec<(NeutralPath, Importable, Import)>,
@@ -74,27 +75,49 @@ impl Key for ModuleFile {
             .transpile(request)
             .await
             .map_err(|e| wrong(e.into()))?;
+        // Whoever shows a frame reads the text then; so an edit that moves nothing ends here.
+        let code = Transpiled {
+            source: "".into(),
+            ..Transpiled::clone(&code)
+        };
+        Resolved::new(&services.builtins, path, kind, code)
+            .map(Arc::new)
+            .map_err(wrong)
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+impl Resolved {
+    /// The module that `code`, the file at `path`, is: what each import in it means, and whether it may.
+    pub(super) fn new(
+        builtins: &BuiltinRegistry,
+        path: NeutralPath,
+        kind: ModuleKind,
+        code: Transpiled,
+    ) -> Result<Resolved, Diagnostic> {
+        let specifier = Specifier::File(path.clone());
         let mut imports = HashMap::new();
         let mut files = Vec::new();
-        let mut builtins = Vec::new();
+        let mut registered = Vec::new();
         for import in &code.imports {
             let at = |message: String, help: Option<String>| {
-                let mut error = Diagnostic::user(message)
-                    .at(Location::new(&import.place, Some(code.source.clone())));
+                let mut error = Diagnostic::user(message).at(location(&import.place));
                 error.help = help;
-                wrong(error)
+                error
             };
             let resolved = specifier
                 .resolve(&import.specifier)
                 .map_err(|e| at(e.message, e.help))?;
             match &resolved {
                 Specifier::Builtin(name) => {
-                    services
-                        .builtins
+                    builtins
                         .admit(name, kind)
                         .map_err(|e| at(e.message, e.help))?;
-                    if services.builtins.get(name).is_some() {
-                        builtins.push(name.clone());
+                    if builtins.get(name).is_some() {
+                        registered.push(name.clone());
                     }
                 }
                 Specifier::File(file) => {
@@ -120,18 +143,14 @@ impl Key for ModuleFile {
             source: code.source.clone(),
             imports,
         });
-        Ok(Arc::new(Resolved {
+        Ok(Resolved {
             path,
             kind,
             code,
             compiled,
             files,
-            builtins,
-        }))
-    }
-
-    fn same(old: &Self::Value, new: &Self::Value) -> bool {
-        old == new
+            builtins: registered,
+        })
     }
 }
 
@@ -139,24 +158,11 @@ impl Key for ModuleFile {
 pub(crate) struct Closure {
     /// Its own file and the library files that it imports, by path.
     pub(crate) modules: BTreeMap<NeutralPath, Arc<Resolved>>,
-    /// Imports of packages: which, by whom, how.
-    pub(crate) packages: Vec<(NeutralPath, Arc<Resolved>, Import)>,
+    /// Imports of packages: which, and how.
+    pub(crate) packages: Vec<(NeutralPath, Import)>,
     /// Script modules that are imported as handles.
     pub(crate) scripts: Vec<NeutralPath>,
 }
-
-impl Closure {
-    /// The texts of its modules, by file, for code frames.
-    pub(crate) fn sources(&self) -> BTreeMap<String, Arc<str>> {
-        let texts = self.modules.values();
-        texts
-            .map(|m| (m.path.to_string(), m.code.source.clone()))
-            .collect()
-    }
-}
-
-/// Who imports a module, and how.
-type Importer = (Arc<Resolved>, Import);
 
 /// The closure of the file at `entry` and those that it imports. Modules may import one another in cycles, as in the
 /// language, so this is a walk and no recursion.
@@ -167,7 +173,7 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
         packages: Vec::new(),
         scripts: Vec::new(),
     };
-    let mut queue: Vec<(NeutralPath, Option<Importer>)> = vec![(entry.clone(), None)];
+    let mut queue: Vec<(NeutralPath, Option<Import>)> = vec![(entry.clone(), None)];
     while let Some((path, importer)) = queue.pop() {
         let module = match closure.modules.get(&path) {
             Some(module) => module.clone(),
@@ -180,19 +186,15 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                 closure.modules.insert(path.clone(), module.clone());
                 for (file, seen, import) in module.files.iter().rev() {
                     match seen {
-                        Importable::Whole => {
-                            queue.push((file.clone(), Some((module.clone(), import.clone()))))
-                        }
+                        Importable::Whole => queue.push((file.clone(), Some(import.clone()))),
                         Importable::Handles => {
-                            closure
-                                .packages
-                                .push((file.clone(), module.clone(), import.clone()))
+                            closure.packages.push((file.clone(), import.clone()))
                         }
                         Importable::Opaque => {
                             let there = has_file(ctx, services, file).await;
                             if !there.map_err(|e| fault(graph_fault(&e)))? {
                                 let missing = ModuleFault::Unreadable(ReadFault::Missing);
-                                let importer = Some((module.clone(), import.clone()));
+                                let importer = Some(import.clone());
                                 return Err(unusable(services, file, importer, missing));
                             }
                             closure.scripts.push(file.clone());
@@ -202,7 +204,7 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                 module
             }
         };
-        if let Some((importer, import)) = importer
+        if let Some(import) = importer
             && !module.code.exports_star
         {
             let offered: Vec<&str> = module
@@ -211,18 +213,14 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                 .iter()
                 .map(|e| e.name.as_str())
                 .collect();
-            check_names(&importer, &import, &offered)?;
+            check_names(&import, &offered)?;
         }
     }
     Ok(closure)
 }
 
 /// Checks that every name that is imported is among those offered.
-pub(crate) fn check_names(
-    importer: &Resolved,
-    import: &Import,
-    offered: &[&str],
-) -> Result<(), Faults> {
+pub(crate) fn check_names(import: &Import, offered: &[&str]) -> Result<(), Faults> {
     let mut faults = Vec::new();
     for (name, place) in &import.names {
         if offered.contains(&name.as_str()) {
@@ -241,7 +239,7 @@ pub(crate) fn check_names(
             Some(near) => format!("did you mean \"{near}\"? If it is a type, write `import type`"),
             None => "if it is a type, write `import type { … }`".to_owned(),
         };
-        faults.push(error.with_help(help).at(location(importer, place)));
+        faults.push(error.with_help(help).at(location(place)));
     }
     if faults.is_empty() {
         Ok(())
@@ -250,15 +248,15 @@ pub(crate) fn check_names(
     }
 }
 
-/// A place in a module, with its text for a code frame.
-pub(crate) fn location(module: &Resolved, place: &Place) -> Location {
-    Location::new(place, Some(module.code.source.clone()))
+/// A place in a module; its text is read when it is told.
+pub(crate) fn location(place: &Place) -> Location {
+    Location::new(place, None)
 }
 
 fn unusable(
     services: &super::Services,
     path: &NeutralPath,
-    importer: Option<Importer>,
+    importer: Option<Import>,
     error: ModuleFault,
 ) -> Faults {
     match error {
@@ -271,13 +269,13 @@ fn unusable(
             };
             let mut error = Diagnostic::error(kind, message);
             error.help = help;
-            error.location = importer.map(|(module, import)| location(&module, &import.place));
+            error.location = importer.map(|import| location(&import.place));
             fault(error)
         }
         ModuleFault::Wrong(faults) => match importer {
             None => faults,
-            Some((module, import)) => {
-                let line = format!("imported by {}", location(&module, &import.place));
+            Some(import) => {
+                let line = format!("imported by {}", import.place);
                 Arc::new(
                     faults
                         .iter()
@@ -305,7 +303,7 @@ pub(crate) fn module_set(services: &super::Services, closure: &Closure) -> Modul
 }
 
 /// Adds the embedder's builtins of those names, with all that they import.
-pub(super) fn add_builtins<'a>(
+pub(crate) fn add_builtins<'a>(
     services: &'a super::Services,
     mut names: Vec<&'a str>,
     set: &mut ModuleSet,

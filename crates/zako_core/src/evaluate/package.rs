@@ -15,7 +15,7 @@ use super::host::{PackageHost, Read, Recorded};
 use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
 use super::module::{Closure, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, with_texts};
 use crate::event::{BuildEvent, millis};
 use crate::target::{Naming, Target, name_targets};
 use crate::workspace::BUILD_FILE;
@@ -39,8 +39,6 @@ pub(crate) struct PackageValue {
     pub(crate) aliases: BTreeMap<String, String>,
     /// What it logged.
     pub(crate) logs: Vec<Diagnostic>,
-    /// The texts of its modules, by file, for code frames.
-    pub(crate) sources: BTreeMap<String, Arc<str>>,
 }
 
 impl Package {
@@ -69,7 +67,6 @@ impl Key for Package {
             refused,
             recorded,
             closure,
-            sources,
         } = ran;
         let build = &closure.modules[&file];
         if let Some((name, why)) = refused.first() {
@@ -81,10 +78,10 @@ impl Key for Package {
                 .map(|export| &export.place);
             let mut error = Diagnostic::user(why.clone())
                 .with_help("a package's exports are targets and plain data; move code that is shared into a library file");
-            error.location = place.map(|place| location(build, place));
+            error.location = place.map(location);
             return Err(fault(error));
         }
-        let named = name_targets(&path, exports, recorded.declarations, &sources)?;
+        let named = name_targets(&path, exports, recorded.declarations)?;
         let Naming {
             exports,
             targets,
@@ -105,7 +102,6 @@ impl Key for Package {
             targets,
             aliases,
             logs,
-            sources,
         }))
     }
 
@@ -125,7 +121,7 @@ impl Key for Package {
 /// What a package's importers see: its exports, without the attributes of its targets, so that importers are evaluated
 /// again only when this changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct PackageExports(Package);
+pub(super) struct PackageExports(pub(super) Package);
 
 impl Key for PackageExports {
     type Value = Result<Arc<Vec<(String, Value)>>, Faults>;
@@ -172,7 +168,6 @@ impl Key for Evaluate {
             refused,
             recorded,
             closure,
-            ..
         } = run(ctx, &services, &file, None).await?;
         let mut logs = recorded.logs;
         let module = &closure.modules[&file];
@@ -185,7 +180,7 @@ impl Key for Evaluate {
                 .iter()
                 .find(|export| export.name == name)
                 .map(|export| &export.place);
-            note.location = place.map(|place| location(module, place));
+            note.location = place.map(location);
             logs.push(note);
         }
         Ok(Arc::new(EvaluatedModule { exports, logs }))
@@ -201,8 +196,6 @@ struct Ran {
     refused: Vec<(String, String)>,
     recorded: Recorded,
     closure: Closure,
-    /// The texts of its modules, by file.
-    sources: BTreeMap<String, Arc<str>>,
 }
 
 /// Evaluates the file, and records what it read as dependencies of this node.
@@ -219,7 +212,7 @@ async fn run(
     let closure = closure(ctx, file).await?;
     let mut set = module_set(services, &closure);
     let mut keys = Vec::new();
-    for (build, importer, import) in &closure.packages {
+    for (build, import) in &closure.packages {
         // Asked of the graph, so that a package that appears heals its importers.
         if !has_file(ctx, services, build)
             .await
@@ -227,7 +220,7 @@ async fn run(
         {
             let (message, help) =
                 crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
-            let mut error = Diagnostic::user(message).at(location(importer, &import.place));
+            let mut error = Diagnostic::user(message).at(location(&import.place));
             error.help = help;
             return Err(fault(error));
         }
@@ -237,9 +230,9 @@ async fn run(
         ));
     }
     let imported = ctx.get_all(keys).await.map_err(|e| failed(&e))?;
-    for ((build, importer, import), exports) in closure.packages.iter().zip(imported) {
+    for ((build, import), exports) in closure.packages.iter().zip(imported) {
         let exports = exports.map_err(|faults| {
-            let line = format!("imported by {}", location(importer, &import.place));
+            let line = format!("imported by {}", import.place);
             Arc::new(
                 faults
                     .iter()
@@ -248,7 +241,7 @@ async fn run(
             )
         })?;
         let offered: Vec<&str> = exports.iter().map(|(name, _)| name.as_str()).collect();
-        check_names(importer, import, &offered)?;
+        check_names(import, &offered)?;
         let exports = exports.iter().map(|(name, value)| (name.as_str(), value));
         set.insert(Arc::new(package_facade(
             Specifier::File(build.clone()),
@@ -256,10 +249,8 @@ async fn run(
         )));
     }
 
-    let sources = closure.sources();
     for _ in 0..MAX_TRIES {
-        let (host, recorded) =
-            PackageHost::new(services.clone(), package.cloned(), sources.clone());
+        let (host, recorded) = PackageHost::new(services.clone(), package.cloned());
         let evaluation = Evaluation {
             modules: set.clone(),
             entry: Entry::Exports(Specifier::File(file.clone())),
@@ -275,7 +266,7 @@ async fn run(
             Err(error) if !settled && error.kind == ScriptErrorKind::Throw => {}
             Err(error) => {
                 // Whoever looks for the error wants what was logged before it.
-                for log in recorded.logs {
+                for log in with_texts(services.workspace.root(), recorded.logs) {
                     services.send(BuildEvent::Diagnostic(log)).await;
                 }
                 if matches!(
@@ -298,7 +289,6 @@ async fn run(
                     refused: done.refused,
                     recorded,
                     closure,
-                    sources,
                 });
             }
             Ok(_) => {}
@@ -353,7 +343,8 @@ async fn record(
                     include: include.clone(),
                     exclude: exclude.clone(),
                 };
-                ctx.get(&key).await.map_err(failed)?.as_ref() == Ok(found)
+                let again = ctx.get(&key).await.map_err(failed)?;
+                again.is_ok_and(|again| *again == *found)
             }
             Read::Config(name, seen) => {
                 ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen

@@ -65,7 +65,7 @@ pub(super) fn judge(
     let doubtful = {
         let ledger = court.ledger.lock();
         let leaves = ledger.leaves_of(&ids, []);
-        sweep(ledger.archive(), court.root, &leaves, &|_, _| true)?
+        sweep(ledger.archive(), court.root, &leaves, &|| |_| true)?
     };
     look_again(court.ledger, court.files, court.tools, &doubtful);
     let mut ledger = court.ledger.lock();

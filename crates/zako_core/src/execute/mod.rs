@@ -39,7 +39,7 @@ use zako_graph::archive::Id;
 use zako_exec::{End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler};
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
-use crate::diagnostic::{Diagnostic, Fault, Location};
+use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
 use crate::codec::action::decode_lowered;
@@ -312,7 +312,7 @@ pub(crate) async fn execute(
         identified: Vec::new(),
         would_run: Vec::new(),
     };
-    let teller = events.clone();
+    let (teller, root) = (events.clone(), dirs.root.clone());
     let opened =
         tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, ledger, events))
             .await;
@@ -321,6 +321,7 @@ pub(crate) async fn execute(
     let (shop, plan, nodes) = match opened {
         Ok((shop, plan, nodes)) => (Arc::new(shop), plan, Arc::<[usize]>::from(nodes)),
         Err(diagnostics) => {
+            let diagnostics = with_texts(&root, diagnostics);
             for diagnostic in &diagnostics {
                 let _nobody_listens = teller
                     .send(BuildEvent::Diagnostic(diagnostic.clone()))
@@ -542,6 +543,7 @@ impl Workshop {
     }
 
     async fn complain(&self, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.with_text(&self.dirs.root);
         self.told.lock().diagnostics.push(diagnostic.clone());
         self.tell(BuildEvent::Diagnostic(diagnostic)).await;
     }

@@ -54,7 +54,7 @@ impl Workspace {
     /// What a new build knows.
     fn ledger(&self) -> SharedLedger {
         let (ledger, notice) =
-            Ledger::open(&self.place(".zako/state"), DigestFunction::Blake3).unwrap();
+            Ledger::open(&self.place(".zako/state"), DigestFunction::Blake3, "tests").unwrap();
         assert_eq!(notice, None);
         SharedLedger::new(ledger)
     }

@@ -110,13 +110,9 @@ impl SharedLedger {
     }
 }
 
-/// Who wrote the archive: another one's is not understood.
-fn producer(function: DigestFunction) -> String {
-    format!(
-        "zako {} ledger {FORMAT} {}",
-        env!("CARGO_PKG_VERSION"),
-        function.name()
-    )
+/// Who wrote the archive: another one's is not understood. `scripts` says whose scripts are in it.
+fn producer(function: DigestFunction, scripts: &str) -> String {
+    format!("{scripts} ledger {FORMAT} {}", function.name())
 }
 
 impl Ledger {
@@ -124,9 +120,15 @@ impl Ledger {
     pub(crate) fn open(
         state: &Path,
         function: DigestFunction,
+        scripts: &str,
     ) -> io::Result<(Ledger, Option<String>)> {
-        let (archive, notice) = Archive::open(state, &producer(function))?;
+        let (archive, notice) = Archive::open(state, &producer(function, scripts))?;
         Ok((Ledger::of(archive, function), notice))
+    }
+
+    /// Nothing, to be kept in the folder `state`.
+    pub(crate) fn empty(state: &Path, function: DigestFunction, scripts: &str) -> Ledger {
+        Ledger::of(Archive::empty(state, &producer(function, scripts)), function)
     }
 
     /// Moves what is on disk aside, because it can't be relied on, and begins anew; gives what to tell about it.
@@ -233,6 +235,16 @@ impl Ledger {
         self.archive
             .put_leaf(id, fingerprint, changed_at, self.clock, witness, value);
         id
+    }
+
+    /// Takes note of how to tell that a leaf, whose value is as it was, still has it.
+    pub(crate) fn witness_again(&mut self, id: Id, witness: &[u8]) {
+        let value = self.archive.value(id).to_vec();
+        let (fingerprint, changed_at) =
+            (self.archive.fingerprint(id), self.archive.changed_at(id));
+        self.is_new = true;
+        self.archive
+            .put_leaf(id, fingerprint, changed_at, self.clock, witness, &value);
     }
 
     /// Takes note that what was at `key` is gone, or can't be used any more.
@@ -469,11 +481,17 @@ impl Ledger {
         id
     }
 
-    /// A kept analysis, when what went into it has this fingerprint.
+    /// The kept analysis of a target, when what went into it has this fingerprint.
     pub(crate) fn analysis(&self, label: &str, fingerprint: &Fingerprint) -> Option<&[u8]> {
         let id = self.archive.find(ANALYSIS, label.as_bytes())?;
         let is_same = self.archive.has(id) && self.archive.fingerprint(id) == *fingerprint;
         is_same.then(|| self.archive.value(id))
+    }
+
+    /// The kept analysis of a target, whatever went into it.
+    pub(crate) fn last_analysis(&self, label: &str) -> Option<&[u8]> {
+        let id = self.archive.find(ANALYSIS, label.as_bytes())?;
+        Some(self.archive.value(id))
     }
 
     pub(crate) fn note_analysis(&mut self, label: &str, fingerprint: Fingerprint, value: Vec<u8>) {

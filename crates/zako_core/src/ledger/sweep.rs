@@ -20,18 +20,19 @@ const CHUNK: usize = 512;
 /// How many threads look at most: the kernel's locks do not let more be faster.
 const MAX_THREADS: usize = 8;
 
-/// Those of `leaves`, in order, that can't be confirmed to be as they were noted, below the workspace's `root`. `other` says
-/// it for kinds that are not this module's.
-pub(crate) fn sweep(
+/// Those of `leaves`, in order, that can't be confirmed to be as they were noted, below the workspace's `root`. `other` makes,
+/// for each thread, what says it of kinds that are not this module's.
+pub(crate) fn sweep<F: FnMut(Id) -> bool>(
     archive: &Archive,
     root: &Path,
     leaves: &[Id],
-    other: &(dyn Fn(BorrowedFd<'_>, Id) -> bool + Sync),
+    other: &(impl Fn() -> F + Sync),
 ) -> io::Result<Vec<Id>> {
     let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
     let root = rustix::fs::open(root, flags, Mode::empty())?;
     let look = |range: &[Id]| -> Vec<Id> {
         let mut folder = Folder::new(root.as_fd());
+        let mut other = other();
         let mut holds = |at: usize, id: Id| match archive.kind(id) {
             kind @ (SOURCE | OUTPUT | EXTERNAL) => {
                 let role = if kind == OUTPUT {
@@ -44,7 +45,7 @@ pub(crate) fn sweep(
                 is_as_noted(place, name, archive.witness(id), role)
             }
             TOOL => is_same_tool(archive.key(id), archive.witness(id)),
-            _ => other(root.as_fd(), id),
+            _ => other(id),
         };
         let mut doubtful = Vec::new();
         for (at, id) in range.iter().enumerate() {

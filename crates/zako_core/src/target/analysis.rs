@@ -1,39 +1,44 @@
 //! Analysis: what rules make of targets, dependencies first.
 //!
-//! Tasks are lowered here; the targets of one rule module are analysed together, in one context, as soon as all that
-//! they depend on outside of it is known. No V8 job waits for another.
+//! Tasks are lowered here. A target of a rule is looked up in the memo as soon as all that it depends on is known; those
+//! that are not in it are analysed by their rules, all that are ready of one rule module together. No V8 job waits for
+//! another.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::future::join_all;
-use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 use zako_action::OutputKind;
-use zako_graph::{Ctx, Key};
+use zako_graph::Request;
 use zako_path::NeutralPath;
-use zako_script::engine::{Entry, refused};
-use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, ModuleSet, Place, Specifier};
 
-use super::lower::{File, Lowered, lower, lower_task};
-use super::task::{Lookup, output_folder};
+use super::group::{Done, analyze_group};
+use super::lower::{File, Lowered, lower_task};
+use super::memo::{AnalysisKey, AnalysisMemo};
+use super::order::Order;
+use super::rules::rule_identity;
+use super::task::Lookup;
 use super::{Target, TaskAttrs};
+use crate::codec::{Fingerprint, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault, Location};
-use crate::evaluate::{Faults, Services, closure, fault, graph_fault, module_set};
+use crate::evaluate::Services;
 
 /// What analysis made of targets.
 #[derive(Debug, Default)]
 pub(crate) struct Analysis {
     /// By label.
-    pub(crate) results: HashMap<String, Analyzed>,
-    /// What rules logged.
+    pub(crate) results: HashMap<String, Arc<Analyzed>>,
+    /// What rules logged; those that were asked, not those that were remembered.
     pub(crate) logs: Vec<Diagnostic>,
     /// Errors; targets that they concern, or that depend on those, have no result.
     pub(crate) faults: Vec<Diagnostic>,
+    /// The targets whose rules were asked, in the order of asking.
+    pub(crate) asked: Vec<String>,
 }
 
 /// What analysis made of one target.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Analyzed {
     /// What it builds by default.
     pub(crate) files: Vec<NeutralPath>,
@@ -41,126 +46,222 @@ pub(crate) struct Analyzed {
     pub(crate) outputs: BTreeMap<String, NeutralPath>,
     /// Its actions.
     pub(crate) actions: Vec<Lowered>,
-    /// Files, outputs and providers as a realm knows them.
-    wire: Json,
+    /// What those who depend on it see.
+    pub(crate) wire: Wire,
 }
 
-/// A target to analyse, with the text of the file that declares it.
+/// Files, outputs and providers of a target as a realm knows them: JSON text, parsed only for a realm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wire {
+    text: Arc<str>,
+    fingerprint: Fingerprint,
+}
+
+impl Wire {
+    /// What `text` says.
+    pub(crate) fn new(text: Arc<str>) -> Wire {
+        Wire {
+            fingerprint: fingerprint(text.as_bytes()),
+            text,
+        }
+    }
+
+    pub(super) fn of(json: &Json) -> Wire {
+        Wire::new(json.to_string().into())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The JSON, of which the text was made.
+    pub(super) fn json(&self) -> Json {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
+
+/// A target to analyse, with the place of its declaration.
 pub(crate) type Declared = (Arc<Target>, Option<Location>);
 
 /// Analyses `targets`, which contain all that they depend on.
 pub(crate) async fn analyze(
-    ctx: &zako_graph::Request,
+    ctx: &Request,
     services: &Arc<Services>,
     targets: &BTreeMap<String, Declared>,
+    memo: &dyn AnalysisMemo,
 ) -> Analysis {
     let mut analysis = Analysis::default();
-    let mut waiting: BTreeMap<&str, &Declared> = targets
-        .iter()
-        .map(|(label, target)| (label.as_str(), target))
-        .collect();
-    let mut failed: HashSet<String> = HashSet::new();
+    let mut order = Order::new(targets);
     // Targets on a cycle fail; those beside it do not.
-    while let Some(chain) = find_cycle(targets, &failed) {
-        let location = targets
-            .get(&chain[0])
-            .and_then(|(_, location)| location.clone());
+    for chain in order.cycles() {
+        let labels: Vec<&str> = chain.iter().map(|at| order.label(*at)).collect();
         let mut error = Diagnostic::user(format!(
             "targets depend on one another in a cycle: {}",
-            chain.join(" \u{2192} ")
+            labels.join(" \u{2192} ")
         ));
-        error.location = location;
+        error.location.clone_from(&order.declared(chain[0]).1);
         analysis.faults.push(error);
-        for label in chain {
-            waiting.remove(label.as_str());
-            failed.insert(label);
+        for at in chain {
+            order.end(at, false);
         }
     }
-    while !waiting.is_empty() {
-        // What depends on something that failed has failed too, silently.
-        let doomed: Vec<&str> = waiting
-            .iter()
-            .filter(|(_, (target, _))| {
-                target
-                    .dependencies()
-                    .iter()
-                    .any(|dep| failed.contains(*dep))
-            })
-            .map(|(label, _)| *label)
-            .collect();
-        if !doomed.is_empty() {
-            for label in doomed {
-                waiting.remove(label);
-                failed.insert(label.to_owned());
-            }
-            continue;
-        }
-        let ready_tasks: Vec<&str> = waiting
-            .iter()
-            .filter(|(_, (target, _))| {
-                target.rule.is_task()
-                    && target
-                        .dependencies()
-                        .iter()
-                        .all(|dep| analysis.results.contains_key(*dep))
-            })
-            .map(|(label, _)| *label)
-            .collect();
-        if !ready_tasks.is_empty() {
-            for label in ready_tasks {
-                let Some((target, location)) = waiting.remove(label) else {
-                    continue;
-                };
-                match task_result(target, &analysis) {
+    let mut rules = Rules::default();
+    loop {
+        let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        while let Some(at) = order.next() {
+            let (target, location) = order.declared(at);
+            let label = order.label(at);
+            if order.is_doomed(at) {
+                // What depends on something that failed has failed too, silently.
+                order.end(at, false);
+            } else if target.rule.is_task() {
+                let result = task_result(target, &analysis);
+                order.end(at, result.is_ok());
+                match result {
                     Ok(result) => {
-                        analysis.results.insert(label.to_owned(), result);
+                        analysis.results.insert(label.to_owned(), Arc::new(result));
                     }
                     Err(message) => {
-                        failed.insert(label.to_owned());
                         analysis
                             .faults
                             .push(located(message, target, location.as_ref()));
                     }
                 }
-            }
-            continue;
-        }
-        let waves = rule_groups(&waiting, &analysis);
-        if waves.is_empty() {
-            // No cycle and nothing ready: a dependency is not among the targets, which the caller rules out.
-            let label = waiting.keys().next().copied().unwrap_or_default();
-            analysis.faults.push(Diagnostic::error(
-                Fault::Bug,
-                format!("{label} cannot be analysed"),
-            ));
-            return analysis;
-        }
-        let jobs = waves
-            .iter()
-            .map(|(module, group)| group_job(ctx, services, module, group, targets, &analysis));
-        let results = join_all(jobs).await;
-        for ((_, group), done) in waves.iter().zip(results) {
-            // A rule module that is wrong fails its own targets.
-            let done = done.unwrap_or_else(|faults| Done {
-                faults: faults.to_vec(),
-                ..Done::default()
-            });
-            analysis.logs.extend(done.logs);
-            for label in group {
-                waiting.remove(label.as_str());
-                match done.results.get(label) {
-                    Some(result) => {
-                        analysis.results.insert(label.clone(), result.clone());
+            } else {
+                let module = target.rule.module.as_str();
+                let Some(own) = rules.own(ctx, services, &order, at, &mut analysis).await else {
+                    order.end(at, false);
+                    continue;
+                };
+                let key = key(own, &order, at, &analysis);
+                match memo.get(label, &key) {
+                    Some(known) => {
+                        analysis.results.insert(label.to_owned(), known);
+                        order.end(at, true);
                     }
-                    None => {
-                        failed.insert(label.clone());
-                    }
+                    None => waiting.entry(module).or_default().push(at),
                 }
             }
-            analysis.faults.extend(done.faults);
+        }
+        if waiting.is_empty() {
+            break;
+        }
+        let mut groups: Vec<(&str, Vec<usize>)> = Vec::with_capacity(waiting.len());
+        for (module, ready) in waiting {
+            let mut group = order.group(ready);
+            while let Some(at) = group.next(&order) {
+                let target = &order.declared(at).0;
+                // One that may be remembered waits for what it depends on: that may come out as it was.
+                let joins = target.rule.module == module
+                    && !target.rule.is_task()
+                    && rules
+                        .own(ctx, services, &order, at, &mut analysis)
+                        .await
+                        .is_some_and(|own| !memo.expects(order.label(at), &own));
+                if joins {
+                    group.take(at);
+                }
+            }
+            groups.push((module, group.finish()));
+        }
+        let members: Vec<Vec<(&str, &Declared)>> = groups
+            .iter()
+            .map(|(_, group)| {
+                let members = group.iter();
+                members
+                    .map(|at| (order.label(*at), order.declared(*at)))
+                    .collect()
+            })
+            .collect();
+        let jobs = groups
+            .iter()
+            .zip(&members)
+            .map(|((module, _), members)| analyze_group(ctx, services, module, members, &analysis));
+        let results = join_all(jobs).await;
+        for ((_, group), done) in groups.iter().zip(results) {
+            // A rule module that is wrong fails its own targets.
+            let mut done = done.unwrap_or_else(|faults| Done::failed(&faults));
+            analysis.logs.append(&mut done.logs);
+            analysis.faults.append(&mut done.faults);
+            for &at in group {
+                let label = order.label(at);
+                analysis.asked.push(label.to_owned());
+                let result = done.results.remove(label);
+                order.end(at, result.is_some());
+                if let Some(result) = result {
+                    if let Some(own) = rules.known(at) {
+                        memo.put(label, &key(own, &order, at, &analysis), &result);
+                    }
+                    analysis.results.insert(label.to_owned(), result);
+                }
+            }
         }
     }
+    for at in order.left() {
+        // No cycle and never ready: a dependency is not among the targets, which the caller rules out.
+        analysis.faults.push(Diagnostic::error(
+            Fault::Bug,
+            format!("{} cannot be analysed", order.label(at)),
+        ));
+    }
     analysis
+}
+
+/// The key of a target whose dependencies are all analysed.
+fn key(own: Fingerprint, order: &Order<'_>, at: usize, analysis: &Analysis) -> AnalysisKey {
+    let dependencies = order.dependencies(at).iter().filter_map(|dep| {
+        let label = order.label(*dep);
+        Some((label, &**analysis.results.get(label)?))
+    });
+    AnalysisKey::new(own, dependencies)
+}
+
+/// The rules that were met, by fingerprints found out once each.
+#[derive(Default)]
+struct Rules<'a> {
+    /// Rule modules; `None` for one that is wrong.
+    modules: HashMap<&'a str, Option<Fingerprint>>,
+    /// The own parts of targets' keys.
+    own: HashMap<usize, Fingerprint>,
+}
+
+impl<'a> Rules<'a> {
+    /// The own part of the target's key; `None` when its rule module is wrong, which is told once.
+    async fn own(
+        &mut self,
+        ctx: &Request,
+        services: &Services,
+        order: &Order<'a>,
+        at: usize,
+        analysis: &mut Analysis,
+    ) -> Option<Fingerprint> {
+        if let Some(own) = self.own.get(&at) {
+            return Some(*own);
+        }
+        let target = &order.declared(at).0;
+        let module = target.rule.module.as_str();
+        let rule = match self.modules.get(module) {
+            Some(known) => *known,
+            None => {
+                let found = rule_identity(ctx, services, module).await;
+                let found = found.map_err(|faults| analysis.faults.extend(faults.iter().cloned()));
+                self.modules.insert(module, found.ok());
+                found.ok()
+            }
+        };
+        let own = AnalysisKey::own(&rule?, target);
+        self.own.insert(at, own);
+        Some(own)
+    }
+
+    /// The same, as far as it is known.
+    fn known(&self, at: usize) -> Option<Fingerprint> {
+        self.own.get(&at).copied()
+    }
 }
 
 fn located(message: impl Into<String>, target: &Target, location: Option<&Location>) -> Diagnostic {
@@ -207,383 +308,9 @@ fn task_result(target: &Target, analysis: &Analysis) -> Result<Analyzed, String>
             .iter()
             .filter_map(|output| Some((output.name.clone()?, output.path.clone())))
             .collect(),
-        wire: json!({ "files": outputs.iter().map(file).collect::<Vec<_>>(), "providers": {}, "outputs": named }),
+        wire: Wire::of(
+            &json!({ "files": outputs.iter().map(file).collect::<Vec<_>>(), "providers": {}, "outputs": named }),
+        ),
         actions: vec![lowered],
     })
-}
-
-/// Groups of targets of one rule module, in dependency order, whose dependencies are analysed or earlier in the group.
-fn rule_groups(
-    waiting: &BTreeMap<&str, &Declared>,
-    analysis: &Analysis,
-) -> Vec<(String, Vec<String>)> {
-    let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let modules: HashSet<&str> = waiting
-        .values()
-        .filter(|(t, _)| !t.rule.is_task())
-        .map(|(t, _)| t.rule.module.as_str())
-        .collect();
-    for module in modules {
-        let mine: Vec<(&str, &Target)> = waiting
-            .iter()
-            .filter(|(_, (target, _))| target.rule.module == module)
-            .map(|(label, (target, _))| (*label, &**target))
-            .collect();
-        let mut users: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut missing: Vec<usize> = Vec::with_capacity(mine.len());
-        for (at, (_, target)) in mine.iter().enumerate() {
-            let open: Vec<&str> = target
-                .dependencies()
-                .into_iter()
-                .filter(|dep| !analysis.results.contains_key(*dep))
-                .collect();
-            missing.push(open.len());
-            for dep in open {
-                users.entry(dep).or_default().push(at);
-            }
-        }
-        let mut ready: Vec<usize> = (0..mine.len())
-            .rev()
-            .filter(|at| missing[*at] == 0)
-            .collect();
-        let mut order = Vec::new();
-        while let Some(at) = ready.pop() {
-            let label = mine[at].0;
-            order.push(label.to_owned());
-            for user in users.get(label).into_iter().flatten() {
-                missing[*user] -= 1;
-                if missing[*user] == 0 {
-                    ready.push(*user);
-                }
-            }
-        }
-        if !order.is_empty() {
-            groups.insert(module, order);
-        }
-    }
-    groups
-        .into_iter()
-        .map(|(module, group)| (module.to_owned(), group))
-        .collect()
-}
-
-#[derive(Default)]
-struct Done {
-    results: HashMap<String, Analyzed>,
-    logs: Vec<Diagnostic>,
-    faults: Vec<Diagnostic>,
-    /// The target whose `analyze` runs.
-    current: Option<String>,
-    /// The actions that it declared so far.
-    actions: Vec<Lowered>,
-}
-
-async fn group_job(
-    ctx: &zako_graph::Request,
-    services: &Arc<Services>,
-    module: &str,
-    group: &[String],
-    targets: &BTreeMap<String, Declared>,
-    analysis: &Analysis,
-) -> Result<Done, Faults> {
-    let (specifier, modules, sources) = rule_modules(ctx, services, module).await?;
-    let mut left: Vec<String> = group.to_vec();
-    let mut whole = Done::default();
-    // A target whose analysis fails ends its realm; the others go on in a fresh one.
-    while !left.is_empty() {
-        let requests: Vec<Json> = left
-            .iter()
-            .filter_map(|label| Some(request(&targets.get(label)?.0)))
-            .collect();
-        let mut dependencies = Map::new();
-        for label in &left {
-            for dep in targets
-                .get(label)
-                .into_iter()
-                .flat_map(|(target, _)| target.dependencies())
-            {
-                let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
-                if let Some(result) = known {
-                    dependencies.insert(dep.to_owned(), result.wire.clone());
-                }
-            }
-        }
-        let done = Arc::new(Mutex::new(Done::default()));
-        let host = AnalysisHost {
-            analysis: Some(json!({ "requests": requests, "dependencies": dependencies })),
-            targets: left
-                .iter()
-                .filter_map(|label| Some((label.clone(), targets.get(label)?.clone())))
-                .collect(),
-            sources: sources.clone(),
-            done: done.clone(),
-        };
-        let evaluation = Evaluation {
-            modules: modules.clone(),
-            entry: Entry::Analysis(vec![specifier.clone()]),
-            host: Box::new(host),
-            limits: None,
-        };
-        let result = services.engine.evaluate(evaluation, &services.cancel).await;
-        let Done {
-            results,
-            logs,
-            faults,
-            current,
-            actions: _,
-        } = std::mem::take(&mut *done.lock());
-        let mut gone: HashSet<String> = results.keys().cloned().collect();
-        whole.results.extend(results);
-        whole.logs.extend(logs);
-        whole.faults.extend(faults);
-        if let Err(error) = result {
-            let mut diagnostic = Diagnostic::from(error);
-            let Some((label, (target, location))) =
-                current.and_then(|label| Some((label.clone(), targets.get(&label)?)))
-            else {
-                return Err(fault(diagnostic));
-            };
-            let place = location
-                .as_ref()
-                .map(|l| format!(" (declared at {l})"))
-                .unwrap_or_default();
-            diagnostic.trace.push(format!(
-                "in the analysis of {label} by {}{place}",
-                target.rule.export
-            ));
-            if diagnostic.location.is_none() {
-                diagnostic.location.clone_from(location);
-            }
-            let cancelled = diagnostic.fault == Fault::Interrupted;
-            whole.faults.push(diagnostic);
-            if cancelled {
-                break;
-            }
-            gone.insert(label);
-        } else {
-            break;
-        }
-        // What depends on what failed cannot be analysed here either; the caller sees it missing.
-        left.retain(|label| !gone.contains(label));
-        let known =
-            |label: &str| analysis.results.contains_key(label) || whole.results.contains_key(label);
-        loop {
-            let before = left.len();
-            let open: HashSet<String> = left.iter().cloned().collect();
-            left.retain(|label| {
-                targets.get(label).is_some_and(|(t, _)| {
-                    t.dependencies()
-                        .iter()
-                        .all(|d| known(d) || open.contains(*d))
-                })
-            });
-            if left.len() == before {
-                break;
-            }
-        }
-    }
-    Ok(whole)
-}
-
-fn request(target: &Target) -> Json {
-    let label = target.label.to_string();
-    json!({
-        "label": label,
-        "package": target.label.package.as_str(),
-        "name": target.label.stem(),
-        "outputRoot": output_folder(&target.label.package).as_str(),
-        "rule": { "module": target.rule.module, "export": target.rule.export },
-        "attrs": target.attrs.to_json(),
-    })
-}
-
-type RuleModules = (Specifier, ModuleSet, Arc<BTreeMap<String, Arc<str>>>);
-
-async fn rule_modules(
-    ctx: &zako_graph::Request,
-    services: &Services,
-    module: &str,
-) -> Result<RuleModules, Faults> {
-    let Some(path) = module.strip_prefix("//") else {
-        let mut set = ModuleSet::default();
-        if let Some(builtin) = services.builtins.get(module) {
-            set.insert(builtin.module.clone());
-        }
-        return Ok((Specifier::Builtin(module.to_owned()), set, Arc::default()));
-    };
-    let path = NeutralPath::new(path).map_err(|e| fault(Diagnostic::user(e.to_string())))?;
-    let key = RuleModule(services.intern(&path).map_err(fault)?);
-    let (set, sources) = &*ctx.get(&key).await.map_err(|e| fault(graph_fault(&e)))??;
-    Ok((Specifier::File(path), set.clone(), sources.clone()))
-}
-
-/// A script action's module with all that it needs to run.
-pub(crate) async fn script_modules(
-    ctx: &zako_graph::Request,
-    services: &Services,
-    path: &NeutralPath,
-) -> Result<(Specifier, ModuleSet), Faults> {
-    let (specifier, modules, _) = rule_modules(ctx, services, &format!("//{path}")).await?;
-    Ok((specifier, modules))
-}
-
-/// What a rule module needs to run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct RuleModule(zako_path::InternedPath);
-
-impl Key for RuleModule {
-    type Value = Result<Arc<(ModuleSet, Arc<BTreeMap<String, Arc<str>>>)>, Faults>;
-
-    async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = crate::evaluate::services(ctx)
-            .map_err(|e| fault(graph_fault(&e)))?
-            .clone();
-        let path = self
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
-        let closure = closure(ctx, &path).await?;
-        let sources = closure.sources();
-        Ok(Arc::new((
-            module_set(&services, &closure),
-            Arc::new(sources),
-        )))
-    }
-
-    fn same(old: &Self::Value, new: &Self::Value) -> bool {
-        old == new
-    }
-}
-
-struct AnalysisHost {
-    analysis: Option<Json>,
-    targets: HashMap<String, Declared>,
-    sources: Arc<BTreeMap<String, Arc<str>>>,
-    done: Arc<Mutex<Done>>,
-}
-
-impl Host for AnalysisHost {
-    fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
-        match call.name {
-            "analysis" => Ok(self.analysis.take().unwrap_or(Json::Null)),
-            "analyzing" => {
-                let mut done = self.done.lock();
-                done.current = call.args["label"].as_str().map(str::to_owned);
-                done.actions.clear();
-                Ok(Json::Null)
-            }
-            // Lowered as it is declared, so that what is wrong with it is told at that line.
-            "action" => {
-                let mut done = self.done.lock();
-                let current = done.current.clone().unwrap_or_default();
-                let Some((target, _)) = self.targets.get(&current) else {
-                    return Ok(Json::Null);
-                };
-                let lowered = lower(target, &call.args["action"]).map_err(misuse)?;
-                done.actions.push(lowered);
-                Ok(Json::Null)
-            }
-            "analyzed" => {
-                let label = call.args["label"].as_str().unwrap_or_default().to_owned();
-                if !self.targets.contains_key(&label) {
-                    return Ok(Json::Null);
-                }
-                let mut done = self.done.lock();
-                let actions = std::mem::take(&mut done.actions);
-                let result = analyzed(actions, call.args).map_err(misuse)?;
-                done.results.insert(label, result);
-                Ok(Json::Null)
-            }
-            other => Err(refused(other)),
-        }
-    }
-
-    fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
-        let location =
-            place.map(|place| Location::new(place, self.sources.get(&place.file).cloned()));
-        let logged = Diagnostic::logged(level, message, location);
-        self.done.lock().logs.push(logged);
-    }
-}
-
-fn misuse(message: String) -> HostFailure {
-    HostFailure {
-        message,
-        misuse: true,
-    }
-}
-
-fn analyzed(actions: Vec<Lowered>, mut args: Json) -> Result<Analyzed, String> {
-    let path = |json: &Json, what: &str| {
-        File::parse(json)
-            .map(|file| file.path)
-            .ok_or_else(|| format!("{what} takes files"))
-    };
-    let files = args["files"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|file| path(file, "the default output"))
-        .collect::<Result<_, _>>()?;
-    let outputs = args["outputs"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, file)| Ok((name.clone(), path(file, "a named output")?)))
-        .collect::<Result<_, String>>()?;
-    let wire = json!({ "files": args["files"].take(), "providers": args["providers"].take(), "outputs": args["outputs"].take() });
-    Ok(Analyzed {
-        files,
-        outputs,
-        actions,
-        wire,
-    })
-}
-
-/// A cycle among the targets that are not `known` to be on one, as labels with the first repeated at the end.
-fn find_cycle(
-    targets: &BTreeMap<String, Declared>,
-    known: &HashSet<String>,
-) -> Option<Vec<String>> {
-    let mut done: HashSet<&str> = known.iter().map(String::as_str).collect();
-    for start in targets.keys() {
-        let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
-        let mut on_path: HashSet<&str> = HashSet::new();
-        let enter = |label: &'_ str| targets.get_key_value(label);
-        let Some((label, (target, _))) = enter(start) else {
-            continue;
-        };
-        if done.contains(label.as_str()) {
-            continue;
-        }
-        path.push((label, target.dependencies()));
-        on_path.insert(label);
-        while let Some((label, deps)) = path.last_mut() {
-            let Some(next) = deps.pop() else {
-                on_path.remove(label);
-                done.insert(label);
-                path.pop();
-                continue;
-            };
-            if on_path.contains(next) {
-                let from = path
-                    .iter()
-                    .position(|(label, _)| *label == next)
-                    .unwrap_or(0);
-                let mut chain: Vec<String> = path[from..]
-                    .iter()
-                    .map(|(label, _)| (*label).to_owned())
-                    .collect();
-                chain.push(next.to_owned());
-                return Some(chain);
-            }
-            if let Some((label, (target, _))) = enter(next)
-                && !done.contains(label.as_str())
-            {
-                path.push((label, target.dependencies()));
-                on_path.insert(label);
-            }
-        }
-    }
-    None
 }

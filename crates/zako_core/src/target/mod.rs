@@ -1,9 +1,13 @@
 //! Targets: what a package declared, named; what their rules make of them; the actions that follow.
 
 mod analysis;
+mod group;
 mod lower;
+mod memo;
 mod naming;
+mod order;
 mod quantity;
+mod rules;
 mod task;
 
 use std::fmt;
@@ -12,9 +16,16 @@ use zako_script::{Place, TargetRef, Value};
 
 use crate::label::Label;
 
-pub(crate) use analysis::{Analysis, analyze, script_modules};
+pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
 pub(crate) use lower::Lowered;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "kept analyses are not plugged in yet")
+)]
+pub(crate) use memo::AnalysisKey;
+pub(crate) use memo::{AnalysisMemo, MemoryMemo};
 pub(crate) use naming::{Naming, name_targets};
+pub(crate) use rules::{RuleCode, RuleModule, code_fingerprint, module_parts, script_modules};
 pub(crate) use task::{TaskAttrs, elsewhere};
 
 /// A rule's identity: the module that exports it, and the export's name.
@@ -61,8 +72,10 @@ impl Target {
     pub(crate) fn dependencies(&self) -> Vec<&str> {
         let mut found = Vec::new();
         collect(&self.attrs, &mut found);
-        let mut seen = std::collections::HashSet::new();
-        found.retain(|label| seen.insert(*label));
+        if found.len() > 1 {
+            let mut seen = std::collections::HashSet::new();
+            found.retain(|label| seen.insert(*label));
+        }
         found
     }
 

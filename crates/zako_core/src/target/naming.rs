@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use zako_path::NeutralPath;
-use zako_script::{ArtifactRef, Place, TargetRef, Value};
+use zako_script::{ArtifactRef, TargetRef, Value};
 
 use super::Target;
 use crate::diagnostic::{Diagnostic, Location, Severity};
@@ -29,7 +29,6 @@ pub(crate) struct Naming {
 struct Namer<'a> {
     package: &'a NeutralPath,
     declarations: &'a [TargetDeclaration],
-    sources: &'a BTreeMap<String, Arc<str>>,
     names: HashMap<u32, String>,
     /// The same the other way round, for names of exports.
     taken: HashMap<String, u32>,
@@ -42,12 +41,10 @@ pub(crate) fn name_targets(
     package: &NeutralPath,
     exports: Vec<(String, Value)>,
     declarations: Vec<TargetDeclaration>,
-    sources: &BTreeMap<String, Arc<str>>,
 ) -> Result<Naming, Arc<Vec<Diagnostic>>> {
     let mut namer = Namer {
         package,
         declarations: &declarations,
-        sources,
         names: HashMap::new(),
         taken: HashMap::new(),
         aliases: BTreeMap::new(),
@@ -91,7 +88,7 @@ pub(crate) fn name_targets(
             warning.location = declaration
                 .place
                 .as_ref()
-                .map(|place| locate(place, sources));
+                .map(|place| Location::new(place, None));
             warnings.push(warning);
             continue;
         };
@@ -138,10 +135,6 @@ fn holds_targets(value: &Value) -> bool {
         Value::Object(fields) => fields.values().any(holds_targets),
         _ => false,
     }
-}
-
-fn locate(place: &Place, sources: &BTreeMap<String, Arc<str>>) -> Location {
-    Location::new(place, sources.get(&place.file).cloned())
 }
 
 impl Namer<'_> {
@@ -228,7 +221,7 @@ impl Namer<'_> {
         let declaration = self.declarations.get(local as usize);
         error.location = declaration
             .and_then(|declaration| declaration.place.as_ref())
-            .map(|place| locate(place, self.sources));
+            .map(|place| Location::new(place, None));
         error
     }
 

@@ -17,7 +17,7 @@ pub struct CompiledModule {
     pub js: Arc<str>,
     /// The source map from `js` to `source`, JSON; empty for generated modules.
     pub map: Arc<str>,
-    /// The text that its author wrote; empty for generated modules.
+    /// The text that its author wrote; empty for generated modules, and for those whose file can be read again.
     pub source: Arc<str>,
     /// What each specifier in it means.
     pub imports: HashMap<String, Specifier>,

@@ -197,7 +197,8 @@ impl Places {
                 .modules
                 .iter()
                 .find(|m| m.specifier.shown() == frame.place.file)
-                .map(|m| m.source.clone());
+                .map(|m| m.source.clone())
+                .filter(|source| !source.is_empty());
             error.place = Some(frame.place.clone());
         }
         error

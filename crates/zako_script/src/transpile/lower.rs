@@ -136,13 +136,14 @@ pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
             ..CodegenOptions::default()
         })
         .build(&program);
-    let map = printed
-        .map
-        .map(|map| map.to_json_string())
-        .unwrap_or_default();
+    // Without the text, which whoever wants it reads: so a map changes only when something moves.
+    let map = printed.map.map(|mut map| {
+        map.set_source_contents(Vec::new());
+        map.to_json_string()
+    });
     Ok(Lowered {
         js: printed.code,
-        map,
+        map: map.unwrap_or_default(),
         imports,
         exports,
         exports_star,

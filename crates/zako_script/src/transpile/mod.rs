@@ -27,7 +27,7 @@ pub struct Transpiled {
     pub js: Arc<str>,
     /// The source map, JSON.
     pub map: Arc<str>,
-    /// The source, for code frames.
+    /// The source, for code frames; empty when it is not kept.
     pub source: Arc<str>,
     /// What it imports when it runs.
     pub imports: Vec<Import>,

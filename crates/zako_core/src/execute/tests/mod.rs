@@ -145,7 +145,7 @@ impl World {
     async fn execute(&self, actions: Vec<PlannedAction>, cancel: &CancellationToken) -> Built {
         let (send, mut events) = mpsc::channel(64);
         let state = self.place(".zako/state");
-        let (ledger, _) = Ledger::open(&state, self.parts.store.function()).unwrap();
+        let (ledger, _) = Ledger::open(&state, self.parts.store.function(), "tests").unwrap();
         let ledger = SharedLedger::new(ledger);
         let execution = Execution {
             actions,

@@ -1,0 +1,316 @@
+//! Script values: what packages export and targets have as attributes.
+//!
+//! ```text
+//! value:  0 undefined  1 null  2 false  3 true  4 number (8 bytes)  5 bigint (text)  6 string
+//!         7 array  8 object  9 target  10 output (target reference, name)  11 file (path, directory)
+//!         12 script (text)  13 joined (list)
+//! target: reference, rule, provides, outputs;  reference: 0 local (u32), 1 label (text)
+//! ```
+
+use indexmap::IndexMap;
+use zako_script::value::TargetHandle;
+use zako_script::{ArtifactRef, TargetRef, Value};
+
+use super::{Coded, decode_with, length};
+use crate::files::{Decoder, Encoder};
+
+/// The deepest nesting that is read: beyond what any script can export (`zako_script::value::MAX_DEPTH`).
+const MAX_NESTING: usize = 128;
+
+impl Coded for Value {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            Value::Undefined => out.u8(0),
+            Value::Null => out.u8(1),
+            Value::Bool(false) => out.u8(2),
+            Value::Bool(true) => out.u8(3),
+            Value::Number(number) => {
+                out.u8(4);
+                out.u64(number.to_bits());
+            }
+            Value::BigInt(digits) => {
+                out.u8(5);
+                out.text(digits);
+            }
+            Value::String(text) => {
+                out.u8(6);
+                out.text(text);
+            }
+            Value::Array(items) => {
+                out.u8(7);
+                items.encode(out);
+            }
+            Value::Object(fields) => {
+                out.u8(8);
+                length(fields.len(), out);
+                for (key, field) in fields {
+                    out.text(key);
+                    field.encode(out);
+                }
+            }
+            Value::Target(handle) => {
+                out.u8(9);
+                handle.encode(out);
+            }
+            Value::Artifact(ArtifactRef::Output { target, name }) => {
+                out.u8(10);
+                target.encode(out);
+                out.text(name);
+            }
+            Value::Artifact(ArtifactRef::File { path, directory }) => {
+                out.u8(11);
+                out.text(path);
+                directory.encode(out);
+            }
+            Value::Script(specifier) => {
+                out.u8(12);
+                out.text(specifier);
+            }
+            Value::Joined(items) => {
+                out.u8(13);
+                items.encode(out);
+            }
+        }
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        value(body, 0)
+    }
+}
+
+fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
+    if depth > MAX_NESTING {
+        return None;
+    }
+    let text = |body: &mut Decoder<'_>| body.text().map(str::to_owned);
+    let items = |body: &mut Decoder<'_>| decode_with(body, |body| value(body, depth + 1));
+    Some(match body.u8()? {
+        0 => Value::Undefined,
+        1 => Value::Null,
+        2 => Value::Bool(false),
+        3 => Value::Bool(true),
+        4 => Value::Number(f64::from_bits(body.u64()?)),
+        5 => Value::BigInt(text(body)?),
+        6 => Value::String(text(body)?),
+        7 => Value::Array(items(body)?),
+        8 => {
+            let pairs = decode_with(body, |body| Some((text(body)?, value(body, depth + 1)?)))?;
+            let count = pairs.len();
+            let fields: IndexMap<String, Value> = pairs.into_iter().collect();
+            if fields.len() != count {
+                return None;
+            }
+            Value::Object(fields)
+        }
+        9 => Value::Target(TargetHandle::decode(body)?),
+        10 => Value::Artifact(ArtifactRef::Output {
+            target: TargetRef::decode(body)?,
+            name: text(body)?,
+        }),
+        11 => Value::Artifact(ArtifactRef::File {
+            path: text(body)?,
+            directory: bool::decode(body)?,
+        }),
+        12 => Value::Script(text(body)?),
+        13 => Value::Joined(items(body)?),
+        _ => return None,
+    })
+}
+
+impl Coded for TargetHandle {
+    fn encode(&self, out: &mut Encoder) {
+        let TargetHandle {
+            target,
+            rule,
+            provides,
+            outputs,
+        } = self;
+        target.encode(out);
+        out.text(rule);
+        provides.encode(out);
+        outputs.encode(out);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(TargetHandle {
+            target: TargetRef::decode(body)?,
+            rule: String::decode(body)?,
+            provides: Vec::decode(body)?,
+            outputs: Vec::decode(body)?,
+        })
+    }
+}
+
+impl Coded for TargetRef {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            TargetRef::Local(local) => {
+                out.u8(0);
+                out.u32(*local);
+            }
+            TargetRef::Label(label) => {
+                out.u8(1);
+                out.text(label);
+            }
+        }
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(match body.u8()? {
+            0 => TargetRef::Local(body.u32()?),
+            1 => TargetRef::Label(String::decode(body)?),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::tests::{is_total, survives};
+    use super::super::{decoded, encoded};
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn values() -> impl Strategy<Value = Value> {
+        let text = "[a-z/:$]{0,5}";
+        let target = prop_oneof![
+            any::<u32>().prop_map(TargetRef::Local),
+            text.prop_map(TargetRef::Label)
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Undefined),
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<f64>()
+                .prop_filter("NaN is not equal to itself", |n| !n.is_nan())
+                .prop_map(Value::Number),
+            text.prop_map(Value::BigInt),
+            any::<String>().prop_map(Value::String),
+            text.prop_map(Value::Script),
+            (
+                target.clone(),
+                text,
+                prop::collection::vec(text, 0..3),
+                prop::collection::vec(text, 0..3)
+            )
+                .prop_map(|(target, rule, provides, outputs)| Value::Target(
+                    TargetHandle {
+                        target,
+                        rule,
+                        provides,
+                        outputs
+                    }
+                )),
+            (target, text)
+                .prop_map(|(target, name)| Value::Artifact(ArtifactRef::Output { target, name })),
+            (text, any::<bool>()).prop_map(|(path, directory)| Value::Artifact(
+                ArtifactRef::File { path, directory }
+            )),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Joined),
+                prop::collection::vec(("[a-z]{0,2}", inner), 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn values_survive(value in values()) {
+            survives(&value);
+        }
+
+        #[test]
+        fn any_bytes_are_a_value_or_none(bytes in prop::collection::vec(0_u8..16, 0..64)) {
+            is_total::<Value>(&bytes);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_bits() {
+        for bits in [
+            0_u64,
+            1 << 63,
+            0x7ff8_0000_0000_0001,
+            0xfff0_0000_0000_0000,
+            1,
+        ] {
+            let bytes = encoded(&Value::Number(f64::from_bits(bits)));
+            match decoded(&bytes) {
+                Some(Value::Number(number)) => assert_eq!(number.to_bits(), bits),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| {
+            let mut bytes = [7, 1, 0, 0, 0].repeat(depth);
+            bytes.push(0);
+            decoded::<Value>(&bytes).is_some()
+        };
+        assert!(nested(zako_script::value::MAX_DEPTH + 2));
+        assert!(!nested(MAX_NESTING + 1));
+        assert!(!nested(1_000_000));
+    }
+
+    #[test]
+    fn the_encoding_is_a_contract() {
+        let handle = TargetHandle {
+            target: TargetRef::Local(7),
+            rule: "r#x".into(),
+            provides: vec!["P".into()],
+            outputs: vec![],
+        };
+        let value = Value::Object(IndexMap::from([
+            ("b".to_owned(), Value::Number(1.5)),
+            (
+                "a".to_owned(),
+                Value::Array(vec![
+                    Value::Undefined,
+                    Value::Null,
+                    Value::Bool(true),
+                    Value::String("ä".into()),
+                ]),
+            ),
+            ("t".to_owned(), Value::Target(handle)),
+            (
+                "o".to_owned(),
+                Value::Joined(vec![
+                    Value::Artifact(ArtifactRef::Output {
+                        target: TargetRef::Label("//p".into()),
+                        name: "n".into(),
+                    }),
+                    Value::Artifact(ArtifactRef::File {
+                        path: "f".into(),
+                        directory: true,
+                    }),
+                    Value::Script("//s".into()),
+                    Value::BigInt("9".into()),
+                ]),
+            ),
+        ]));
+        let golden = concat!(
+            "0804000000",
+            "010000006204000000000000f83f",
+            "0100000061070400000000010306",
+            "02000000c3a4",
+            "01000000740900070000000300000072237801000000010000005000000000",
+            "010000006f0d04000000",
+            "0a01030000002f2f70010000006e",
+            "0b010000006601",
+            "0c030000002f2f73",
+            "050100000039",
+        );
+        assert_eq!(
+            hex::encode(encoded(&value)),
+            golden,
+            "raise CODEC_VERSION with any change"
+        );
+        survives(&value);
+    }
+}

@@ -1,0 +1,383 @@
+//! What a process does that finds what an earlier one kept: one edit at a time, and the expected list of what was done.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use zako_graph::archive::{Archive, Id};
+use zako_graph::{Data, Engine, EngineOptions};
+use zako_path::NeutralPath;
+
+use super::{Check, Checker, Services, codecs, identity};
+use crate::codec::action::fingerprints;
+use crate::codec::{Fingerprint, decoded, encoded};
+use crate::event::BuildEvent;
+use crate::global::GlobalState;
+use crate::options::GlobalStateOptions;
+use crate::select::select;
+use crate::target::{AnalysisKey, AnalysisMemo, Analyzed, analyze};
+use crate::workspace::Workspace;
+
+/// Analyses as bytes, as a process leaves them to the next.
+#[derive(Default)]
+struct Analyses(Mutex<HashMap<String, (AnalysisKey, Vec<u8>)>>);
+
+impl AnalysisMemo for Analyses {
+    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
+        let known = self.0.lock();
+        let (under, bytes) = known.get(label)?;
+        (under == key).then(|| Arc::new(decoded(bytes).expect("own bytes decode")))
+    }
+
+    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
+        let known = self.0.lock();
+        known.get(label).is_some_and(|(under, _)| under.own == *own)
+    }
+
+    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
+        let entry = (*key, encoded(analyzed));
+        self.0.lock().insert(label.to_owned(), entry);
+    }
+}
+
+/// A workspace, and what processes that worked in it kept.
+struct Room {
+    dir: tempfile::TempDir,
+    analyses: Analyses,
+    config: BTreeMap<String, String>,
+    /// Whether the next process may trust witnesses.
+    trusting: bool,
+}
+
+/// What a process did.
+#[derive(Debug)]
+struct Ran {
+    lines: Vec<String>,
+    /// By output: what the actions are.
+    actions: BTreeMap<String, Fingerprint>,
+    /// Leaves whose witness held, and all that were kept.
+    held: (usize, usize),
+}
+
+impl Room {
+    fn new(files: &[(&str, &str)]) -> Room {
+        let room = Room {
+            dir: tempfile::tempdir().unwrap(),
+            analyses: Analyses::default(),
+            config: BTreeMap::new(),
+            trusting: true,
+        };
+        room.write("zako.toml", "zako = \"0.1\"\n");
+        for (path, text) in files {
+            room.write(path, text);
+        }
+        room
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.dir.path().join("workspace").join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let place = self.place(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, text).unwrap();
+    }
+
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.place(path)).unwrap();
+        assert!(text.contains(from), "{text}");
+        self.write(path, &text.replace(from, to));
+    }
+
+    /// One process: restores, selects and analyses everything, keeps.
+    async fn process(&self) -> Ran {
+        let global =
+            GlobalState::new(GlobalStateOptions::new(self.dir.path().join("cache"))).unwrap();
+        let workspace = Arc::new(Workspace::find(&self.place("")).unwrap());
+        let (send, mut events) = mpsc::channel(1 << 12);
+        let mut config = workspace.manifest().config.clone();
+        config.extend(self.config.clone());
+        let services = Arc::new(Services {
+            workspace: workspace.clone(),
+            interner: global.interner.clone(),
+            engine: global.engine.clone(),
+            transpiler: global.transpiler.clone(),
+            builtins: global.builtins.clone(),
+            functions: global.functions.clone(),
+            config,
+            cancel: CancellationToken::new(),
+            events: Some(send),
+        });
+        let state = self.dir.path().join("state");
+        fs::create_dir_all(&state).unwrap();
+        let producer = identity(&global.builtins, &global.functions);
+        let (mut archive, notice) = Archive::open(&state, &producer).unwrap();
+        assert_eq!(notice, None);
+
+        let mut checker = Checker::new(
+            workspace.root(),
+            &services.config,
+            &workspace.manifest().ignore,
+        );
+        let leaves: Vec<Id> = archive
+            .ids()
+            .filter(|id| archive.kind(*id).is_leaf())
+            .collect();
+        let mut held: Vec<Id> = leaves.clone();
+        held.retain(|id| {
+            let (kind, key) = (archive.kind(*id), archive.key(*id));
+            checker.still_holds(kind, key, archive.witness(*id)) == Check::Same
+        });
+        let counts = (held.len(), leaves.len());
+        let engine = Engine::new(
+            tokio::runtime::Handle::current(),
+            EngineOptions {
+                codecs: codecs(),
+                ..EngineOptions::default()
+            },
+        );
+        let data = Data::new().with(services.clone());
+        engine.restore(&archive, &data).unwrap();
+        let trusting = self.trusting;
+        let request = engine.begin_confirmed(data, move |leaf| {
+            trusting && leaf.id().is_some_and(|id| held.binary_search(&id).is_ok())
+        });
+        let selection = select(&request, &services, &[], &NeutralPath::root()).await;
+        let analysis = analyze(&request, &services, &selection.targets, &self.analyses).await;
+        engine.keep(&mut archive, &request);
+        archive.flush().unwrap();
+        engine.idle().await;
+
+        let mut lines: Vec<String> = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            if let BuildEvent::PackageEvaluated { package, .. } = event {
+                lines.push(format!("evaluated //{package}"));
+            }
+        }
+        let mut asked = analysis.asked.clone();
+        asked.sort();
+        lines.extend(asked.iter().map(|label| format!("analysed {label}")));
+        let faults = selection.faults.iter().chain(&analysis.faults);
+        lines.extend(faults.map(|fault| format!("error {fault}")));
+        lines.sort();
+        let transpiled = global.transpiler.metrics().submitted;
+        if transpiled > 0 {
+            lines.push(format!("transpiled {transpiled}"));
+        }
+        let actions = analysis
+            .results
+            .values()
+            .flat_map(|result| &result.actions)
+            .filter_map(|action| {
+                let output = action.spec.outputs.first()?;
+                Some((output.path.to_string(), fingerprints(action).whole))
+            })
+            .collect();
+        Ran {
+            lines,
+            actions,
+            held: counts,
+        }
+    }
+
+    /// Runs a process, and checks what it did; and that it came to the same as one that knows nothing.
+    #[track_caller]
+    fn check(&self, expected: &[&str]) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        let expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+        async move {
+            let ran = self.process().await;
+            assert_eq!(ran.lines, expected, "at {caller}");
+            let fresh = self.clean().process().await;
+            assert_eq!(ran.actions, fresh.actions, "at {caller}");
+        }
+    }
+
+    /// The same workspace, without memory.
+    fn clean(&self) -> Room {
+        let room = Room::new(&[]);
+        copy(&self.place(""), &room.place(""));
+        Room {
+            config: self.config.clone(),
+            ..room
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+const RULE: &str = r#"import { attr, provider, rule, type } from "zako:rule";
+import { suffix } from "./suffix.ts";
+export const Words = provider("Words", type<{ words: readonly string[] }>());
+export const text = rule({
+  attrs: { word: attr.string(), quiet: attr.string().default(""), deps: attr.list(attr.target(Words)).default([]) },
+  provides: { info: Words },
+  analyze(ctx) {
+    const words = [...ctx.attrs.deps.flatMap((d) => d.get(Words).words), ctx.attrs.word];
+    const out = ctx.file(`${ctx.name}${suffix}`);
+    ctx.write(out, words.join(" ") + ctx.attrs.quiet);
+    ctx.expose("default", out);
+    return { info: { words } };
+  },
+});
+"#;
+
+/// `c` depends on `b`, that on `a`; and a task that globs.
+fn chain() -> Room {
+    let using = |rest: &str| format!("import {{ text }} from \"//rules/text.rule.ts\";\n{rest}");
+    Room::new(&[
+        ("rules/text.rule.ts", RULE),
+        ("rules/suffix.ts", "export const suffix = \".txt\";\n"),
+        (
+            "a/BUILD.ts",
+            &using("export const a = text({ word: \"a\" });\n"),
+        ),
+        (
+            "b/BUILD.ts",
+            &using(
+                "import { a } from \"//a/BUILD.ts\";\nexport const b = text({ word: \"b\", deps: [a] });\n",
+            ),
+        ),
+        (
+            "c/BUILD.ts",
+            &using(
+                "import { b } from \"//b/BUILD.ts\";\nexport const c = text({ word: \"c\", deps: [b] });\n",
+            ),
+        ),
+        (
+            "g/BUILD.ts",
+            "import { config, glob, task } from \"zako:build\";\nexport const all = task({ inputs: glob(\"**/*.txt\"), outputs: [\"all\"], env: { M: config.get(\"mode\", \"\") }, shell: 'cat $in > \"$out\"' });\n",
+        ),
+        ("g/x/1.txt", "1"),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_process_does_what_changed() {
+    let room = chain();
+    room.check(&[
+        "analysed //a:a",
+        "analysed //b:b",
+        "analysed //c:c",
+        "evaluated //a",
+        "evaluated //b",
+        "evaluated //c",
+        "evaluated //g",
+        "transpiled 6",
+    ])
+    .await;
+    room.check(&[]).await;
+    // Nothing moves: nothing but the file is read again.
+    room.edit("a/BUILD.ts", "});\n", "}); // hello\n");
+    room.check(&["transpiled 1"]).await;
+    // Places move, which concerns nobody else.
+    room.edit("a/BUILD.ts", "export", "// hello\nexport");
+    room.check(&["evaluated //a", "transpiled 1"]).await;
+    // An attribute that dependents do not see.
+    room.edit("a/BUILD.ts", "\"a\" }", "\"a\", quiet: \"!\" }");
+    room.check(&["analysed //a:a", "evaluated //a", "transpiled 1"])
+        .await;
+    // One that they do.
+    room.edit("b/BUILD.ts", "word: \"b\"", "word: \"bb\"");
+    room.check(&[
+        "analysed //b:b",
+        "analysed //c:c",
+        "evaluated //b",
+        "transpiled 1",
+    ])
+    .await;
+    room.check(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_concerns_who_imports_it() {
+    let room = chain();
+    room.process().await;
+    room.edit("rules/suffix.ts", ".txt", ".text");
+    room.check(&[
+        "analysed //a:a",
+        "analysed //b:b",
+        "analysed //c:c",
+        "evaluated //a",
+        "evaluated //b",
+        "evaluated //c",
+        "transpiled 1",
+    ])
+    .await;
+    // Its comments do not.
+    room.edit("rules/suffix.ts", ";\n", "; // hello\n");
+    room.check(&["transpiled 1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_packages_come_and_go() {
+    let room = chain();
+    room.process().await;
+    room.write("g/y/2.txt", "2");
+    room.check(&["evaluated //g"]).await;
+    room.write("g/y/2.md", "no match");
+    room.check(&[]).await;
+    // A folder that becomes a package takes its files with it.
+    room.write("g/y/BUILD.ts", "export const n = 1;\n");
+    room.check(&["evaluated //g", "evaluated //g/y", "transpiled 1"])
+        .await;
+    fs::remove_dir_all(room.place("g/y")).unwrap();
+    fs::remove_dir_all(room.place("c")).unwrap();
+    room.check(&[]).await;
+    fs::remove_file(room.place("a/BUILD.ts")).unwrap();
+    let ran = room.process().await;
+    assert!(
+        ran.lines.iter().any(|line| line.contains("a/BUILD.ts")),
+        "{:?}",
+        ran.lines
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_and_ignored_folders_are_leaves() {
+    let mut room = chain();
+    room.process().await;
+    room.config.insert("mode".to_owned(), "fast".to_owned());
+    room.check(&["evaluated //g"]).await;
+    room.config.insert("other".to_owned(), "x".to_owned());
+    room.check(&[]).await;
+    room.write("zako.toml", "zako = \"0.1\"\nignore = [\"g/x\"]\n");
+    let ran = room.process().await;
+    assert!(
+        ran.lines.iter().any(|line| line.contains("glob")),
+        "{:?}",
+        ran.lines
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_save_work_and_change_nothing() {
+    let mut room = chain();
+    let first = room.process().await;
+    assert_eq!(first.held, (0, 0));
+    let second = room.process().await;
+    let (held, all) = second.held;
+    assert!(0 < held && held <= all, "{held} of {all}");
+    assert_eq!(second.lines, [""; 0]);
+    assert_eq!(second.actions, first.actions);
+    room.trusting = false;
+    let third = room.process().await;
+    assert_eq!((third.lines, third.actions), (second.lines, first.actions));
+}

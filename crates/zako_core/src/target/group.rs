@@ -1,0 +1,240 @@
+//! The targets of one rule module, analysed together in one realm.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value as Json, json};
+use zako_graph::Request;
+use zako_script::engine::{Entry, refused};
+use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, Place};
+
+use super::Target;
+use super::analysis::{Analysis, Analyzed, Declared, Wire};
+use super::lower::{File, Lowered, lower};
+use super::rules::rule_modules;
+use super::task::output_folder;
+use crate::diagnostic::{Diagnostic, Fault, Location};
+use crate::evaluate::{Faults, Services, fault};
+
+/// What came of a group.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) results: HashMap<String, Arc<Analyzed>>,
+    pub(super) logs: Vec<Diagnostic>,
+    pub(super) faults: Vec<Diagnostic>,
+    /// The target whose `analyze` runs.
+    current: Option<String>,
+    /// The actions that it declared so far.
+    actions: Vec<Lowered>,
+}
+
+impl Done {
+    /// Nothing but these errors.
+    pub(super) fn failed(faults: &[Diagnostic]) -> Done {
+        Done {
+            faults: faults.to_vec(),
+            ..Done::default()
+        }
+    }
+}
+
+/// Analyses the targets in `group`, all of rules in `module` and in dependency order; what else they depend on is in
+/// `analysis`. The error is the module's.
+pub(super) async fn analyze_group(
+    ctx: &Request,
+    services: &Arc<Services>,
+    module: &str,
+    group: &[(&str, &Declared)],
+    analysis: &Analysis,
+) -> Result<Done, Faults> {
+    let (specifier, modules) = rule_modules(ctx, services, module).await?;
+    let targets: HashMap<&str, &Declared> = group.iter().copied().collect();
+    let mut left: Vec<&str> = group.iter().map(|(label, _)| *label).collect();
+    let mut whole = Done::default();
+    // A target whose analysis fails ends its realm; the others go on in a fresh one.
+    while !left.is_empty() {
+        let mut requests = Vec::with_capacity(left.len());
+        let mut dependencies = Map::new();
+        let mut mine = HashMap::with_capacity(left.len());
+        for label in &left {
+            let Some(declared) = targets.get(label) else {
+                continue;
+            };
+            requests.push(request(&declared.0));
+            mine.insert((*label).to_owned(), (*declared).clone());
+            for dep in declared.0.dependencies() {
+                let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
+                if let Some(result) = known
+                    && !dependencies.contains_key(dep)
+                {
+                    dependencies.insert(dep.to_owned(), result.wire.json());
+                }
+            }
+        }
+        let done = Arc::new(Mutex::new(Done::default()));
+        let host = AnalysisHost {
+            analysis: Some(json!({ "requests": requests, "dependencies": dependencies })),
+            targets: mine,
+            done: done.clone(),
+        };
+        let evaluation = Evaluation {
+            modules: modules.clone(),
+            entry: Entry::Analysis(vec![specifier.clone()]),
+            host: Box::new(host),
+            limits: None,
+        };
+        let result = services.engine.evaluate(evaluation, &services.cancel).await;
+        let Done {
+            results,
+            logs,
+            faults,
+            current,
+            actions: _,
+        } = std::mem::take(&mut *done.lock());
+        let mut gone: HashSet<String> = results.keys().cloned().collect();
+        whole.results.extend(results);
+        whole.logs.extend(logs);
+        whole.faults.extend(faults);
+        let Err(error) = result else {
+            break;
+        };
+        let mut diagnostic = Diagnostic::from(error);
+        let Some((label, (target, location))) =
+            current.and_then(|label| Some((label.clone(), *targets.get(label.as_str())?)))
+        else {
+            return Err(fault(diagnostic));
+        };
+        let place = location
+            .as_ref()
+            .map(|l| format!(" (declared at {l})"))
+            .unwrap_or_default();
+        diagnostic.trace.push(format!(
+            "in the analysis of {label} by {}{place}",
+            target.rule.export
+        ));
+        if diagnostic.location.is_none() {
+            diagnostic.location.clone_from(location);
+        }
+        let cancelled = diagnostic.fault == Fault::Interrupted;
+        whole.faults.push(diagnostic);
+        if cancelled {
+            break;
+        }
+        gone.insert(label);
+        // What depends on what failed cannot be analysed here either; the caller sees it missing. In dependency order,
+        // one pass finds all of that.
+        let mut open: HashSet<&str> = HashSet::new();
+        left.retain(|label| {
+            let known = |dep: &&str| {
+                analysis.results.contains_key(*dep)
+                    || whole.results.contains_key(*dep)
+                    || open.contains(*dep)
+            };
+            let stays = !gone.contains(*label)
+                && targets
+                    .get(label)
+                    .is_some_and(|(target, _)| target.dependencies().iter().all(known));
+            if stays {
+                open.insert(*label);
+            }
+            stays
+        });
+    }
+    Ok(whole)
+}
+
+fn request(target: &Target) -> Json {
+    let label = target.label.to_string();
+    json!({
+        "label": label,
+        "package": target.label.package.as_str(),
+        "name": target.label.stem(),
+        "outputRoot": output_folder(&target.label.package).as_str(),
+        "rule": { "module": target.rule.module, "export": target.rule.export },
+        "attrs": target.attrs.to_json(),
+    })
+}
+
+struct AnalysisHost {
+    analysis: Option<Json>,
+    targets: HashMap<String, Declared>,
+    done: Arc<Mutex<Done>>,
+}
+
+impl Host for AnalysisHost {
+    fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+        match call.name {
+            "analysis" => Ok(self.analysis.take().unwrap_or(Json::Null)),
+            "analyzing" => {
+                let mut done = self.done.lock();
+                done.current = call.args["label"].as_str().map(str::to_owned);
+                done.actions.clear();
+                Ok(Json::Null)
+            }
+            // Lowered as it is declared, so that what is wrong with it is told at that line.
+            "action" => {
+                let mut done = self.done.lock();
+                let current = done.current.clone().unwrap_or_default();
+                let Some((target, _)) = self.targets.get(&current) else {
+                    return Ok(Json::Null);
+                };
+                let lowered = lower(target, &call.args["action"]).map_err(misuse)?;
+                done.actions.push(lowered);
+                Ok(Json::Null)
+            }
+            "analyzed" => {
+                let label = call.args["label"].as_str().unwrap_or_default().to_owned();
+                if !self.targets.contains_key(&label) {
+                    return Ok(Json::Null);
+                }
+                let mut done = self.done.lock();
+                let actions = std::mem::take(&mut done.actions);
+                let result = analyzed(actions, call.args).map_err(misuse)?;
+                done.results.insert(label, Arc::new(result));
+                Ok(Json::Null)
+            }
+            other => Err(refused(other)),
+        }
+    }
+
+    fn log(&mut self, level: LogLevel, message: &str, place: Option<&Place>) {
+        let location = place.map(|place| Location::new(place, None));
+        let logged = Diagnostic::logged(level, message, location);
+        self.done.lock().logs.push(logged);
+    }
+}
+
+fn misuse(message: String) -> HostFailure {
+    HostFailure {
+        message,
+        misuse: true,
+    }
+}
+
+fn analyzed(actions: Vec<Lowered>, mut args: Json) -> Result<Analyzed, String> {
+    let path = |json: &Json, what: &str| {
+        File::parse(json)
+            .map(|file| file.path)
+            .ok_or_else(|| format!("{what} takes files"))
+    };
+    let files = args["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| path(file, "the default output"))
+        .collect::<Result<_, _>>()?;
+    let outputs = args["outputs"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, file)| Ok((name.clone(), path(file, "a named output")?)))
+        .collect::<Result<BTreeMap<_, _>, String>>()?;
+    let wire = json!({ "files": args["files"].take(), "providers": args["providers"].take(), "outputs": args["outputs"].take() });
+    Ok(Analyzed {
+        files,
+        outputs,
+        actions,
+        wire: Wire::of(&wire),
+    })
+}

@@ -1,0 +1,104 @@
+//! What is remembered of analysis: a rule's answer is a function of its code, its target's attributes and what its
+//! dependencies expose, so it is asked again only when one of those is another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Analyzed, Target};
+use crate::codec::{Coded as _, Fingerprint, fingerprint, half};
+use crate::files::Encoder;
+
+/// How many targets are remembered in memory; beyond that all are forgotten.
+const MAX_REMEMBERED: usize = 1 << 20;
+
+/// What the analysis of a target depends on, as fingerprints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AnalysisKey {
+    /// Over what is the target's own: the rule's code, the label, the attributes.
+    pub(crate) own: Fingerprint,
+    /// Over that and what its dependencies expose.
+    pub(crate) all: Fingerprint,
+}
+
+impl AnalysisKey {
+    /// What is the target's own; `rule` stands for its rule's module.
+    pub(crate) fn own(rule: &Fingerprint, target: &Target) -> Fingerprint {
+        let Target {
+            label,
+            rule: id,
+            attrs,
+            // Told, or said by the attributes and the rule.
+            place: _,
+            outputs: _,
+            tags: _,
+        } = target;
+        let mut out = Encoder::default();
+        out.raw(rule);
+        label.package.encode(&mut out);
+        label.name.encode(&mut out);
+        id.module.encode(&mut out);
+        id.export.encode(&mut out);
+        attrs.encode(&mut out);
+        fingerprint(out.as_bytes())
+    }
+
+    /// The key of a target with that `own` part, whose dependencies are these, in the order of its attributes.
+    pub(crate) fn new<'a>(
+        own: Fingerprint,
+        dependencies: impl Iterator<Item = (&'a str, &'a Analyzed)>,
+    ) -> AnalysisKey {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&own);
+        for (label, analyzed) in dependencies {
+            hasher.update(&(label.len() as u64).to_le_bytes());
+            hasher.update(label.as_bytes());
+            hasher.update(analyzed.wire.fingerprint());
+        }
+        AnalysisKey {
+            own,
+            all: half(&hasher.finalize()),
+        }
+    }
+}
+
+/// Remembers analyses, one a target.
+pub(crate) trait AnalysisMemo: Send + Sync {
+    /// What analysis made of the target under this key.
+    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>>;
+
+    /// Whether something is remembered of the target under a key with this own part: then it is worth to wait for its
+    /// dependencies and to ask [`get`](Self::get).
+    fn expects(&self, label: &str, own: &Fingerprint) -> bool;
+
+    /// Remembers it, in place of what was remembered of the target.
+    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>);
+}
+
+/// In memory, as long as a session lives.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryMemo {
+    known: Mutex<HashMap<String, (AnalysisKey, Arc<Analyzed>)>>,
+}
+
+impl AnalysisMemo for MemoryMemo {
+    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
+        let known = self.known.lock();
+        let (under, analyzed) = known.get(label)?;
+        (under == key).then(|| analyzed.clone())
+    }
+
+    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
+        let known = self.known.lock();
+        known.get(label).is_some_and(|(under, _)| under.own == *own)
+    }
+
+    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
+        let mut known = self.known.lock();
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        known.insert(label.to_owned(), (*key, analyzed.clone()));
+    }
+}
