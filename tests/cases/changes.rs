@@ -170,23 +170,26 @@ fn a_depfile_narrows_what_counts() {
 fn a_damaged_store_is_mended_not_trusted() {
     let workspace = Workspace::example("hello-c");
     workspace.zako("build").exits(0);
-    let mut folders = vec![workspace.cache().join("cas/blake3")];
+    let mut folders = ["cas/blake3", "cas/segments"]
+        .map(|folder| workspace.cache().join(folder))
+        .to_vec();
     let mut spoiled = 0;
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if let Some(first) = std::fs::read(&path).unwrap().first() {
+            } else if std::fs::metadata(&path).unwrap().len() > 0 {
                 let mut bytes = std::fs::read(&path).unwrap();
-                bytes[0] = !first;
+                // A byte of every blob, whether it has a file to itself or not.
+                bytes.iter_mut().step_by(16).for_each(|byte| *byte = !*byte);
                 std::fs::remove_file(&path).unwrap();
                 std::fs::write(&path, bytes).unwrap();
                 spoiled += 1;
             }
         }
     }
-    assert!(spoiled > 3);
+    assert!(spoiled > 0);
     workspace.zako("clean").exits(0);
     workspace.zako("build").exits(0);
     assert_eq!(workspace.run("zako-out/app/hello", &[]), "Hello, world!\n");

@@ -127,11 +127,7 @@ pub(crate) fn build_options_of(
     Ok(build_options(options, isolation, package_of(root, start)?))
 }
 
-fn build_options(
-    options: &Options,
-    isolation: Option<Isolation>,
-    package: String,
-) -> BuildOptions {
+fn build_options(options: &Options, isolation: Option<Isolation>, package: String) -> BuildOptions {
     BuildOptions {
         keep_going: options.keep_going,
         config: options.config(),

@@ -54,9 +54,8 @@ fn chains(actions: &[ActionReason], at: usize) -> Vec<String> {
         .iter()
         .map(|before| format!("{} \u{2192} {}", origin(actions, *before), action.what))
         .collect();
-    let written_before = |cause: &Cause| {
-        matches!(cause, Cause::Read { .. }) && !action.because.is_empty()
-    };
+    let written_before =
+        |cause: &Cause| matches!(cause, Cause::Read { .. }) && !action.because.is_empty();
     let own = action.causes.iter().filter(|cause| !written_before(cause));
     let mut chains: Vec<String> = own
         .map(|cause| format!("{} \u{2192} {}", words(cause), action.what))

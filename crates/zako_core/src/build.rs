@@ -128,7 +128,10 @@ async fn stages(mut building: Building, report: &mut BuildReport) {
         } => {
             building.close(SharedLedger::new(ledger), report).await;
             report.actions.up_to_date = actions;
-            report.targets = targets.into_iter().map(|target| target.built(true)).collect();
+            report.targets = targets
+                .into_iter()
+                .map(|target| target.built(true))
+                .collect();
         }
         Recalled::Affected(work) => building.catch_up(*work, report).await,
         Recalled::Unknown(ledger) => building.plan(ledger, &from, report).await,
@@ -151,7 +154,9 @@ impl Building {
         let (kept, changes) = (self.kept.clone(), self.changes.clone());
         let identity = self.services.identity();
         let seen = tokio::task::spawn_blocking(move || {
-            let kept = kept.as_ref().and_then(|kept| kept.take(services.workspace.root()));
+            let kept = kept
+                .as_ref()
+                .and_then(|kept| kept.take(services.workspace.root()));
             let (recalled, notice) = recall(Question {
                 workspace: &services.workspace,
                 key: &key,
@@ -168,7 +173,8 @@ impl Building {
                 identity,
             })
         });
-        let failed = |panic: tokio::task::JoinError| Diagnostic::error(Fault::Bug, panic.to_string());
+        let failed =
+            |panic: tokio::task::JoinError| Diagnostic::error(Fault::Bug, panic.to_string());
         seen.await.map_err(failed)?
     }
 
@@ -191,14 +197,18 @@ impl Building {
                 Some(action) => actions.push(action),
                 // What was kept of it can't be read: all is planned anew.
                 None => {
-                    let from = folder(&self.options.package).unwrap_or_else(|_| NeutralPath::root());
+                    let from =
+                        folder(&self.options.package).unwrap_or_else(|_| NeutralPath::root());
                     return self.plan(ledger, &from, report).await;
                 }
             }
         }
         let ledger = SharedLedger::new(ledger);
         if actions.iter().any(|action| action.is_script()) {
-            let turn = self.graph.begin(&self.services, &ledger, self.changes.as_ref()).await;
+            let turn = self
+                .graph
+                .begin(&self.services, &ledger, self.changes.as_ref())
+                .await;
             for action in &mut actions {
                 if let Err(faults) = self.load_program(&turn, action).await {
                     if !self.options.keep_going {
@@ -220,7 +230,10 @@ impl Building {
                     .collect()
             })
             .collect();
-        report.targets = targets.into_iter().map(|target| target.built(true)).collect();
+        report.targets = targets
+            .into_iter()
+            .map(|target| target.built(true))
+            .collect();
         let summary = self.execute(actions, &ledger, rest, report).await;
         report.actions.up_to_date += rest;
         settle(report, &makers, &summary);
@@ -232,7 +245,10 @@ impl Building {
         let keep_going = self.options.keep_going;
         let (services, cancel) = (&self.services, &self.cancel);
         let ledger = SharedLedger::new(ledger);
-        let turn = self.graph.begin(services, &ledger, self.changes.as_ref()).await;
+        let turn = self
+            .graph
+            .begin(services, &ledger, self.changes.as_ref())
+            .await;
         let selection = select(&turn, services, &self.patterns, from).await;
         self.tell(report, selection.logs.clone()).await;
         let mut broken = !selection.faults.is_empty();
@@ -285,7 +301,8 @@ impl Building {
             self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
         }
         if !self.options.dry_run && !cancel.is_cancelled() {
-            self.bury(&ledger, &selection, &analysis, &summary, report).await;
+            self.bury(&ledger, &selection, &analysis, &summary, report)
+                .await;
         }
         self.keep(turn, ledger, report).await;
     }
@@ -333,7 +350,9 @@ impl Building {
         };
         let summary = execute(&parts, &dirs, execution).await;
         report.actions = summary.counts;
-        report.diagnostics.extend(summary.diagnostics.iter().cloned());
+        report
+            .diagnostics
+            .extend(summary.diagnostics.iter().cloned());
         report.would_run.clone_from(&summary.would_run);
         summary
     }
@@ -349,7 +368,11 @@ impl Building {
         report: &BuildReport,
     ) {
         // The manifest is a leaf like others.
-        let files = Files::open(self.services.workspace.root().clone(), ledger.clone(), HashSet::new());
+        let files = Files::open(
+            self.services.workspace.root().clone(),
+            ledger.clone(),
+            HashSet::new(),
+        );
         let manifest = NeutralPath::new(MANIFEST).ok().filter(|path| {
             let found = files.value(path);
             matches!(found, Ok(Some(_)))
@@ -368,7 +391,11 @@ impl Building {
         let analyses = selection
             .targets
             .keys()
-            .filter_map(|label| ledger.archive().find(crate::ledger::ANALYSIS, label.as_bytes()))
+            .filter_map(|label| {
+                ledger
+                    .archive()
+                    .find(crate::ledger::ANALYSIS, label.as_bytes())
+            })
             .collect();
         let targets: Vec<RequestedTarget> = report
             .targets

@@ -44,7 +44,10 @@ impl<'a> Living<'a> {
             root,
             packages,
             analysis,
-            planned: planned.iter().map(|action| (action.name.0, action.identity)).collect(),
+            planned: planned
+                .iter()
+                .map(|action| (action.name.0, action.identity))
+                .collect(),
             claimed: outputs.map(|output| &output.path).collect(),
         }
     }
@@ -107,7 +110,11 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
     for (id, is_gone) in dead {
         let (paths, record) = {
             let ledger = ledger.lock();
-            let leaves = ledger.groups(id).into_iter().nth(WRITES).unwrap_or_default();
+            let leaves = ledger
+                .groups(id)
+                .into_iter()
+                .nth(WRITES)
+                .unwrap_or_default();
             let path = |leaf: &Id| {
                 let key = std::str::from_utf8(ledger.archive().key(*leaf)).ok()?;
                 NeutralPath::new(key).ok()
@@ -150,7 +157,8 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
 /// Removes the folders above `path` in `zako-out/` that hold nothing any more.
 fn remove_empty_folders(root: &Path, path: &NeutralPath) {
     for folder in path.ancestors().skip(1) {
-        let is_own = folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
+        let is_own =
+            folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
         // Fails where something is left, which is where to stop.
         if !is_own || fs::remove_dir(folder.to_os_path(root)).is_err() {
             break;

@@ -36,7 +36,13 @@ pub(crate) fn last_build(ledger: &Ledger, label: &str) -> Vec<ActionReason> {
             continue;
         };
         let groups = ledger.groups(id);
-        makers.extend(groups.get(WRITES).into_iter().flatten().map(|leaf| (*leaf, id)));
+        makers.extend(
+            groups
+                .get(WRITES)
+                .into_iter()
+                .flatten()
+                .map(|leaf| (*leaf, id)),
+        );
         known.insert(id, action);
     }
     // From the target's own actions to what they need, then the other way round.
@@ -59,8 +65,13 @@ pub(crate) fn last_build(ledger: &Ledger, label: &str) -> Vec<ActionReason> {
             continue;
         }
         let groups = ledger.groups(id);
-        let read = [READS, PRESENT].into_iter().filter_map(|group| groups.get(group));
-        let mut before: Vec<Id> = read.flatten().filter_map(|leaf| makers.get(leaf).copied()).collect();
+        let read = [READS, PRESENT]
+            .into_iter()
+            .filter_map(|group| groups.get(group));
+        let mut before: Vec<Id> = read
+            .flatten()
+            .filter_map(|leaf| makers.get(leaf).copied())
+            .collect();
         before.sort_unstable();
         before.dedup();
         stack.push((id, true));

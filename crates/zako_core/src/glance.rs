@@ -94,7 +94,10 @@ impl Glance {
         };
         let mut report = BuildReport::default();
         report.actions.up_to_date = actions;
-        report.targets = targets.into_iter().map(|target| target.built(true)).collect();
+        report.targets = targets
+            .into_iter()
+            .map(|target| target.built(true))
+            .collect();
         report.wall = self.started.elapsed();
         Some(report)
     }

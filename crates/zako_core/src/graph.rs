@@ -74,7 +74,8 @@ impl Graph {
         let request = match trust {
             Trust::Nothing => engine.begin(data()),
             Trust::Confirmed(ids) => engine.begin_confirmed(data(), move |leaf: KnownLeaf<'_>| {
-                leaf.id().is_some_and(|id| ids.get(id.index()) == Some(&true))
+                leaf.id()
+                    .is_some_and(|id| ids.get(id.index()) == Some(&true))
             }),
             Trust::Unchanged(changes) => {
                 let services = services.clone();
@@ -148,7 +149,9 @@ pub(crate) struct LedgerMemo(pub(crate) SharedLedger);
 impl AnalysisMemo for LedgerMemo {
     fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
         let ledger = self.0.lock();
-        let (_, rest) = ledger.analysis(label, &key.all)?.split_first_chunk::<16>()?;
+        let (_, rest) = ledger
+            .analysis(label, &key.all)?
+            .split_first_chunk::<16>()?;
         decoded::<Analyzed>(rest).map(Arc::new)
     }
 

@@ -74,8 +74,8 @@ pub(crate) fn recall(
         let recalled = look(&question, ledger, Some(changes)).map_err(|e| failed(root, e))?;
         return Ok((recalled, None));
     }
-    let (mut ledger, mut notice) =
-        Ledger::open(&state, question.function, question.identity).map_err(|e| failed(&state, e))?;
+    let (mut ledger, mut notice) = Ledger::open(&state, question.function, question.identity)
+        .map_err(|e| failed(&state, e))?;
     if let Err(damaged) = ledger.archive().verify_leaves() {
         let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
         ledger = anew;

@@ -1,8 +1,8 @@
 //! A workspace that is open: builds and questions about it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
@@ -261,8 +261,13 @@ impl Session {
             return Err(report.diagnostics);
         }
         let [built] = &report.targets[..] else {
-            let error = format!("\"{target}\" is not one target but {}", report.targets.len());
-            return Err(vec![Diagnostic::user(error).with_help("name one, as //app:server")]);
+            let error = format!(
+                "\"{target}\" is not one target but {}",
+                report.targets.len()
+            );
+            return Err(vec![
+                Diagnostic::user(error).with_help("name one, as //app:server"),
+            ]);
         };
         let would_run = !report.would_run.is_empty();
         let actions = match would_run {

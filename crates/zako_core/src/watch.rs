@@ -103,9 +103,11 @@ impl Watch {
             pending.extend(self.workspace.folders(&folder, &entries));
             // Ignored as a source, but what stands there is looked after.
             let out = NeutralPath::new(OUTPUT_DIR).ok();
-            pending.extend(out.filter(|out| {
-                folder.is_root() && out.to_os_path(self.workspace.root()).is_dir()
-            }));
+            pending.extend(
+                out.filter(|out| {
+                    folder.is_root() && out.to_os_path(self.workspace.root()).is_dir()
+                }),
+            );
         }
         Ok(())
     }
@@ -175,14 +177,18 @@ impl Watch {
                 continue;
             };
             pending.extend(self.workspace.folders(&folder, &entries));
-            let paths = entries.iter().filter_map(|entry| folder.join(&entry.name).ok());
+            let paths = entries
+                .iter()
+                .filter_map(|entry| folder.join(&entry.name).ok());
             changes.paths.extend(paths);
         }
     }
 
     fn is_watched(&self, folder: &NeutralPath) -> bool {
         folder.components().next() == Some(OUTPUT_DIR)
-            || !folder.ancestors().any(|above| self.workspace.is_ignored(&above))
+            || !folder
+                .ancestors()
+                .any(|above| self.workspace.is_ignored(&above))
     }
 
     fn neutral(&self, place: &Path) -> Option<NeutralPath> {

@@ -51,7 +51,9 @@ fn to_leave_out_alone_leaves_out_of_all() {
         matches!(arguments.command, Command::Targets { patterns, .. } if patterns.all() == ["...", "-//old/..."])
     );
     let arguments = parse("zako build").unwrap();
-    assert!(matches!(arguments.command, Command::Build { patterns, .. } if patterns.all().is_empty()));
+    assert!(
+        matches!(arguments.command, Command::Build { patterns, .. } if patterns.all().is_empty())
+    );
 }
 
 #[test]

@@ -60,7 +60,15 @@ pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: 
     let ended = runtime.block_on(async {
         let mut interrupts = listen()?;
         let build = opened.session.build_after(glance, patterns, how);
-        watched(&opened, build, kind.verb(), options, terminal, &mut interrupts).await
+        watched(
+            &opened,
+            build,
+            kind.verb(),
+            options,
+            terminal,
+            &mut interrupts,
+        )
+        .await
     });
     // What still waits there belongs to a build that was given up; the end of the process is its end.
     runtime.shutdown_background();

@@ -25,15 +25,8 @@ pub(crate) fn run(target: &str, args: &[OsString], options: &Options, terminal: 
         let mut interrupts = build::listen()?;
         let how = opened.build_options(options);
         let build = opened.session.build(&[target.to_owned()], how);
-        let report = build::watched(
-            &opened,
-            build,
-            "built",
-            options,
-            terminal,
-            &mut interrupts,
-        )
-        .await?;
+        let report =
+            build::watched(&opened, build, "built", options, terminal, &mut interrupts).await?;
         let Some(report) = report else {
             return Ok(Exit::INTERRUPTED);
         };

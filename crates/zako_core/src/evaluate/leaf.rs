@@ -12,7 +12,10 @@ use crate::diagnostic::Diagnostic;
 use crate::workspace::{BUILD_FILE, Entry, EntryKind, ReadFault};
 
 /// The path that a leaf is about, if it is about one.
-pub(crate) fn path_of_leaf(leaf: KnownLeaf<'_>, interner: &ThreadedInterner) -> Option<NeutralPath> {
+pub(crate) fn path_of_leaf(
+    leaf: KnownLeaf<'_>,
+    interner: &ThreadedInterner,
+) -> Option<NeutralPath> {
     let text = leaf.key::<SourceText>().map(|key| key.0);
     let listing = leaf.key::<Listing>().map(|key| key.0);
     let there = leaf.key::<FileThere>().map(|key| key.0);
@@ -34,7 +37,9 @@ impl Key for SourceText {
             .resolve(&services.interner)
             .map_err(|e| ReadFault::Failed(e.to_string()))?;
         let place = path.to_os_path(services.workspace.root());
-        let (text, witness) = witnessed(services.workspace.clock(), &place, || services.workspace.read_text(&path));
+        let (text, witness) = witnessed(services.workspace.clock(), &place, || {
+            services.workspace.read_text(&path)
+        });
         ctx.set_witness(witness);
         text
     }
@@ -63,7 +68,9 @@ impl Key for Listing {
             .resolve(&services.interner)
             .map_err(|e| e.to_string())?;
         let place = path.to_os_path(services.workspace.root());
-        let (listed, witness) = witnessed(services.workspace.clock(), &place, || services.workspace.list_links(&path));
+        let (listed, witness) = witnessed(services.workspace.clock(), &place, || {
+            services.workspace.list_links(&path)
+        });
         let (entries, links) = listed?;
         if !links {
             ctx.set_witness(witness);

@@ -199,7 +199,10 @@ mod tests {
 
     /// A witness as it is once it is settled, without waiting for the clock.
     fn settled(place: &Path) -> Vec<u8> {
-        Seen::at(place).witness(SystemTime::now() + Duration::from_secs(60), Clock::default())
+        Seen::at(place).witness(
+            SystemTime::now() + Duration::from_secs(60),
+            Clock::default(),
+        )
     }
 
     struct Room {

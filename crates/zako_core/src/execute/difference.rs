@@ -84,7 +84,9 @@ fn body(old: &ActionSpec, new: &ActionSpec, lines: &mut Vec<String>) {
                     (Some(was), Some(is)) if was != is => {
                         lines.push(format!("argument {at}: {}", change(was, is)));
                     }
-                    (Some(was), None) => lines.push(format!("argument {at}: {} is gone", shown(was))),
+                    (Some(was), None) => {
+                        lines.push(format!("argument {at}: {} is gone", shown(was)))
+                    }
                     (None, Some(is)) => lines.push(format!("argument {at}: {} is new", shown(is))),
                     _ => {}
                 }
@@ -117,9 +119,8 @@ fn body(old: &ActionSpec, new: &ActionSpec, lines: &mut Vec<String>) {
 }
 
 fn paths(what: &str, was: &[NeutralPath], is: &[NeutralPath], lines: &mut Vec<String>) {
-    let text = |paths: &[NeutralPath]| -> Vec<String> {
-        paths.iter().map(ToString::to_string).collect()
-    };
+    let text =
+        |paths: &[NeutralPath]| -> Vec<String> { paths.iter().map(ToString::to_string).collect() };
     lists(what, &text(was), &text(is), lines);
 }
 

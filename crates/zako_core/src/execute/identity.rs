@@ -21,7 +21,12 @@ pub(crate) struct Identified {
 
 impl Identified {
     /// `planned`, which is called `name`, in the workspace at `root`.
-    pub(super) fn of(planned: &PlannedAction, name: StableName, root: &Path, function: DigestFunction) -> Self {
+    pub(super) fn of(
+        planned: &PlannedAction,
+        name: StableName,
+        root: &Path,
+        function: DigestFunction,
+    ) -> Self {
         let (declaration, fingerprints) = encode_lowered(&planned.lowered());
         let mut hasher = blake3::Hasher::new();
         let mut add = |part: &[u8]| {

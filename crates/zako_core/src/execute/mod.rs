@@ -35,14 +35,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
-use zako_graph::archive::Id;
 use zako_exec::{End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler};
+use zako_graph::archive::Id;
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
+use crate::codec::action::decode_lowered;
 use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
-use crate::codec::action::decode_lowered;
 use crate::ledger::{Affected, Ledger, SharedLedger};
 use crate::report::{ActionCounts, ActionReason};
 use crate::target::Lowered;
@@ -373,9 +373,7 @@ pub(crate) async fn execute(
             shop.tell_end(at, status, None, None).await;
         }
     }
-    let saved = shop
-        .blocking(|shop| Ok::<_, Stopped>(shop.save()))
-        .await;
+    let saved = shop.blocking(|shop| Ok::<_, Stopped>(shop.save())).await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
         let mut diagnostic =
@@ -590,7 +588,9 @@ impl Workshop {
         makers.sort_unstable();
         makers.dedup();
         let outputs = makers.iter().flat_map(|at| &self.actions[*at].spec.outputs);
-        outputs.map(|output| self.files.leaf(&output.path)).collect()
+        outputs
+            .map(|output| self.files.leaf(&output.path))
+            .collect()
     }
 
     /// What would run.

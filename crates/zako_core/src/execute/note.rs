@@ -100,7 +100,9 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, succes
         uncached: !spec.cache || !success.is_reliable,
         owner: spec.owner.clone(),
         outputs,
-        printed: success.printed.map(|digest| (digest.size > 0).then_some(digest)),
+        printed: success
+            .printed
+            .map(|digest| (digest.size > 0).then_some(digest)),
         causes: success.causes,
         declared_at: planned.declared_at.clone(),
         declaration: identified.declaration.clone(),

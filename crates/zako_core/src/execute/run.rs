@@ -355,7 +355,10 @@ fn finish(
     finished
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one thing that an end is judged by")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that an end is judged by"
+)]
 fn conclude(
     shop: &Workshop,
     at: usize,

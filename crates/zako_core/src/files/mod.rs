@@ -27,8 +27,8 @@ use zako_cas::{Digest, DigestFunction, StoreError, TreeBuilder, TreeError, hash_
 use zako_graph::archive::{Id, Kind};
 use zako_path::NeutralPath;
 
-use crate::workspace::OUTPUT_DIR;
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
+use crate::workspace::OUTPUT_DIR;
 pub(crate) use encoding::{Decoder, Encoder};
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
 pub(crate) use tool::tool_witness;
@@ -111,7 +111,11 @@ impl Files {
     ) -> Self {
         let function = {
             let ledger = ledger.lock();
-            outputs.extend(ledger.claims().filter_map(|path| NeutralPath::new(path).ok()));
+            outputs.extend(
+                ledger
+                    .claims()
+                    .filter_map(|path| NeutralPath::new(path).ok()),
+            );
             ledger.function()
         };
         Files {

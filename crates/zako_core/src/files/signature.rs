@@ -238,7 +238,10 @@ mod tests {
             "whole seconds need more"
         );
         assert!(at(0).is_settled(moment(1_004_000), Clock::default()));
-        assert!(!at(5).is_settled(moment(900_000), Clock::default()), "from the future");
+        assert!(
+            !at(5).is_settled(moment(900_000), Clock::default()),
+            "from the future"
+        );
         let later = Signature {
             changed: Time {
                 seconds: 2000,
@@ -246,7 +249,10 @@ mod tests {
             },
             ..at(5)
         };
-        assert!(!later.is_settled(moment(1_500_000), Clock::default()), "ctime counts");
+        assert!(
+            !later.is_settled(moment(1_500_000), Clock::default()),
+            "ctime counts"
+        );
     }
 
     #[test]
@@ -254,10 +260,7 @@ mod tests {
         let clock = Clock { fine: Some(1) };
         let moment = UNIX_EPOCH + Duration::from_secs(1000);
         assert!(at(5).is_settled(moment, clock));
-        let elsewhere = Signature {
-            device: 2,
-            ..at(5)
-        };
+        let elsewhere = Signature { device: 2, ..at(5) };
         assert!(!elsewhere.is_settled(moment, clock));
         let releases = ["6.13.0-rc1", "6.18", "7.0.1-generic", "6.1.0-28-amd64", "x"];
         let new: Vec<bool> = releases.iter().map(|r| version_of(r) >= (6, 13)).collect();

@@ -8,8 +8,8 @@ use std::path::Path;
 use zako_cas::MAX_TREE_ENTRIES;
 use zako_path::NeutralPath;
 
-use super::signature::{Role, Signature};
 use super::encoding::Encoder;
+use super::signature::{Role, Signature};
 use super::{FileError, is_missing};
 
 /// Folders in the workspace's root that are no part of it.

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction};
-use zako_path::NeutralPath;
 use zako_graph::archive::{Archive, Damaged, Fingerprint, Id, Kind, Record};
+use zako_path::NeutralPath;
 
 pub(crate) use action::{ActionRecord, Head};
 pub use cause::{Cause, Change};
@@ -128,7 +128,10 @@ impl Ledger {
 
     /// Nothing, to be kept in the folder `state`.
     pub(crate) fn empty(state: &Path, function: DigestFunction, scripts: &str) -> Ledger {
-        Ledger::of(Archive::empty(state, &producer(function, scripts)), function)
+        Ledger::of(
+            Archive::empty(state, &producer(function, scripts)),
+            function,
+        )
     }
 
     /// Moves what is on disk aside, because it can't be relied on, and begins anew; gives what to tell about it.
@@ -210,12 +213,7 @@ impl Ledger {
         witness: &Witness,
         value: Option<&ArtifactValue>,
     ) -> Id {
-        self.learn_bytes(
-            kind,
-            key,
-            &witness.encode(),
-            &leaf::encode_value(value),
-        )
+        self.learn_bytes(kind, key, &witness.encode(), &leaf::encode_value(value))
     }
 
     fn learn_bytes(&mut self, kind: Kind, key: &str, witness: &[u8], value: &[u8]) -> Id {
@@ -240,8 +238,7 @@ impl Ledger {
     /// Takes note of how to tell that a leaf, whose value is as it was, still has it.
     pub(crate) fn witness_again(&mut self, id: Id, witness: &[u8]) {
         let value = self.archive.value(id).to_vec();
-        let (fingerprint, changed_at) =
-            (self.archive.fingerprint(id), self.archive.changed_at(id));
+        let (fingerprint, changed_at) = (self.archive.fingerprint(id), self.archive.changed_at(id));
         self.is_new = true;
         self.archive
             .put_leaf(id, fingerprint, changed_at, self.clock, witness, &value);
@@ -253,7 +250,13 @@ impl Ledger {
     }
 
     /// Takes note of the program that `name` is on `path`.
-    pub(crate) fn learn_tool(&mut self, name: &str, path: &str, witness: &[u8], digest: &Digest) -> Id {
+    pub(crate) fn learn_tool(
+        &mut self,
+        name: &str,
+        path: &str,
+        witness: &[u8],
+        digest: &Digest,
+    ) -> Id {
         let value = ArtifactValue::File {
             digest: *digest,
             executable: true,
@@ -333,8 +336,7 @@ impl Ledger {
 
     /// The node of the action of that name and identity, known or not.
     pub(crate) fn action_id(&mut self, name: &[u8; 16], identity: &Fingerprint) -> Id {
-        self.archive
-            .intern(ACTION, &[&name[..], identity].concat())
+        self.archive.intern(ACTION, &[&name[..], identity].concat())
     }
 
     /// The action of that name and identity, if it is known.

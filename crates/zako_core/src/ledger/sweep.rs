@@ -107,7 +107,11 @@ impl<'a> Folder<'a> {
 
     /// From where to look at `path`, and under which name; it is worth opening a folder when `next` is in it too.
     fn enter<'p>(&mut self, path: &'p [u8], next: &[u8]) -> (BorrowedFd<'_>, &'p [u8]) {
-        let Some(cut) = path.iter().rposition(|byte| *byte == b'/').filter(|cut| *cut > 0) else {
+        let Some(cut) = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .filter(|cut| *cut > 0)
+        else {
             return (self.root, path);
         };
         let (above, name) = (&path[..cut], &path[cut + 1..]);
@@ -140,11 +144,8 @@ fn is_as_noted(root: BorrowedFd<'_>, path: &[u8], witness: &[u8], role: Role) ->
             rustix::fs::statat(root, path, flags),
             Err(Errno::NOENT | Errno::NOTDIR)
         ),
-        Some((1, seen)) if seen.len() == SIGNATURE_BYTES => {
-            rustix::fs::statat(root, path, flags).is_ok_and(|found| {
-                Signature::of_stat(&found, role).to_bytes() == *seen
-            })
-        }
+        Some((1, seen)) if seen.len() == SIGNATURE_BYTES => rustix::fs::statat(root, path, flags)
+            .is_ok_and(|found| Signature::of_stat(&found, role).to_bytes() == *seen),
         // Links and folders take more than one call.
         _ => false,
     }

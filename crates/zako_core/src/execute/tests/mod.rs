@@ -97,23 +97,33 @@ fn cat(inputs: &[&str], output: &str) -> ActionSpec {
     sh("cat $in > $out", inputs, &[output])
 }
 
+/// What a process that begins has.
+fn parts(cache: &Path) -> ExecuteParts {
+    let store = Store::open(StoreOptions::new(cache.join("cas"))).unwrap();
+    ExecuteParts {
+        cache: ActionCache::open(&cache.join("actions"), store.function()).unwrap(),
+        store,
+        pool: ResourcePool::new(Capacity {
+            cpu_millis: 4000,
+            ..Capacity::of_this_machine()
+        }),
+        engine: ENGINE.clone(),
+        script_limits: Limits::default(),
+    }
+}
+
 impl World {
+    /// Goes on in another process.
+    fn restart(&mut self) {
+        self.parts = parts(&self.cache);
+    }
+
     fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().canonicalize().unwrap();
         let (root, cache) = (base.join("ws"), base.join("cache"));
         fs::create_dir(&root).unwrap();
-        let store = Store::open(StoreOptions::new(cache.join("cas"))).unwrap();
-        let parts = ExecuteParts {
-            cache: ActionCache::open(&cache.join("actions"), store.function()).unwrap(),
-            store,
-            pool: ResourcePool::new(Capacity {
-                cpu_millis: 4000,
-                ..Capacity::of_this_machine()
-            }),
-            engine: ENGINE.clone(),
-            script_limits: Limits::default(),
-        };
+        let parts = parts(&cache);
         let world = World {
             _dir: dir,
             root,
