@@ -105,7 +105,9 @@ impl World {
         fs::create_dir(&root).unwrap();
         let store = Store::open(StoreOptions::new(cache.join("cas"))).unwrap();
         let parts = ExecuteParts {
-            cache: ActionCache::open(&cache.join("actions"), store.function()).unwrap(),
+            cache: ActionCache::open(&cache.join("actions"), store.function())
+                .unwrap()
+                .with_store(store.clone()),
             store,
             pool: ResourcePool::new(Capacity {
                 cpu_millis: 4000,
