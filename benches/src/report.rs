@@ -94,7 +94,7 @@ impl Report {
             let _ = writeln!(text, "  {name}: {version}");
         }
         let yardstick = self.engines.iter().position(|(name, _)| *name == YARDSTICK);
-        let _ = write!(text, "{:<30}", "median (min)");
+        let _ = write!(text, "{:<34}", "median (min)");
         for (name, _) in &self.engines {
             let _ = write!(text, "{name:>24}");
         }
@@ -104,7 +104,7 @@ impl Report {
                 Unit::Milliseconds => "ms",
                 Unit::Mebibytes => "MiB",
             };
-            let _ = write!(text, "{:<30}", format!("{}, {unit}", row.name));
+            let _ = write!(text, "{:<34}", format!("{}, {unit}", row.name));
             let medians = row.medians();
             for (at, all) in row.figures.iter().enumerate() {
                 let least = all.iter().copied().fold(f64::INFINITY, f64::min);

@@ -143,25 +143,25 @@ impl Bench {
     fn measure_edit(&mut self, runs: Runs, report: &mut Report) -> Result<(), Failure> {
         // More often than the other changes: it is short.
         let times = runs.other * 3;
+        let commands = commands_after_edit(&self.project, &self.scratch);
+        let mut sums = Vec::new();
         let edited = self.each(times, |bench, engine, place| {
             thread::sleep(PAST_THE_TICK);
             bench.version += 1;
             bench.project.edit(place, bench.version)?;
-            engine.build().measure(place)
+            let build = engine.build().measure(place);
+            // By turns with the builds, so that a slow minute is theirs too.
+            let mut sum = Duration::ZERO;
+            for command in &commands {
+                sum += command.measure(place)?.wall();
+            }
+            sums.push(sum);
+            build
         })?;
-        let Some((_, place)) = self.engines.first() else {
+        sums.sort_unstable();
+        let Some(&alone) = sums.get(sums.len() / 2) else {
             return Ok(());
         };
-        let commands = commands_after_edit(&self.project, &self.scratch);
-        let mut alone = Duration::ZERO;
-        for command in &commands {
-            let mut walls = Vec::new();
-            for _ in 0..times {
-                walls.push(command.measure(place)?.wall());
-            }
-            walls.sort_unstable();
-            alone += walls[walls.len() / 2];
-        }
         let row = Row::wall("one edit", edited);
         let rest = row.less("one edit, less the commands", alone);
         report.note(format!(

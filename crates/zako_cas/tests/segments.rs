@@ -237,6 +237,30 @@ fn every_flipped_byte_is_found_and_no_wrong_byte_leaves() {
 }
 
 #[test]
+fn threads_never_lose_sight_of_what_they_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, others) = (log(dir.path()), log(dir.path()));
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let log = if thread < 4 { &ours } else { &others };
+            scope.spawn(move || {
+                for n in 0..400 {
+                    let n = thread * 10_000 + n;
+                    log.append(key(n), &body(n)).unwrap();
+                    if n % 11 == thread {
+                        log.refresh().unwrap();
+                    }
+                    assert_eq!(found(log, n).unwrap(), body(n), "record {n}");
+                    let earlier = thread * 10_000 + (n % 10_000) / 2;
+                    assert_eq!(found(log, earlier).unwrap(), body(earlier));
+                }
+            });
+        }
+    });
+    assert_eq!(ours.damaged() + others.damaged(), 0);
+}
+
+#[test]
 fn a_copy_of_a_segment_within_a_blob_is_no_segment() {
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("inner");

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** locks are taken in the order refresh, writer, state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -263,7 +263,10 @@ impl SegmentLog {
     /// # Errors
     /// When the folder can't be read.
     pub fn refresh(&self) -> Result<(), StoreError> {
-        let mut refreshed = self.refreshed.lock();
+        self.refresh_into(&mut self.refreshed.lock())
+    }
+
+    fn refresh_into(&self, refreshed: &mut Option<Instant>) -> Result<(), StoreError> {
         self.catch_up()?;
         *refreshed = Some(Instant::now());
         self.is_loaded.store(true, Ordering::Release);
@@ -276,10 +279,7 @@ impl SegmentLog {
         }
         let is_due = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() > REFRESH_AFTER);
         match self.refreshed.try_lock() {
-            Some(mut refreshed) if is_due(&refreshed) => {
-                self.catch_up()?;
-                *refreshed = Some(Instant::now());
-            }
+            Some(mut refreshed) if is_due(&refreshed) => self.refresh_into(&mut refreshed)?,
             _ => return Ok(None),
         }
         self.find(key)
@@ -288,7 +288,11 @@ impl SegmentLog {
     /// The newest record as far as known, without a look at what others appended.
     fn find(&self, key: &RecordKey) -> Result<Option<Place>, StoreError> {
         if !self.is_loaded.load(Ordering::Acquire) {
-            self.refresh()?;
+            let mut refreshed = self.refreshed.lock();
+            // Another thread may have been first.
+            if refreshed.is_none() {
+                self.refresh_into(&mut refreshed)?;
+            }
         }
         let state = self.state.read();
         let mut newest = state.tail.get(key).filter(|p| !state.is_hidden(&p.header));
@@ -440,23 +444,26 @@ impl SegmentLog {
             for place in places {
                 state.add(place);
             }
-            match fresh {
-                Some(index) => {
+            let known = state.segments.iter_mut().find(|k| k.file.path == *path);
+            match (known, fresh) {
+                // This process may have taken the segment over since the folder was listed, and sealed it.
+                (Some(known), Some(index)) if known.index.covers > index.covers => {}
+                (_, Some(index)) => {
                     let end = end.max(index.covers);
                     state.install(&file, index, end);
                 }
-                None => {
-                    if let Some(known) = state.segments.iter_mut().find(|k| k.file.path == *path) {
-                        known.scanned = end;
-                    }
-                }
+                (Some(known), None) => known.scanned = end.max(known.scanned),
+                (None, None) => {}
             }
         }
-        let listed: HashSet<PathBuf> = listed.into_iter().collect();
-        let mut state = self.state.write();
-        let is_there = |path: &PathBuf| listed.contains(path) || is_own(path);
-        state.segments.retain(|known| is_there(&known.file.path));
-        state.tail.retain(|_, place| is_there(&place.file.path));
+        // What is left was known before the folder was listed, and is not there.
+        known.retain(|path, _| !is_own(path));
+        if !known.is_empty() {
+            let mut state = self.state.write();
+            let is_there = |path: &PathBuf| !known.contains_key(path);
+            state.segments.retain(|known| is_there(&known.file.path));
+            state.tail.retain(|_, place| is_there(&place.file.path));
+        }
         Ok(())
     }
 

@@ -46,6 +46,13 @@ struct Own {
     flushed_at: Instant,
 }
 
+impl Drop for Own {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is being started has the file open until it has become its program.
+        let _ = self.file.unlock();
+    }
+}
+
 impl Writer {
     /// A body that is not in the file yet.
     pub(super) fn pending(
@@ -181,7 +188,7 @@ impl SegmentLog {
                 let segment = own.segment.clone();
                 state.install(&segment, index, own.flushed);
             }
-            writer.own = None; // Its lock goes with its file.
+            writer.own = None;
         }
         Ok(())
     }

@@ -101,7 +101,9 @@ fn cat(inputs: &[&str], output: &str) -> ActionSpec {
 fn parts(cache: &Path) -> ExecuteParts {
     let store = Store::open(StoreOptions::new(cache.join("cas"))).unwrap();
     ExecuteParts {
-        cache: ActionCache::open(&cache.join("actions"), store.function()).unwrap(),
+        cache: ActionCache::open(&cache.join("actions"), store.function())
+            .unwrap()
+            .with_store(store.clone()),
         store,
         pool: ResourcePool::new(Capacity {
             cpu_millis: 4000,
