@@ -381,3 +381,86 @@ async fn witnesses_save_work_and_change_nothing() {
     let third = room.process().await;
     assert_eq!((third.lines, third.actions), (second.lines, first.actions));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_keys_is_part_of_a_value() {
+    let room = Room::new(&[
+        ("a/BUILD.ts", "export const o = { x: 1, y: 2 };\n"),
+        (
+            "b/BUILD.ts",
+            "import { o } from \"//a/BUILD.ts\";\nimport { task } from \"zako:build\";\nexport const t = task({ outputs: [\"k\"], env: { K: Object.keys(o).join() }, shell: 'echo $K > \"$out\"' });\n",
+        ),
+    ]);
+    room.process().await;
+    room.edit("a/BUILD.ts", "x: 1, y: 2", "y: 2, x: 1");
+    room.check(&["evaluated //a", "evaluated //b", "transpiled 1"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_was_missing_is_a_leaf() {
+    let room = Room::new(&[(
+        "BUILD.ts",
+        "import { readText, task } from \"zako:build\";\nlet word = \"none\";\ntry { word = readText(\"word.txt\"); } catch {}\nexport const t = task({ outputs: [\"k\"], env: { W: word }, shell: 'echo $W > \"$out\"' });\n",
+    )]);
+    room.check(&["evaluated //", "transpiled 1"]).await;
+    room.check(&[]).await;
+    room.write("word.txt", "one");
+    room.check(&["evaluated //"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_node_is_a_contract() {
+    let mut room = Room::new(&[
+        (
+            "p/BUILD.ts",
+            "import { config, glob, readText, task } from \"zako:build\";\nimport { n } from \"//q/BUILD.ts\";\nconfig.get(\"mode\", \"\");\nreadText(\"x.txt\");\nexport const t = task({ inputs: glob([\"*.txt\"], { exclude: [\"y.*\"] }), outputs: [`k${n}`], shell: 'cat $in > \"$out\"' });\n",
+        ),
+        ("p/x.txt", ""),
+        ("q/BUILD.ts", "export const n = 1;\n"),
+    ]);
+    room.trusting = false;
+    room.process().await;
+    let global = GlobalState::new(GlobalStateOptions::new(room.dir.path().join("cache"))).unwrap();
+    let producer = identity(&global.builtins, &global.functions);
+    let (archive, _) = Archive::open(&room.dir.path().join("state"), &producer).unwrap();
+    let mut names: Vec<String> = archive
+        .ids()
+        .map(|id| {
+            let kind = archive.kind(id);
+            let what = if kind.is_leaf() { "leaf" } else { "node" };
+            let kept = if archive.value(id).is_empty() {
+                ""
+            } else {
+                " (value)"
+            };
+            format!(
+                "{what} {} {}{kept}",
+                kind.number(),
+                archive.key(id).escape_ascii()
+            )
+        })
+        .collect();
+    names.sort();
+    let expected = [
+        "leaf 1 p/BUILD.ts",
+        "leaf 1 p/x.txt",
+        "leaf 1 q/BUILD.ts",
+        "leaf 2 ",
+        "leaf 2 p",
+        "leaf 2 q",
+        "leaf 3 q/BUILD.ts (value)",
+        "leaf 4 mode",
+        "leaf 6 ",
+        "node 1  (value)",
+        "node 1 p (value)",
+        "node 1 q (value)",
+        "node 2 \\x01\\x00\\x00\\x00p\\x01\\x00\\x00\\x00\\x05\\x00\\x00\\x00*.txt\\x01\\x00\\x00\\x00\\x03\\x00\\x00\\x00y.*",
+        "node 3 p/BUILD.ts (value)",
+        "node 3 q/BUILD.ts (value)",
+        "node 4 p (value)",
+        "node 4 q (value)",
+        "node 5 q",
+    ];
+    assert_eq!(names, expected, "raise CODEC_VERSION with any change");
+}
