@@ -1,12 +1,11 @@
 //! What a process does that finds what an earlier one kept: one edit at a time, and the expected list of what was done.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_graph::archive::{Archive, Id};
@@ -14,41 +13,18 @@ use zako_graph::{Data, Engine, EngineOptions};
 use zako_path::NeutralPath;
 
 use super::{Check, Checker, Services, codecs, identity};
+use crate::codec::Fingerprint;
 use crate::codec::action::fingerprints;
-use crate::codec::{Fingerprint, decoded, encoded};
 use crate::event::BuildEvent;
 use crate::global::GlobalState;
 use crate::options::GlobalStateOptions;
 use crate::select::select;
-use crate::target::{AnalysisKey, AnalysisMemo, Analyzed, analyze};
+use crate::target::{KeptAnalyses, analyze};
 use crate::workspace::Workspace;
-
-/// Analyses as bytes, as a process leaves them to the next.
-#[derive(Default)]
-struct Analyses(Mutex<HashMap<String, (AnalysisKey, Vec<u8>)>>);
-
-impl AnalysisMemo for Analyses {
-    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
-        let known = self.0.lock();
-        let (under, bytes) = known.get(label)?;
-        (under == key).then(|| Arc::new(decoded(bytes).expect("own bytes decode")))
-    }
-
-    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
-        let known = self.0.lock();
-        known.get(label).is_some_and(|(under, _)| under.own == *own)
-    }
-
-    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
-        let entry = (*key, encoded(analyzed));
-        self.0.lock().insert(label.to_owned(), entry);
-    }
-}
 
 /// A workspace, and what processes that worked in it kept.
 struct Room {
     dir: tempfile::TempDir,
-    analyses: Analyses,
     config: BTreeMap<String, String>,
     /// Whether the next process may trust witnesses.
     trusting: bool,
@@ -68,7 +44,6 @@ impl Room {
     fn new(files: &[(&str, &str)]) -> Room {
         let room = Room {
             dir: tempfile::tempdir().unwrap(),
-            analyses: Analyses::default(),
             config: BTreeMap::new(),
             trusting: true,
         };
@@ -149,8 +124,12 @@ impl Room {
             trusting && leaf.id().is_some_and(|id| held.binary_search(&id).is_ok())
         });
         let selection = select(&request, &services, &[], &NeutralPath::root()).await;
-        let analysis = analyze(&request, &services, &selection.targets, &self.analyses).await;
+        let memo = KeptAnalyses::new(&archive);
+        let analysis = analyze(&request, &services, &selection.targets, &memo).await;
+        let news = memo.finish();
         engine.keep(&mut archive, &request);
+        let revision = archive.revision();
+        news.keep(&mut archive, revision);
         archive.flush().unwrap();
         engine.idle().await;
 
