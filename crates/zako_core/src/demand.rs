@@ -1,6 +1,6 @@
 //! From analysed targets to the actions that a build needs: those that make what was asked for, and what they read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use zako_path::NeutralPath;
 
@@ -38,30 +38,15 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         all.extend(result.actions.iter().map(|action| (label.as_str(), action)));
         all[first..].sort_by_key(|(_, action)| action.spec.outputs.first().map(|o| &o.path));
     }
-    // By path as text, so that looking for a folder above needs no path of its own.
-    let mut makers: HashMap<&str, Vec<usize>> = HashMap::new();
+    let makers = Makers::of(&all);
+    let making = |path: &NeutralPath| makers.making(path);
+    // What is no output's maker, by target: checks and tests.
     let mut extra: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, (owner, action)) in all.iter().enumerate() {
-        for output in &action.spec.outputs {
-            makers.entry(output.path.as_str()).or_default().push(at);
-        }
         if action.test || action.spec.outputs.is_empty() {
             extra.entry(owner).or_default().push(at);
         }
     }
-    let making = |path: &NeutralPath| -> &[usize] {
-        // The path itself, or a directory above it that an action writes.
-        let mut path = path.as_str();
-        loop {
-            if let Some(found) = makers.get(path) {
-                return found;
-            }
-            match path.rsplit_once('/') {
-                Some((above, _)) => path = above,
-                None => return &[],
-            }
-        }
-    };
 
     let mut demand = Demand {
         actions: Vec::new(),
@@ -99,7 +84,7 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
                 }
             },
         };
-        let mut mine: Vec<usize> = files.iter().flat_map(&making).copied().collect();
+        let mut mine: Vec<usize> = files.iter().flat_map(making).collect();
         mine.extend(
             extra
                 .get(label.as_str())
@@ -119,25 +104,23 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         demand.makers.push(mine);
     }
 
-    let mut seen: HashSet<usize> = HashSet::new();
+    let mut seen = vec![false; all.len()];
     while let Some(at) = queue.pop() {
-        if !seen.insert(at) {
+        if std::mem::replace(&mut seen[at], true) {
             continue;
         }
         let spec = &all[at].1.spec;
         for path in spec.inputs.iter().chain(&spec.staged) {
-            queue.extend(making(path).iter().filter(|at| !seen.contains(at)));
+            queue.extend(making(path).filter(|at| !seen[*at]));
         }
         // Two actions that write one path are both needed, so that the conflict is found.
         for output in &spec.outputs {
-            queue.extend(making(&output.path).iter().filter(|at| !seen.contains(at)));
+            queue.extend(making(&output.path).filter(|at| !seen[*at]));
         }
     }
-    let mut needed: Vec<usize> = seen.into_iter().collect();
-    needed.sort_unstable();
-    let mut numbers: HashMap<usize, usize> = HashMap::with_capacity(needed.len());
-    for at in needed {
-        numbers.insert(at, demand.actions.len());
+    let mut numbers = vec![None; all.len()];
+    for at in (0..all.len()).filter(|at| seen[*at]) {
+        numbers[at] = Some(demand.actions.len());
         let (label, action) = all[at];
         let declared_at = selection
             .targets
@@ -149,10 +132,57 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         });
     }
     for makers in &mut demand.makers {
-        *makers = makers
-            .iter()
-            .filter_map(|at| numbers.get(at).copied())
-            .collect();
+        *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
     }
     demand
+}
+
+/// Who makes what, by path as text: looking for a folder above needs no path of its own.
+struct Makers<'a> {
+    first: HashMap<&'a str, usize>,
+    /// For each place in `all` that is a path's maker: the next one of that path. Seldom any.
+    more: HashMap<(&'a str, usize), usize>,
+}
+
+impl<'a> Makers<'a> {
+    fn of(all: &[(&'a str, &'a Lowered)]) -> Makers<'a> {
+        let mut makers = Makers {
+            first: HashMap::with_capacity(all.len()),
+            more: HashMap::new(),
+        };
+        // Backwards, so that each path's makers come in order.
+        for (at, (_, action)) in all.iter().enumerate().rev() {
+            for output in &action.spec.outputs {
+                let path = output.path.as_str();
+                match makers.first.insert(path, at) {
+                    Some(next) if next != at => {
+                        makers.more.insert((path, at), next);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        makers
+    }
+
+    /// The makers of the path itself, or of the nearest folder above it that an action writes.
+    fn making(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<'_, 'a> {
+        let mut path = path.as_str();
+        let found = loop {
+            if let Some((path, first)) = self.first.get_key_value(path) {
+                break Some((*path, *first));
+            }
+            match path.rsplit_once('/') {
+                Some((above, _)) => path = above,
+                None => break None,
+            }
+        };
+        let path = found.map_or("", |(path, _)| path);
+        std::iter::successors(found.map(|(_, first)| first), move |at| {
+            if self.more.is_empty() {
+                return None;
+            }
+            self.more.get(&(path, *at)).copied()
+        })
+    }
 }

@@ -238,3 +238,47 @@ impl From<ScriptError> for Diagnostic {
         diagnostic
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_when_they_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("a.ts"), "one").unwrap();
+        std::fs::write(dir.path().join("secret"), "two").unwrap();
+        std::os::unix::fs::symlink("../secret", root.join("out.ts")).unwrap();
+        let at = |file: &str, source: Option<&str>| {
+            let location = Location {
+                file: file.to_owned(),
+                line: 1,
+                column: 1,
+                length: 0,
+                source: source.map(Into::into),
+            };
+            Diagnostic::user("x").at(location)
+        };
+        let told = with_texts(
+            &root,
+            vec![
+                at("a.ts", None),
+                at("a.ts", Some("as it was")),
+                at("out.ts", None),
+                at("zako:build", None),
+                at("../secret", None),
+                at("memory:x", None),
+                Diagnostic::user("nowhere"),
+            ],
+        );
+        let texts: Vec<Option<&str>> = told
+            .iter()
+            .map(|told| told.location.as_ref()?.source.as_deref())
+            .collect();
+        let expected = [Some("one"), Some("as it was"), None, None, None, None, None];
+        assert_eq!(texts, expected);
+    }
+}

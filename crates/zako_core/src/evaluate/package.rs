@@ -15,6 +15,7 @@ use super::host::{PackageHost, Read, Recorded};
 use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
 use super::module::{Closure, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
+use crate::codec::{Coded, encoded};
 use crate::diagnostic::{Diagnostic, Severity, with_texts};
 use crate::event::{BuildEvent, millis};
 use crate::target::{Naming, Target, name_targets};
@@ -106,7 +107,7 @@ impl Key for Package {
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
-        old == new
+        same(old, new)
     }
 
     fn describe(&self) -> String {
@@ -115,6 +116,15 @@ impl Key for Package {
         } else {
             format!("{}/{BUILD_FILE}", self.1)
         }
+    }
+}
+
+/// Whether two values are the same to whoever sees them: an object's keys have an order, which `==` does not see.
+fn same<T: Coded>(old: &Result<Arc<T>, Faults>, new: &Result<Arc<T>, Faults>) -> bool {
+    match (old, new) {
+        (Ok(old), Ok(new)) => encoded(old) == encoded(new),
+        (Err(old), Err(new)) => old == new,
+        _ => false,
     }
 }
 
@@ -135,7 +145,7 @@ impl Key for PackageExports {
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
-        old == new
+        same(old, new)
     }
 
     fn describe(&self) -> String {

@@ -1,12 +1,11 @@
 //! What a process does that finds what an earlier one kept: one edit at a time, and the expected list of what was done.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_graph::archive::{Archive, Id};
@@ -14,41 +13,18 @@ use zako_graph::{Data, Engine, EngineOptions};
 use zako_path::NeutralPath;
 
 use super::{Check, Checker, Services, codecs, identity};
+use crate::codec::Fingerprint;
 use crate::codec::action::fingerprints;
-use crate::codec::{Fingerprint, decoded, encoded};
 use crate::event::BuildEvent;
 use crate::global::GlobalState;
 use crate::options::GlobalStateOptions;
 use crate::select::select;
-use crate::target::{AnalysisKey, AnalysisMemo, Analyzed, analyze};
+use crate::target::{KeptAnalyses, analyze};
 use crate::workspace::Workspace;
-
-/// Analyses as bytes, as a process leaves them to the next.
-#[derive(Default)]
-struct Analyses(Mutex<HashMap<String, (AnalysisKey, Vec<u8>)>>);
-
-impl AnalysisMemo for Analyses {
-    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
-        let known = self.0.lock();
-        let (under, bytes) = known.get(label)?;
-        (under == key).then(|| Arc::new(decoded(bytes).expect("own bytes decode")))
-    }
-
-    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
-        let known = self.0.lock();
-        known.get(label).is_some_and(|(under, _)| under.own == *own)
-    }
-
-    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
-        let entry = (*key, encoded(analyzed));
-        self.0.lock().insert(label.to_owned(), entry);
-    }
-}
 
 /// A workspace, and what processes that worked in it kept.
 struct Room {
     dir: tempfile::TempDir,
-    analyses: Analyses,
     config: BTreeMap<String, String>,
     /// Whether the next process may trust witnesses.
     trusting: bool,
@@ -68,7 +44,6 @@ impl Room {
     fn new(files: &[(&str, &str)]) -> Room {
         let room = Room {
             dir: tempfile::tempdir().unwrap(),
-            analyses: Analyses::default(),
             config: BTreeMap::new(),
             trusting: true,
         };
@@ -149,8 +124,12 @@ impl Room {
             trusting && leaf.id().is_some_and(|id| held.binary_search(&id).is_ok())
         });
         let selection = select(&request, &services, &[], &NeutralPath::root()).await;
-        let analysis = analyze(&request, &services, &selection.targets, &self.analyses).await;
+        let memo = KeptAnalyses::new(&archive);
+        let analysis = analyze(&request, &services, &selection.targets, &memo).await;
+        let news = memo.finish();
         engine.keep(&mut archive, &request);
+        let revision = archive.revision();
+        news.keep(&mut archive, revision);
         archive.flush().unwrap();
         engine.idle().await;
 
@@ -380,4 +359,87 @@ async fn witnesses_save_work_and_change_nothing() {
     room.trusting = false;
     let third = room.process().await;
     assert_eq!((third.lines, third.actions), (second.lines, first.actions));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_keys_is_part_of_a_value() {
+    let room = Room::new(&[
+        ("a/BUILD.ts", "export const o = { x: 1, y: 2 };\n"),
+        (
+            "b/BUILD.ts",
+            "import { o } from \"//a/BUILD.ts\";\nimport { task } from \"zako:build\";\nexport const t = task({ outputs: [\"k\"], env: { K: Object.keys(o).join() }, shell: 'echo $K > \"$out\"' });\n",
+        ),
+    ]);
+    room.process().await;
+    room.edit("a/BUILD.ts", "x: 1, y: 2", "y: 2, x: 1");
+    room.check(&["evaluated //a", "evaluated //b", "transpiled 1"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_was_missing_is_a_leaf() {
+    let room = Room::new(&[(
+        "BUILD.ts",
+        "import { readText, task } from \"zako:build\";\nlet word = \"none\";\ntry { word = readText(\"word.txt\"); } catch {}\nexport const t = task({ outputs: [\"k\"], env: { W: word }, shell: 'echo $W > \"$out\"' });\n",
+    )]);
+    room.check(&["evaluated //", "transpiled 1"]).await;
+    room.check(&[]).await;
+    room.write("word.txt", "one");
+    room.check(&["evaluated //"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_node_is_a_contract() {
+    let mut room = Room::new(&[
+        (
+            "p/BUILD.ts",
+            "import { config, glob, readText, task } from \"zako:build\";\nimport { n } from \"//q/BUILD.ts\";\nconfig.get(\"mode\", \"\");\nreadText(\"x.txt\");\nexport const t = task({ inputs: glob([\"*.txt\"], { exclude: [\"y.*\"] }), outputs: [`k${n}`], shell: 'cat $in > \"$out\"' });\n",
+        ),
+        ("p/x.txt", ""),
+        ("q/BUILD.ts", "export const n = 1;\n"),
+    ]);
+    room.trusting = false;
+    room.process().await;
+    let global = GlobalState::new(GlobalStateOptions::new(room.dir.path().join("cache"))).unwrap();
+    let producer = identity(&global.builtins, &global.functions);
+    let (archive, _) = Archive::open(&room.dir.path().join("state"), &producer).unwrap();
+    let mut names: Vec<String> = archive
+        .ids()
+        .map(|id| {
+            let kind = archive.kind(id);
+            let what = if kind.is_leaf() { "leaf" } else { "node" };
+            let kept = if archive.value(id).is_empty() {
+                ""
+            } else {
+                " (value)"
+            };
+            format!(
+                "{what} {} {}{kept}",
+                kind.number(),
+                archive.key(id).escape_ascii()
+            )
+        })
+        .collect();
+    names.sort();
+    let expected = [
+        "leaf 1 p/BUILD.ts",
+        "leaf 1 p/x.txt",
+        "leaf 1 q/BUILD.ts",
+        "leaf 2 ",
+        "leaf 2 p",
+        "leaf 2 q",
+        "leaf 3 q/BUILD.ts (value)",
+        "leaf 4 mode",
+        "leaf 6 ",
+        "node 1  (value)",
+        "node 1 p (value)",
+        "node 1 q (value)",
+        "node 2 \\x01\\x00\\x00\\x00p\\x01\\x00\\x00\\x00\\x05\\x00\\x00\\x00*.txt\\x01\\x00\\x00\\x00\\x03\\x00\\x00\\x00y.*",
+        "node 3 p/BUILD.ts (value)",
+        "node 3 q/BUILD.ts (value)",
+        "node 4 p (value)",
+        "node 4 q (value)",
+        "node 5 q",
+    ];
+    assert_eq!(names, expected, "raise CODEC_VERSION with any change");
 }

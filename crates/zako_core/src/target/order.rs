@@ -88,7 +88,7 @@ impl<'a> Order<'a> {
         if std::mem::replace(&mut self.ended[at], true) {
             return;
         }
-        for user in &self.users[at] {
+        for user in self.users[at].iter().rev() {
             self.doomed[*user] |= !well;
             self.open[*user] -= 1;
             if self.open[*user] == 0 {
@@ -177,7 +177,7 @@ impl Group {
             }
             let member = *self.members.get(self.entered)?;
             self.entered += 1;
-            for &user in &order.users[member] {
+            for &user in order.users[member].iter().rev() {
                 let open = self.open.entry(user).or_insert(order.open[user]);
                 *open -= 1;
                 if *open == 0 && !order.doomed[user] && !order.ended[user] {
@@ -194,5 +194,145 @@ impl Group {
 
     pub(super) fn finish(self) -> Vec<usize> {
         self.members
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zako_path::NeutralPath;
+    use zako_script::value::TargetHandle;
+    use zako_script::{TargetRef, Value};
+
+    use super::super::{RuleId, Target};
+    use super::*;
+    use crate::label::Label;
+
+    /// Targets of a package, each with what it depends on.
+    fn targets<'a>(
+        edges: impl IntoIterator<Item = (&'a str, Vec<String>)>,
+    ) -> BTreeMap<String, Declared> {
+        let edges = edges.into_iter().map(|(name, dependencies)| {
+            let handle = |name: String| {
+                Value::Target(TargetHandle {
+                    target: TargetRef::Label(format!("//:{name}")),
+                    rule: String::new(),
+                    provides: vec![],
+                    outputs: vec![],
+                })
+            };
+            let label = Label::new(NeutralPath::root(), name);
+            let target = Target {
+                label: label.clone(),
+                rule: RuleId {
+                    module: "m".into(),
+                    export: "e".into(),
+                },
+                attrs: Value::Array(dependencies.into_iter().map(handle).collect()),
+                place: None,
+                outputs: vec![],
+                tags: vec![],
+            };
+            (label.to_string(), (Arc::new(target), None))
+        });
+        edges.collect()
+    }
+
+    fn small(edges: &[(&'static str, &str)]) -> BTreeMap<String, Declared> {
+        targets(edges.iter().map(|(name, dependencies)| {
+            (
+                *name,
+                dependencies.split_whitespace().map(str::to_owned).collect(),
+            )
+        }))
+    }
+
+    /// Ends all that comes out, well but for those that are named; the order in which they came.
+    fn run(order: &mut Order<'_>, failing: &[&str]) -> Vec<String> {
+        let mut came = Vec::new();
+        while let Some(at) = order.next() {
+            let label = order.label(at);
+            let doomed = if order.is_doomed(at) { "!" } else { "" };
+            came.push(format!("{}{doomed}", &label[3..]));
+            order.end(at, doomed.is_empty() && !failing.contains(&label));
+        }
+        came
+    }
+
+    #[test]
+    fn each_comes_once_after_what_it_depends_on() {
+        let targets = small(&[("d", "b c"), ("c", "a"), ("b", "a"), ("a", ""), ("x", "")]);
+        let mut order = Order::new(&targets);
+        assert_eq!(run(&mut order, &[]), ["a", "b", "c", "d", "x"]);
+        assert_eq!(order.left().count(), 0);
+        let mut order = Order::new(&targets);
+        assert_eq!(run(&mut order, &["//:b"]), ["a", "b", "c", "d!", "x"]);
+        let lost = small(&[("a", "nowhere"), ("b", "a")]);
+        let mut order = Order::new(&lost);
+        assert_eq!(run(&mut order, &[]), [""; 0]);
+        assert_eq!(order.left().count(), 2);
+    }
+
+    #[test]
+    fn cycles_are_found_each_once() {
+        let targets = small(&[
+            ("a", "b"),
+            ("b", "c"),
+            ("c", "a"),
+            ("d", "d a"),
+            ("e", "d f"),
+            ("f", ""),
+        ]);
+        let mut order = Order::new(&targets);
+        let cycles = order.cycles();
+        let shown: Vec<Vec<&str>> = cycles
+            .iter()
+            .map(|cycle| cycle.iter().map(|at| &order.label(*at)[3..]).collect())
+            .collect();
+        assert_eq!(shown, [vec!["a", "b", "c", "a"], vec!["d", "d"]]);
+        for at in cycles.concat() {
+            order.end(at, false);
+        }
+        assert_eq!(run(&mut order, &[]), ["f", "e!"]);
+    }
+
+    #[test]
+    fn a_group_takes_whom_it_is_let() {
+        let targets = small(&[
+            ("a", ""),
+            ("b", "a"),
+            ("c", "b"),
+            ("d", "b other"),
+            ("other", ""),
+        ]);
+        let mut order = Order::new(&targets);
+        let first = order.next().expect("one is ready");
+        let mut group = order.group(vec![first]);
+        let mut asked = Vec::new();
+        while let Some(at) = group.next(&order) {
+            asked.push(&order.label(at)[3..]);
+            group.take(at);
+        }
+        // `d` waits for `other`, which is none of them.
+        assert_eq!(asked, ["b", "c"]);
+        assert_eq!(group.finish(), [0, 1, 2]);
+        let mut group = order.group(vec![first]);
+        assert_eq!(group.next(&order), Some(1));
+        assert_eq!(group.next(&order), None, "`b` was not taken");
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_stack() {
+        const LONG: usize = 100_000;
+        let names: Vec<String> = (0..LONG).map(|at| format!("{at:06}")).collect();
+        let edges = names.iter().enumerate().map(|(at, name)| {
+            let next = names.get(at + 1).cloned();
+            (name.as_str(), next.into_iter().collect())
+        });
+        let targets = targets(edges);
+        let mut order = Order::new(&targets);
+        assert_eq!(order.cycles(), Vec::<Vec<usize>>::new());
+        assert_eq!(run(&mut order, &[]).len(), LONG);
     }
 }
