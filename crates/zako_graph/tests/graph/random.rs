@@ -2,16 +2,17 @@
 //! the edits call for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
 
 use futures::future::{Either, join_all, select};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use zako_graph::Request;
 use zako_graph::archive::Archive;
+use zako_graph::{Changed, Data, Request};
 
 use crate::persistence::PRODUCER;
-use crate::sheet::{Sheet, cell};
+use crate::sheet::{Sheet, Text, cell};
 
 const CELLS: usize = 14;
 /// The values whose nodes another process may have to compute again.
@@ -143,6 +144,10 @@ struct Game {
     kept: HashMap<String, Edits>,
     /// The asks of this process, to keep what they computed.
     last_request: Option<Request>,
+    /// The texts that were edited since something was asked.
+    untold: BTreeSet<String>,
+    /// The texts as they were when this process last computed them.
+    last_read: BTreeMap<String, String>,
 }
 
 impl Game {
@@ -157,6 +162,8 @@ impl Game {
             last_good: HashMap::new(),
             kept: HashMap::new(),
             last_request: None,
+            untold: BTreeSet::new(),
+            last_read: BTreeMap::new(),
         }
     }
 
@@ -173,6 +180,7 @@ impl Game {
             }
         }
         self.last_request = None;
+        self.last_read.clear();
         self.last_good = self.kept.clone();
         let (archive, notice) = Archive::open(self.folder.path(), PRODUCER).unwrap();
         assert_eq!(notice, None);
@@ -186,10 +194,21 @@ impl Game {
     fn ask(&mut self, cells: &[usize], step: usize) {
         let texts = self.sheet.texts.0.lock().unwrap().clone();
         let value = |name: &str| evaluate(&texts, name, &mut Vec::new()).unwrap();
-        // Leaves that another process may have left are confirmed by what that said of them.
-        let request = match self.last_request {
-            None => self.sheet.begin_confirmed(&self.archive),
-            Some(_) => self.sheet.begin(),
+        let told = mem::take(&mut self.untold);
+        let texts_of_request = Data::new().with(self.sheet.texts.clone());
+        let request = match (&self.last_request, step % 4) {
+            // Leaves that another process may have left are confirmed by what that said of them.
+            (None, _) => self.sheet.begin_confirmed(&self.archive),
+            (_, 0) => self.sheet.begin(),
+            (_, 1) => self.sheet.engine.begin_confirmed(texts_of_request, |leaf| {
+                let name = &leaf.key::<Text>().unwrap().0;
+                self.last_read.get(name) == texts.get(name)
+            }),
+            _ => {
+                let mut changed = Changed::new();
+                told.iter().for_each(|name| changed.add(Text(name.clone())));
+                self.sheet.engine.begin_changed(texts_of_request, &changed)
+            }
         };
         let keys: Vec<_> = cells.iter().map(|&n| cell(&name(n))).collect();
         let asked = join_all(keys.iter().map(|key| request.get(key)));
@@ -202,7 +221,10 @@ impl Game {
         let all_kept = !(0..CELLS).any(|n| NOT_KEPT.contains(&value(&name(n))));
         for event in self.sheet.log() {
             let (what, name) = event.rsplit_once(' ').unwrap();
-            if name.starts_with('\'') {
+            if let Some(name) = name.strip_prefix('\'') {
+                if what != "verified" {
+                    self.last_read.insert(name.to_owned(), texts[name].clone());
+                }
                 continue;
             }
             let mut mentioned = BTreeSet::new();
@@ -233,6 +255,7 @@ fn play(threads: usize, steps: &[Step]) {
                 let before = texts.insert(name(*n), text.clone());
                 if before.as_ref() != Some(text) {
                     game.edits.insert(name(*n), number + 1);
+                    game.untold.insert(name(*n));
                 }
             }
             Step::Ask(cells) => game.ask(cells, number),
