@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
+use std::sync::Mutex;
 
 use futures::future::{Either, join_all, select};
 use proptest::prelude::*;
@@ -312,6 +313,19 @@ proptest! {
 /// Many clients ask, give up and edit at the same time; afterwards everything is as from scratch.
 #[test]
 fn clients_that_come_and_go_leave_the_graph_whole() {
+    come_and_go(|sheet, _| sheet.begin());
+}
+
+/// As above, with requests that are told of changes, overlapping with older ones.
+#[test]
+fn clients_that_are_told_of_changes_leave_the_graph_whole() {
+    come_and_go(|sheet, changed| {
+        let data = Data::new().with(sheet.texts.clone());
+        sheet.engine.begin_changed(data, changed)
+    });
+}
+
+fn come_and_go(begin: impl Fn(&Sheet, &Changed) -> Request) {
     let sheet = Sheet::on(runtime(4), &blank());
     let wide: String = (4..CELLS)
         .map(|n| {
@@ -329,13 +343,20 @@ fn clients_that_come_and_go_leave_the_graph_whole() {
         .collect();
     sheet.edit(&wide);
     sheet.runtime.block_on(async {
-        let sheet = &sheet;
+        let (sheet, order, begin) = (&sheet, &Mutex::new(()), &begin);
         let clients = (0..8_usize).map(|client| async move {
             for round in 0..200_usize {
-                if client < 2 {
-                    sheet.edit(&format!("c{} = {}", (client + round) % 4, round % 7));
-                }
-                let request = sheet.begin();
+                let request = {
+                    // Edited and told in one, so that no other request comes between.
+                    let _one = order.lock().unwrap();
+                    let mut changed = Changed::new();
+                    if client < 2 {
+                        let name = name((client + round) % 4);
+                        sheet.edit(&format!("{name} = {}", round % 7));
+                        changed.add(Text(name));
+                    }
+                    begin(sheet, &changed)
+                };
                 let keys: Vec<_> = (0..4)
                     .map(|n| cell(&name((client * 5 + round * 3 + n) % CELLS)))
                     .collect();
@@ -359,8 +380,10 @@ fn clients_that_come_and_go_leave_the_graph_whole() {
     });
     sheet.check_idle();
     let texts = sheet.texts.0.lock().unwrap().clone();
+    let request = begin(&sheet, &Changed::new());
     for n in 0..CELLS {
         let expected = evaluate(&texts, &name(n), &mut Vec::new()).unwrap();
-        assert_eq!(sheet.get(&name(n)), Ok(Ok(expected)), "{}", name(n));
+        let answer = sheet.runtime.block_on(request.get(&cell(&name(n))));
+        assert_eq!(answer, Ok(Ok(expected)), "{}", name(n));
     }
 }
