@@ -97,10 +97,6 @@ pub(crate) fn io_failure(doing: impl std::fmt::Display, error: &io::Error) -> Di
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use zako_core::ActionCounts;
-
     use super::*;
 
     fn report(faults: &[Fault]) -> BuildReport {

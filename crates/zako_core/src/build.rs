@@ -24,7 +24,7 @@ use crate::execute::{
 use crate::files::Files;
 use crate::glance::Seen;
 use crate::global::GlobalState;
-use crate::graph::{Graph, LedgerMemo, Turn};
+use crate::graph::{Graph, Turn};
 use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
 use crate::manifest::MANIFEST;
 use crate::options::BuildOptions;
@@ -32,7 +32,7 @@ use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::BuildReport;
 use crate::select::{Selection, select};
 use crate::session::{Kept, folder};
-use crate::target::{Analysis, analyze, script_modules};
+use crate::target::{Analysis, KeptAnalyses, analyze, script_modules};
 use crate::watch::Changes;
 
 /// A build about to run.
@@ -257,7 +257,7 @@ impl Building {
             return self.keep(turn, ledger, report).await;
         }
 
-        let memo = LedgerMemo(ledger.clone());
+        let memo = KeptAnalyses(ledger.clone());
         let analysis = analyze(&turn, services, &selection.targets, &memo).await;
         drop(memo);
         self.tell(report, analysis.logs.clone()).await;

@@ -9,10 +9,8 @@ use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions, Footprint, KnownLeaf, Request};
 use zako_path::NeutralPath;
 
-use crate::codec::{Fingerprint, decoded, encoded};
 use crate::evaluate::{Check, Checker, Services, codecs, path_of_leaf};
 use crate::ledger::{self, Ledger, SharedLedger, sweep};
-use crate::target::{AnalysisKey, AnalysisMemo, Analyzed};
 use crate::watch::Changes;
 
 /// A workspace's script graph. One revision at a time: a revision that overlaps a later one may take over what that one read,
@@ -140,31 +138,5 @@ impl Deref for Turn {
 
     fn deref(&self) -> &Request {
         &self.request
-    }
-}
-
-/// Remembers analyses in the ledger.
-pub(crate) struct LedgerMemo(pub(crate) SharedLedger);
-
-impl AnalysisMemo for LedgerMemo {
-    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
-        let ledger = self.0.lock();
-        let (_, rest) = ledger
-            .analysis(label, &key.all)?
-            .split_first_chunk::<16>()?;
-        decoded::<Analyzed>(rest).map(Arc::new)
-    }
-
-    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
-        let ledger = self.0.lock();
-        ledger
-            .last_analysis(label)
-            .is_some_and(|kept| kept.first_chunk() == Some(own))
-    }
-
-    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
-        let mut value = key.own.to_vec();
-        value.extend(encoded(&**analyzed));
-        self.0.lock().note_analysis(label, key.all, value);
     }
 }

@@ -97,6 +97,7 @@ fn look(
 ) -> std::io::Result<Recalled> {
     let root = question.workspace.root();
     let Some(request) = ledger.request(question.key) else {
+        tracing::debug!("the request is new");
         return Ok(Recalled::Unknown(ledger));
     };
     let mut groups = ledger.groups(request).into_iter();
@@ -105,6 +106,7 @@ fn look(
         groups.next().unwrap_or_default(),
     );
     if actions.iter().any(|action| !ledger.archive().has(*action)) {
+        tracing::debug!("an action of the request never succeeded");
         return Ok(Recalled::Unknown(ledger));
     }
     let mut leaves = ledger.leaves_of(&actions, scripts.iter().copied());
@@ -128,6 +130,8 @@ fn look(
     let (files, others): (Vec<Id>, Vec<Id>) = doubtful.into_iter().partition(is_file);
     for id in others {
         if !confirm(&mut ledger, id, question.workspace) {
+            let key = String::from_utf8_lossy(ledger.archive().key(id));
+            tracing::debug!(kind = ?ledger.archive().kind(id), %key, "what scripts read has changed");
             return Ok(Recalled::Unknown(ledger));
         }
     }
@@ -144,6 +148,7 @@ fn look(
     let planned_at = ledger.archive().verified_at(request);
     let is_newer = |id: &Id| ledger.archive().changed_at(*id) > planned_at;
     if scripts.iter().any(is_newer) {
+        tracing::debug!("what scripts read had changed");
         return Ok(Recalled::Unknown(ledger));
     }
     let affected = ledger.affected(&actions);

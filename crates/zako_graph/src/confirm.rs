@@ -1,9 +1,10 @@
-//! What a request takes on trust: leaves that its caller has looked at already.
+//! What a request takes on trust: what its caller knows about leaves.
 
 use std::fmt;
 
 use crate::archive::Id;
 use crate::key::{AnyKey, Key};
+use crate::store::{NodeId, Store};
 
 /// A leaf that has a value of an earlier revision, about to be computed again.
 #[derive(Clone, Copy)]
@@ -31,5 +32,40 @@ impl fmt::Debug for KnownLeaf<'_> {
     }
 }
 
-/// Says whether a leaf's value still holds.
-pub(crate) type Confirm = Box<dyn Fn(KnownLeaf<'_>) -> bool + Send + Sync>;
+/// Leaves that may have changed, by their keys. For
+/// [`Engine::begin_changed`](crate::Engine::begin_changed).
+#[derive(Default)]
+pub struct Changed {
+    keys: Vec<Box<dyn AnyKey>>,
+}
+
+impl Changed {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a leaf, whether or not it was ever asked for.
+    pub fn add<K: Key>(&mut self, key: K) {
+        self.keys.push(Box::new(key));
+    }
+
+    /// As [`add`](Self::add).
+    #[must_use]
+    pub fn with<K: Key>(mut self, key: K) -> Self {
+        self.add(key);
+        self
+    }
+
+    pub(crate) fn nodes(&self, store: &Store) -> Vec<NodeId> {
+        let nodes = self.keys.iter().filter_map(|key| store.find_any(&**key));
+        nodes.map(|node| node.id).collect()
+    }
+}
+
+impl fmt::Debug for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.iter().map(|key| key.describe());
+        f.debug_set().entries(keys).finish()
+    }
+}

@@ -1,7 +1,8 @@
 //! The engine: takes asks, starts and joins computations, verifies, and settles the results.
 //!
-//! **Invariant:** a node's state changes under its own lock only, and only in [`Shared::stage`] (a flight
-//! starts or is joined), [`Shared::end`] (it ends) and [`Shared::leave`] (its last asker goes).
+//! **Invariant:** a node's state changes under its own lock only. Its flight does so only in
+//! [`Shared::stage`] (it starts or is joined), [`Shared::end`] (it ends) and [`Shared::leave`] (its last
+//! asker goes).
 //! **Invariant:** locks are taken in the order node, then waits; never two nodes at once.
 //!
 //! Revisions may overlap. A computation for revision R may use whatever is verified at R or later, and
@@ -17,9 +18,10 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::ask::{Ask, Need, Stage};
-use crate::confirm::{Confirm, KnownLeaf};
+use crate::confirm::{Changed, KnownLeaf};
 use crate::ctx::Ctx;
 use crate::data::Data;
+use crate::dependents::{Dependents, Fresh};
 use crate::error::GraphError;
 use crate::event::{EngineEvent, EventKind, Observer};
 use crate::flight::{Flight, FlightId, Outcome, Running};
@@ -66,6 +68,10 @@ pub(crate) struct Shared {
     observer: Option<Arc<dyn Observer>>,
     pub(crate) codecs: Codecs,
     pub(crate) saving: Mutex<Saving>,
+    pub(crate) dependents: Mutex<Dependents>,
+    pub(crate) fresh: Mutex<Fresh>,
+    /// See [`Shared::floor`].
+    pub(crate) floor: AtomicU64,
     /// Counts tasks, which may outlive their flight until they notice that they were aborted.
     tasks: TaskTracker,
 }
@@ -85,6 +91,9 @@ impl Engine {
                 observer: options.observer,
                 codecs: options.codecs,
                 saving: Mutex::default(),
+                dependents: Mutex::default(),
+                fresh: Mutex::default(),
+                floor: AtomicU64::new(0),
                 tasks,
             }),
         }
@@ -93,18 +102,19 @@ impl Engine {
     /// Opens a new revision, in which leaves are read anew when they are asked for. Earlier requests may
     /// go on at the same time.
     pub fn begin(&self, data: Data) -> Request {
-        self.open(data, None)
+        Request::new(self.shared.clone(), self.shared.open(), data)
     }
 
-    /// As [`begin`](Self::begin), except that a leaf of which `confirm` says so counts as unchanged and
-    /// is not computed. It is asked about leaves that have a value, at most once for each revision in which
-    /// that leaf is asked for, under a lock: it should only look something up.
-    pub fn begin_confirmed(
-        &self,
-        data: Data,
-        confirm: impl Fn(KnownLeaf<'_>) -> bool + Send + Sync + 'static,
-    ) -> Request {
-        self.open(data, Some(Box::new(confirm)))
+    /// As [`begin`](Self::begin), except that the leaves of which `confirm` says so hold as they are, and are
+    /// not computed. It is asked here, about all leaves that have a value; under a lock, so it should
+    /// only look something up. Nothing is looked at that only depends on leaves that hold, unless it was not
+    /// up to date before.
+    pub fn begin_confirmed(&self, data: Data, confirm: impl Fn(KnownLeaf<'_>) -> bool) -> Request {
+        Request::new(
+            self.shared.clone(),
+            self.shared.open_confirmed(confirm),
+            data,
+        )
     }
 
     /// Makes sure that every revision from now on is later than `revision`: for a caller whose own clock,
@@ -115,10 +125,12 @@ impl Engine {
             .fetch_max(revision, Ordering::Relaxed);
     }
 
-    fn open(&self, data: Data, confirm: Option<Confirm>) -> Request {
-        let last = self.shared.last_revision.fetch_add(1, Ordering::Relaxed);
-        let revision = Revision::new(last + 1);
-        Request::new(self.shared.clone(), revision, data, confirm)
+    /// As [`begin`](Self::begin), except that no leaf but `changed` has changed since the last request was
+    /// begun, in whatever way: for callers that are told of changes. The cost is that of what those
+    /// reach, not of what there is.
+    pub fn begin_changed(&self, data: Data, changed: &Changed) -> Request {
+        let nodes = changed.nodes(&self.shared.store);
+        Request::new(self.shared.clone(), self.shared.open_changed(nodes), data)
     }
 
     /// Waits until no computation is left, not even an aborted one that has yet to let go of what it
@@ -237,15 +249,14 @@ impl Shared {
             self.tell(EventKind::Reused, request.revision, node);
             return Stage::Answered(outcome);
         }
-        let confirmed = node.key.is_leaf()
-            && state.running.is_none()
-            && state
-                .memo
-                .as_ref()
-                .is_some_and(|memo| memo.verified_at < request.revision)
-            && request.confirms(&*node.key, state.saved);
+        let dirty_at = state.dirty_at;
+        let idle = state.running.is_none();
         if let Some(memo) = &mut state.memo {
-            if confirmed {
+            // Nothing below has changed that anybody was told of, and somebody is.
+            let clean = idle
+                && memo.verified_at < request.revision
+                && memo.verified_at >= self.floor().max(dirty_at);
+            if clean {
                 memo.verified_at = request.revision;
             }
             let value = memo.value.live().cloned();
@@ -256,7 +267,7 @@ impl Shared {
                     fleeting: false,
                 };
                 drop(state);
-                let event = match confirmed {
+                let event = match clean {
                     true => EventKind::Verified,
                     false => EventKind::Reused,
                 };
@@ -412,6 +423,8 @@ impl Shared {
                     }
                     _ => (value, revision, EventKind::Computed),
                 };
+                let asked_before = state.memo.as_ref().map(|memo| &memo.dependencies);
+                let new_edges = asked_before != Some(&dependencies);
                 state.fleeting = None;
                 state.memo = Some(Memo {
                     value: Held::Live(value.clone()),
@@ -423,6 +436,15 @@ impl Shared {
                     cause,
                 });
                 self.saving.lock().touch(node.id);
+                if new_edges {
+                    self.fresh.lock().add(node.id);
+                }
+                // What a newer request was told, it could not know to reach this node. Looked at after the
+                // lines above: whoever opened a revision since then has seen them.
+                let last = self.last_revision();
+                if revision < last {
+                    state.dirty_at = last;
+                }
                 (
                     event,
                     Outcome {
@@ -464,7 +486,7 @@ impl Shared {
     }
 
     pub(crate) fn last_revision(&self) -> Revision {
-        Revision::new(self.last_revision.load(Ordering::Relaxed))
+        Revision::new(self.last_revision.load(Ordering::Acquire))
     }
 
     fn tell(&self, kind: EventKind, revision: Revision, node: &Node) {

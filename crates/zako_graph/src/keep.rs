@@ -132,7 +132,7 @@ impl Shared {
             (mem::take(&mut saving.touched), renumbered)
         };
         if renumbered {
-            for node in self.store.all() {
+            for node in self.store.since(0) {
                 node.state.lock().saved = None;
             }
         }

@@ -56,6 +56,7 @@ mod ask;
 mod confirm;
 mod ctx;
 mod data;
+mod dependents;
 mod engine;
 mod error;
 mod event;
@@ -72,7 +73,7 @@ mod task;
 mod waits;
 mod why;
 
-pub use confirm::KnownLeaf;
+pub use confirm::{Changed, KnownLeaf};
 pub use ctx::Ctx;
 pub use data::Data;
 pub use engine::{Engine, EngineOptions};

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Id;
 use crate::ask::Need;
-use crate::confirm::{Confirm, KnownLeaf};
 use crate::data::Data;
 use crate::engine::Shared;
 use crate::error::GraphError;
-use crate::key::{AnyKey, Key, unpack};
+use crate::key::{Key, unpack};
 use crate::revision::Revision;
 use crate::store::NodeId;
 
@@ -20,18 +18,11 @@ use crate::store::NodeId;
 pub(crate) struct RequestState {
     pub(crate) revision: Revision,
     pub(crate) data: Data,
-    confirm: Option<Confirm>,
     /// What was asked for from outside, as often as it was.
     roots: Mutex<Vec<NodeId>>,
 }
 
 impl RequestState {
-    /// Whether the leaf's value holds, as far as the caller says so.
-    pub(crate) fn confirms(&self, key: &dyn AnyKey, id: Option<Id>) -> bool {
-        let confirm = self.confirm.as_ref();
-        confirm.is_some_and(|confirm| confirm(KnownLeaf { key, id }))
-    }
-
     pub(crate) fn roots(&self) -> Vec<NodeId> {
         let mut roots = self.roots.lock().clone();
         roots.sort_unstable();
@@ -51,18 +42,12 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        revision: Revision,
-        data: Data,
-        confirm: Option<Confirm>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, revision: Revision, data: Data) -> Self {
         Self {
             shared,
             state: Arc::new(RequestState {
                 revision,
                 data,
-                confirm,
                 roots: Mutex::default(),
             }),
             cancel: CancellationToken::new(),

@@ -61,6 +61,7 @@ impl Shared {
         }
         let mut last = Revision::new(archive.revision().into());
         let mut restored = 0;
+        let mut stale = Vec::new();
         for id in ids {
             let (Some(node), Some(stored)) = (&nodes[id.index()], archive.stored(id)) else {
                 continue;
@@ -74,8 +75,13 @@ impl Shared {
                 }
             });
             let changed_at = Revision::new(archive.changed_at(id).into());
-            let verified_at = Revision::new(archive.verified_at(id).into());
+            let at = archive.verified_at(id);
+            let verified_at = Revision::new(at.into());
             last = last.max(verified_at);
+            let mut asked = archive.dependencies(id).flat();
+            if asked.any(|id| archive.changed_at(id) > at) {
+                stale.push(node.id);
+            }
             node.state.lock().memo = Some(Memo {
                 value: Held::Dormant(stored),
                 witness: None,
@@ -88,6 +94,7 @@ impl Shared {
             restored += 1;
         }
         self.last_revision.fetch_max(last.get(), Ordering::Relaxed);
+        self.dependents.lock().add_stale(stale);
         self.saving.lock().stamp = Some(archive.stamp().clone());
         restored
     }

@@ -8,6 +8,9 @@ use std::fmt;
 pub struct Revision(u64);
 
 impl Revision {
+    /// Before the first.
+    pub(crate) const NEVER: Self = Self(0);
+
     pub(crate) fn new(number: u64) -> Self {
         Self(number)
     }

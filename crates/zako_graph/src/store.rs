@@ -17,8 +17,14 @@ use crate::key::{AnyKey, Key};
 use crate::revision::Revision;
 
 /// Names a node of one engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(u32);
+
+impl NodeId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What was asked for at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +70,6 @@ pub(crate) enum Trigger {
 }
 
 /// What changes about a node; all under its one lock.
-#[derive(Default)]
 pub(crate) struct NodeState {
     pub(crate) memo: Option<Memo>,
     /// A result that serves one revision only. The memo stays beside it, with its own revisions.
@@ -72,6 +77,20 @@ pub(crate) struct NodeState {
     pub(crate) running: Option<Running>,
     /// The node's id in the archive.
     pub(crate) saved: Option<Id>,
+    /// The last revision in which a leaf below was said to have changed.
+    pub(crate) dirty_at: Revision,
+}
+
+impl Default for NodeState {
+    fn default() -> Self {
+        Self {
+            memo: None,
+            fleeting: None,
+            running: None,
+            saved: None,
+            dirty_at: Revision::NEVER,
+        }
+    }
 }
 
 /// One key, and what is known about it.
@@ -126,14 +145,19 @@ impl Store {
         self.by_id.write().reserve(nodes);
     }
 
-    /// All nodes, in the order in which they were made.
-    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
-        self.by_id.read().clone()
+    /// All nodes but the first so many, in the order in which they were made.
+    pub(crate) fn since(&self, first: usize) -> Vec<Arc<Node>> {
+        self.by_id.read()[first..].to_vec()
     }
 
     /// The node of `key` if it was ever asked for.
     pub(crate) fn find<K: Key>(&self, key: &K) -> Option<Arc<Node>> {
-        self.by_key.get(key as &dyn AnyKey).map(|node| node.clone())
+        self.find_any(key)
+    }
+
+    /// As [`find`](Self::find) for a key of any type.
+    pub(crate) fn find_any(&self, key: &dyn AnyKey) -> Option<Arc<Node>> {
+        self.by_key.get(key).map(|node| node.clone())
     }
 
     pub(crate) fn by_id(&self, id: NodeId) -> Arc<Node> {

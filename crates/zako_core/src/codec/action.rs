@@ -42,10 +42,6 @@ pub(crate) fn encode_lowered(action: &Lowered) -> (Vec<u8>, ActionFingerprint) {
 }
 
 /// The action that `bytes` are the encoding of.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the null path is not built on it yet")
-)]
 pub(crate) fn decode_lowered(bytes: &[u8]) -> Option<Lowered> {
     decoded(bytes)
 }

@@ -30,5 +30,3 @@ pub(crate) const PACKAGE_EXPORTS: Kind = Kind::inner(5);
 pub(crate) const RULE_MODULE: Kind = Kind::inner(6);
 /// The fingerprint of a rule module's code ([`RuleCode`](crate::target::RuleCode)).
 pub(crate) const RULE_CODE: Kind = Kind::inner(7);
-/// What analysis made of a target ([`KeptAnalyses`](crate::target::KeptAnalyses)): no node of the engine's.
-pub(crate) const ANALYSIS: Kind = Kind::inner(8);

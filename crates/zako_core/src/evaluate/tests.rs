@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zako_graph::archive::{Archive, Id};
+use zako_cas::DigestFunction;
+use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions};
 use zako_path::NeutralPath;
 
@@ -17,6 +18,7 @@ use crate::codec::Fingerprint;
 use crate::codec::action::fingerprints;
 use crate::event::BuildEvent;
 use crate::global::GlobalState;
+use crate::ledger::{Ledger, SharedLedger};
 use crate::options::GlobalStateOptions;
 use crate::select::select;
 use crate::target::{KeptAnalyses, analyze};
@@ -92,8 +94,9 @@ impl Room {
         let state = self.dir.path().join("state");
         fs::create_dir_all(&state).unwrap();
         let producer = identity(&global.builtins, &global.functions);
-        let (mut archive, notice) = Archive::open(&state, &producer).unwrap();
+        let (ledger, notice) = Ledger::open(&state, DigestFunction::Blake3, &producer).unwrap();
         assert_eq!(notice, None);
+        let archive = ledger.archive();
 
         let mut checker = Checker::new(
             workspace.root(),
@@ -118,19 +121,22 @@ impl Room {
             },
         );
         let data = Data::new().with(services.clone());
-        engine.restore(&archive, &data).unwrap();
+        engine.restore(archive, &data).unwrap();
+        let ledger = SharedLedger::new(ledger);
         let trusting = self.trusting;
         let request = engine.begin_confirmed(data, move |leaf| {
             trusting && leaf.id().is_some_and(|id| held.binary_search(&id).is_ok())
         });
         let selection = select(&request, &services, &[], &NeutralPath::root()).await;
-        let memo = KeptAnalyses::new(&archive);
+        let memo = KeptAnalyses(ledger.clone());
         let analysis = analyze(&request, &services, &selection.targets, &memo).await;
-        let news = memo.finish();
-        engine.keep(&mut archive, &request);
-        let revision = archive.revision();
-        news.keep(&mut archive, revision);
-        archive.flush().unwrap();
+        let revision = request.revision().get();
+        {
+            let mut ledger = ledger.lock();
+            engine.keep(ledger.archive_mut(), &request);
+            ledger.reach(u32::try_from(revision).unwrap());
+            ledger.flush().unwrap();
+        }
         engine.idle().await;
 
         let mut lines: Vec<String> = Vec::new();
@@ -402,7 +408,9 @@ async fn what_names_a_node_is_a_contract() {
     room.process().await;
     let global = GlobalState::new(GlobalStateOptions::new(room.dir.path().join("cache"))).unwrap();
     let producer = identity(&global.builtins, &global.functions);
-    let (archive, _) = Archive::open(&room.dir.path().join("state"), &producer).unwrap();
+    let state = room.dir.path().join("state");
+    let (ledger, _) = Ledger::open(&state, DigestFunction::Blake3, &producer).unwrap();
+    let archive = ledger.archive();
     let mut names: Vec<String> = archive
         .ids()
         .map(|id| {

@@ -195,11 +195,6 @@ impl Ledger {
         leaf::decode_value(self.archive.value(id), self.function)??.digest()
     }
 
-    /// What is noted to stand at a leaf: outside `None` when nothing is noted, inside when nothing stands there.
-    pub(crate) fn value_of(&self, id: Id) -> Option<Option<ArtifactValue>> {
-        leaf::decode_value(self.archive.value(id), self.function)
-    }
-
     /// The leaf of `key`, known or not.
     pub(crate) fn leaf(&mut self, kind: Kind, key: &str) -> Id {
         self.archive.intern(kind, key.as_bytes())

@@ -27,18 +27,6 @@ impl Ledger {
                 .all(|leaf| archive.changed_at(leaf) <= verified_at)
     }
 
-    /// Whether the action's result holds: it read what is there now, and what it wrote is there.
-    pub(crate) fn holds(&self, action: Id) -> bool {
-        self.is_quiet(action) || self.causes(action).is_empty()
-    }
-
-    /// Whether what the action reads is as it was, whatever became of what it wrote.
-    pub(crate) fn read_the_same(&self, action: Id) -> bool {
-        self.causes(action)
-            .iter()
-            .all(|cause| matches!(cause, Cause::Output { .. }))
-    }
-
     /// Why the action's result does not hold; nothing when it does.
     pub(crate) fn causes(&self, action: Id) -> Vec<Cause> {
         let archive = &self.archive;

@@ -1,17 +1,11 @@
 //! What is remembered of analysis: a rule's answer is a function of its code, its target's attributes and what its
 //! dependencies expose, so it is asked again only when one of those is another.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::{Analyzed, Target};
 use crate::codec::{Coded as _, Fingerprint, fingerprint, half};
 use crate::files::Encoder;
-
-/// How many targets are remembered in memory; beyond that all are forgotten.
-const MAX_REMEMBERED: usize = 1 << 20;
 
 /// What the analysis of a target depends on, as fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,31 +68,4 @@ pub(crate) trait AnalysisMemo: Send + Sync {
 
     /// Remembers it, in place of what was remembered of the target.
     fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>);
-}
-
-/// In memory, as long as a session lives.
-#[derive(Debug, Default)]
-pub(crate) struct MemoryMemo {
-    known: Mutex<HashMap<String, (AnalysisKey, Arc<Analyzed>)>>,
-}
-
-impl AnalysisMemo for MemoryMemo {
-    fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
-        let known = self.known.lock();
-        let (under, analyzed) = known.get(label)?;
-        (under == key).then(|| analyzed.clone())
-    }
-
-    fn expects(&self, label: &str, own: &Fingerprint) -> bool {
-        let known = self.known.lock();
-        known.get(label).is_some_and(|(under, _)| under.own == *own)
-    }
-
-    fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
-        let mut known = self.known.lock();
-        if known.len() >= MAX_REMEMBERED {
-            known.clear();
-        }
-        known.insert(label.to_owned(), (*key, analyzed.clone()));
-    }
 }

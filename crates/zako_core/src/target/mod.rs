@@ -2,10 +2,6 @@
 
 mod analysis;
 mod group;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the null path is not built on it yet")
-)]
 mod kept;
 mod lower;
 mod memo;
@@ -22,13 +18,8 @@ use zako_script::{Place, TargetRef, Value};
 use crate::label::Label;
 
 pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "kept analyses are not plugged in yet")
-)]
 pub(crate) use kept::KeptAnalyses;
 pub(crate) use lower::Lowered;
-pub(crate) use memo::{AnalysisMemo, MemoryMemo};
 pub(crate) use naming::{Naming, name_targets};
 pub(crate) use rules::{RuleCode, RuleModule, code_fingerprint, module_parts, script_modules};
 pub(crate) use task::{TaskAttrs, elsewhere};

@@ -8,3 +8,4 @@ mod large;
 mod persistence;
 mod random;
 mod sheet;
+mod told;

@@ -2,16 +2,18 @@
 //! the edits call for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
+use std::sync::Mutex;
 
 use futures::future::{Either, join_all, select};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use zako_graph::Request;
 use zako_graph::archive::Archive;
+use zako_graph::{Changed, Data, Request};
 
 use crate::persistence::PRODUCER;
-use crate::sheet::{Sheet, cell};
+use crate::sheet::{Sheet, Text, cell};
 
 const CELLS: usize = 14;
 /// The values whose nodes another process may have to compute again.
@@ -143,6 +145,10 @@ struct Game {
     kept: HashMap<String, Edits>,
     /// The asks of this process, to keep what they computed.
     last_request: Option<Request>,
+    /// The texts that were edited since something was asked.
+    untold: BTreeSet<String>,
+    /// The texts as they were when this process last computed them.
+    last_read: BTreeMap<String, String>,
 }
 
 impl Game {
@@ -157,6 +163,8 @@ impl Game {
             last_good: HashMap::new(),
             kept: HashMap::new(),
             last_request: None,
+            untold: BTreeSet::new(),
+            last_read: BTreeMap::new(),
         }
     }
 
@@ -173,6 +181,7 @@ impl Game {
             }
         }
         self.last_request = None;
+        self.last_read.clear();
         self.last_good = self.kept.clone();
         let (archive, notice) = Archive::open(self.folder.path(), PRODUCER).unwrap();
         assert_eq!(notice, None);
@@ -186,10 +195,21 @@ impl Game {
     fn ask(&mut self, cells: &[usize], step: usize) {
         let texts = self.sheet.texts.0.lock().unwrap().clone();
         let value = |name: &str| evaluate(&texts, name, &mut Vec::new()).unwrap();
-        // Leaves that another process may have left are confirmed by what that said of them.
-        let request = match self.last_request {
-            None => self.sheet.begin_confirmed(&self.archive),
-            Some(_) => self.sheet.begin(),
+        let told = mem::take(&mut self.untold);
+        let texts_of_request = Data::new().with(self.sheet.texts.clone());
+        let request = match (&self.last_request, step % 4) {
+            // Leaves that another process may have left are confirmed by what that said of them.
+            (None, _) => self.sheet.begin_confirmed(&self.archive),
+            (_, 0) => self.sheet.begin(),
+            (_, 1) => self.sheet.engine.begin_confirmed(texts_of_request, |leaf| {
+                let name = &leaf.key::<Text>().unwrap().0;
+                self.last_read.get(name) == texts.get(name)
+            }),
+            _ => {
+                let mut changed = Changed::new();
+                told.iter().for_each(|name| changed.add(Text(name.clone())));
+                self.sheet.engine.begin_changed(texts_of_request, &changed)
+            }
         };
         let keys: Vec<_> = cells.iter().map(|&n| cell(&name(n))).collect();
         let asked = join_all(keys.iter().map(|key| request.get(key)));
@@ -202,7 +222,10 @@ impl Game {
         let all_kept = !(0..CELLS).any(|n| NOT_KEPT.contains(&value(&name(n))));
         for event in self.sheet.log() {
             let (what, name) = event.rsplit_once(' ').unwrap();
-            if name.starts_with('\'') {
+            if let Some(name) = name.strip_prefix('\'') {
+                if what != "verified" {
+                    self.last_read.insert(name.to_owned(), texts[name].clone());
+                }
                 continue;
             }
             let mut mentioned = BTreeSet::new();
@@ -233,6 +256,7 @@ fn play(threads: usize, steps: &[Step]) {
                 let before = texts.insert(name(*n), text.clone());
                 if before.as_ref() != Some(text) {
                     game.edits.insert(name(*n), number + 1);
+                    game.untold.insert(name(*n));
                 }
             }
             Step::Ask(cells) => game.ask(cells, number),
@@ -289,6 +313,19 @@ proptest! {
 /// Many clients ask, give up and edit at the same time; afterwards everything is as from scratch.
 #[test]
 fn clients_that_come_and_go_leave_the_graph_whole() {
+    come_and_go(|sheet, _| sheet.begin());
+}
+
+/// As above, with requests that are told of changes, overlapping with older ones.
+#[test]
+fn clients_that_are_told_of_changes_leave_the_graph_whole() {
+    come_and_go(|sheet, changed| {
+        let data = Data::new().with(sheet.texts.clone());
+        sheet.engine.begin_changed(data, changed)
+    });
+}
+
+fn come_and_go(begin: impl Fn(&Sheet, &Changed) -> Request) {
     let sheet = Sheet::on(runtime(4), &blank());
     let wide: String = (4..CELLS)
         .map(|n| {
@@ -306,13 +343,20 @@ fn clients_that_come_and_go_leave_the_graph_whole() {
         .collect();
     sheet.edit(&wide);
     sheet.runtime.block_on(async {
-        let sheet = &sheet;
+        let (sheet, order, begin) = (&sheet, &Mutex::new(()), &begin);
         let clients = (0..8_usize).map(|client| async move {
             for round in 0..200_usize {
-                if client < 2 {
-                    sheet.edit(&format!("c{} = {}", (client + round) % 4, round % 7));
-                }
-                let request = sheet.begin();
+                let request = {
+                    // Edited and told in one, so that no other request comes between.
+                    let _one = order.lock().unwrap();
+                    let mut changed = Changed::new();
+                    if client < 2 {
+                        let name = name((client + round) % 4);
+                        sheet.edit(&format!("{name} = {}", round % 7));
+                        changed.add(Text(name));
+                    }
+                    begin(sheet, &changed)
+                };
                 let keys: Vec<_> = (0..4)
                     .map(|n| cell(&name((client * 5 + round * 3 + n) % CELLS)))
                     .collect();
@@ -336,8 +380,10 @@ fn clients_that_come_and_go_leave_the_graph_whole() {
     });
     sheet.check_idle();
     let texts = sheet.texts.0.lock().unwrap().clone();
+    let request = begin(&sheet, &Changed::new());
     for n in 0..CELLS {
         let expected = evaluate(&texts, &name(n), &mut Vec::new()).unwrap();
-        assert_eq!(sheet.get(&name(n)), Ok(Ok(expected)), "{}", name(n));
+        let answer = sheet.runtime.block_on(request.get(&cell(&name(n))));
+        assert_eq!(answer, Ok(Ok(expected)), "{}", name(n));
     }
 }

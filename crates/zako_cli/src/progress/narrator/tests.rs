@@ -1,7 +1,4 @@
-use std::time::Duration;
-
 use insta::assert_snapshot;
-use zako_core::ActionCounts;
 
 use super::*;
 
