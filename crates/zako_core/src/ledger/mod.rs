@@ -219,10 +219,11 @@ impl Ledger {
         if is_same && self.archive.witness(id) == witness {
             return id;
         }
-        let changed_at = if is_same {
-            self.archive.changed_at(id)
-        } else {
-            self.tick()
+        // Nothing has read another value of a leaf that is new.
+        let changed_at = match (is_known, is_same) {
+            (false, _) => 0,
+            (true, true) => self.archive.changed_at(id),
+            (true, false) => self.tick(),
         };
         self.is_new = true;
         self.archive
