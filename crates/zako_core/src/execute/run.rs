@@ -81,9 +81,9 @@ pub(super) async fn run(
     let mut grant = None;
     let mut changed = None;
     for _ in 0..=MAX_RERUNS {
-        let (prospect, since) = match shop.blocking(move |shop| find(shop, at)).await?? {
+        let prospect = match shop.blocking(move |shop| find(shop, at)).await?? {
             Found::Ended(ended) => return Ok(ended),
-            Found::Work(prospect, since) => (prospect, since),
+            Found::Work(prospect) => prospect,
         };
         if grant.is_none() {
             let memory = shop.history.memory(shop.identified[at].name);
@@ -112,7 +112,7 @@ pub(super) async fn run(
         let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
         let output = printed.text();
         let finished = shop
-            .blocking(move |shop| finish(shop, at, prospect, since, &job, executed, began, output))
+            .blocking(move |shop| finish(shop, at, prospect, &job, executed, began, output))
             .await?;
         match finished? {
             Finished::Ended(ended) => return Ok(ended),
@@ -139,14 +139,15 @@ pub(super) async fn run(
 /// What looking into an action came to.
 enum Found {
     Ended(Ended),
-    /// It has to run; its inputs were looked at from this moment on.
-    Work(Prospect, u32),
+    Work(Prospect),
 }
 
 /// An action that has to run, and why.
 struct Prospect {
     ready: Ready,
     causes: Vec<Cause>,
+    /// From this moment on its inputs were looked at.
+    since: u32,
 }
 
 /// Looks whether the result holds or is known, and else prepares. Blocks.
@@ -175,16 +176,30 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     }
     let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
     if !planned.spec.cache {
-        return Ok(Found::Work(Prospect { ready, causes }, since));
+        return Ok(Found::Work(Prospect {
+            ready,
+            causes,
+            since,
+        }));
     }
     let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
         .map_err(|e| planned.blame(CacheFault(e).into()))?
     else {
-        return Ok(Found::Work(Prospect { ready, causes }, since));
+        return Ok(Found::Work(Prospect {
+            ready,
+            causes,
+            since,
+        }));
     };
     let put = lookup::put(store, files, &shop.places, &result.outputs);
     let ended = match put.map_err(|e| planned.blame(e.into()))? {
-        None => return Ok(Found::Work(Prospect { ready, causes }, since)),
+        None => {
+            return Ok(Found::Work(Prospect {
+                ready,
+                causes,
+                since,
+            }));
+        }
         Some(true) => Ended::quietly(ActionStatus::UpToDate),
         Some(false) => Ended {
             output: replay(shop, &[result.stdout, result.stderr]),
@@ -335,14 +350,13 @@ fn finish(
     shop: &Workshop,
     at: usize,
     prospect: Prospect,
-    since: u32,
     job: &Job,
     executed: Attempted,
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let isolation = prospect.ready.action.isolation;
-    let finished = conclude(shop, at, prospect, since, job, executed, began, output);
+    let finished = conclude(shop, at, prospect, job, executed, began, output);
     if !matches!(finished, Ok(Finished::Ended(_))) && isolation == Isolation::None {
         // It wrote in the workspace itself.
         for output in &shop.actions[at].spec.outputs {
@@ -355,22 +369,21 @@ fn finish(
     finished
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one thing that an end is judged by"
-)]
 fn conclude(
     shop: &Workshop,
     at: usize,
     prospect: Prospect,
-    since: u32,
     job: &Job,
     executed: Attempted,
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let planned = &shop.actions[at];
-    let Prospect { ready, causes } = prospect;
+    let Prospect {
+        ready,
+        causes,
+        since,
+    } = prospect;
     let ready = &ready;
     let (executed, count) = match executed {
         Ok(executed) => executed,
