@@ -297,12 +297,13 @@ impl Building {
         for target in &mut report.targets {
             target.built &= analysis.results.contains_key(&target.label);
         }
-        if !broken && !summary.identified.is_empty() {
-            self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
-        }
         if !self.options.dry_run && !cancel.is_cancelled() {
             self.bury(&ledger, &selection, &analysis, &summary, report)
                 .await;
+            // Once it is noted nobody looks for the dead again. Execution that never came so far identified nothing.
+            if !broken && summary.identified.len() == summary.statuses.len() {
+                self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
+            }
         }
         self.keep(turn, ledger, report).await;
     }

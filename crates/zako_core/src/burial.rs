@@ -4,7 +4,6 @@
 //! its target, when its target was analysed without it, or when there is no such package any more.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,12 +12,12 @@ use zako_path::NeutralPath;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::evaluate::PackageValue;
-use crate::execute::{Identified, remove_all};
+use crate::execute::{Identified, remove_all, remove_empty_folders};
 use crate::files::Files;
 use crate::label::Label;
 use crate::ledger::{SharedLedger, WRITES};
 use crate::target::Analysis;
-use crate::workspace::{BUILD_FILE, OUTPUT_DIR};
+use crate::workspace::BUILD_FILE;
 
 /// What this build knows to be there.
 pub(crate) struct Living<'a> {
@@ -29,6 +28,8 @@ pub(crate) struct Living<'a> {
     planned: HashSet<([u8; 16], [u8; 16])>,
     /// All that an action of an analysed target writes.
     claimed: HashSet<&'a NeutralPath>,
+    /// The folders around those.
+    above: HashSet<NeutralPath>,
 }
 
 impl<'a> Living<'a> {
@@ -40,6 +41,7 @@ impl<'a> Living<'a> {
     ) -> Self {
         let actions = analysis.results.values().flat_map(|result| &result.actions);
         let outputs = actions.flat_map(|action| &action.spec.outputs);
+        let claimed: HashSet<&NeutralPath> = outputs.map(|output| &output.path).collect();
         Living {
             root,
             packages,
@@ -48,8 +50,14 @@ impl<'a> Living<'a> {
                 .iter()
                 .map(|action| (action.name.0, action.identity))
                 .collect(),
-            claimed: outputs.map(|output| &output.path).collect(),
+            above: claimed.iter().flat_map(|path| path.ancestors()).collect(),
+            claimed,
         }
+    }
+
+    /// Whether something that lives is at `path`, in it or around it.
+    fn claims(&self, path: &NeutralPath) -> bool {
+        self.above.contains(path) || path.ancestors().any(|above| self.claimed.contains(&above))
     }
 
     /// What is known of the target `owner`.
@@ -125,13 +133,18 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
         let wrote = record.map(|record| record.outputs).unwrap_or_default();
         let mut was_removed = false;
         for (path, wrote) in paths.into_iter().zip(wrote) {
-            let Some(path) = path.filter(|path| !living.claimed.contains(path)) else {
+            let Some(path) = path.filter(|path| !living.claims(path)) else {
                 continue;
             };
             was_removed = true;
-            let stands = files.value(&path).ok().flatten();
-            if stands.is_none_or(|stands| stands.value != wrote) {
-                // Somebody changed it: it is theirs now.
+            // What somebody changed is theirs from now on, as is whatever comes there later.
+            let is_ours = match files.value(&path) {
+                Ok(None) => true,
+                Ok(Some(stands)) => stands.value == wrote,
+                Err(_) => false,
+            };
+            ledger.lock().disown(path.as_str());
+            if !is_ours {
                 continue;
             }
             let place = path.to_os_path(living.root);
@@ -144,24 +157,10 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
             }
             files.forget(&path);
             remove_empty_folders(living.root, &path);
-            let mut ledger = ledger.lock();
-            ledger.disown(path.as_str());
         }
         if is_gone || was_removed {
             ledger.lock().forget(id);
         }
     }
     faults
-}
-
-/// Removes the folders above `path` in `zako-out/` that hold nothing any more.
-fn remove_empty_folders(root: &Path, path: &NeutralPath) {
-    for folder in path.ancestors().skip(1) {
-        let is_own =
-            folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
-        // Fails where something is left, which is where to stop.
-        if !is_own || fs::remove_dir(folder.to_os_path(root)).is_err() {
-            break;
-        }
-    }
 }

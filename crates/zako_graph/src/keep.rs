@@ -136,28 +136,29 @@ impl Shared {
                 node.state.lock().saved = None;
             }
         }
-        let mut wrote = self.write(archive, data, &touched, roots);
+        let mut wrote = self.write(archive, data, &touched, roots, renumbered);
         // What is written may have been computed just now, from what is not written yet.
         loop {
             let touched = mem::take(&mut self.saving.lock().touched);
             if touched.is_empty() {
                 break;
             }
-            wrote |= self.write(archive, data, &touched, Vec::new());
+            wrote |= self.write(archive, data, &touched, Vec::new(), false);
         }
         if wrote {
             archive.set_revision(narrow(self.last_revision()));
         }
     }
 
-    /// Writes `touched`, and of `others` and what those need whatever is not there. Gives whether there was
-    /// anything.
+    /// Writes `touched`, and of `others` and what those need whatever is not there, or, when the archive is
+    /// `foreign`, what is there otherwise: another process may have written it. Gives whether there was anything.
     fn write(
         &self,
         archive: &mut Archive,
         data: &Data,
         touched: &Nodes,
         others: Vec<NodeId>,
+        foreign: bool,
     ) -> bool {
         let mut seen = Nodes::default();
         let mut stack = others;
@@ -177,11 +178,31 @@ impl Shared {
             let Some(archived) = self.archive_id(archive, data, &node) else {
                 continue;
             };
-            if !touched.contains(&id) && archive.has(archived) {
+            let is_there = archive.has(archived);
+            let is_touched = touched.contains(&id);
+            if is_there && !is_touched && !foreign {
                 continue;
             }
+            if foreign {
+                let needed = known.dependencies.iter().flat_map(Group::ids);
+                stack.extend(needed.filter(|id| !seen.contains(id)));
+            }
             match self.record(archive, data, &node, &known, &mut stack) {
-                Some(record) => archive.put(archived, record),
+                Some(mut record) => {
+                    let is_same = is_there && archive.fingerprint(archived) == record.fingerprint;
+                    if is_same && !is_touched && has_edges(archive, archived, &record) {
+                        continue;
+                    }
+                    // For those who know the archive a value changes when it is put there, whoever knew it before.
+                    if is_there {
+                        let changed_at = match is_same {
+                            true => archive.changed_at(archived),
+                            false => narrow(self.last_revision()),
+                        };
+                        record.changed_at = record.changed_at.max(changed_at);
+                    }
+                    archive.put(archived, record);
+                }
                 None => archive.remove(archived),
             }
             wrote = true;
@@ -261,6 +282,14 @@ impl Shared {
             Held::Lost(stored) => Some((stored.fingerprint(), Box::default())),
         }
     }
+}
+
+/// Whether the archive has the node with the dependencies of `record`.
+fn has_edges(archive: &Archive, id: Id, record: &Record) -> bool {
+    let groups = archive.dependencies(id);
+    groups
+        .map(Iterator::collect::<Vec<_>>)
+        .eq(record.dependencies.iter().cloned())
 }
 
 /// A revision as it is kept.

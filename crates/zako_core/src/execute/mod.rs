@@ -52,7 +52,7 @@ pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use place::Places;
-pub(crate) use place::remove_all;
+pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
 use run::Stopped;
 pub(crate) use tools::Tools;
@@ -334,6 +334,9 @@ pub(crate) async fn execute(
     if dry_run {
         return shop.forecast();
     }
+    if !nodes.is_empty() {
+        shop.ledger.lock().note_begin();
+    }
 
     let scheduler = Scheduler::new(
         plan,
@@ -429,11 +432,7 @@ fn open(
     let is_settled = |at: usize| matches!(standing[at], Standing::Holds(_));
     let is_work = !(0..actions.len()).all(is_settled);
     let history = match is_work {
-        true => {
-            let mut ledger = ledger.lock();
-            ledger.note_begin();
-            History::of(&ledger)
-        }
+        true => History::of(&ledger.lock()),
         false => History::default(),
     };
     let duration = |at: usize| history.duration(identified[at].name);
@@ -578,11 +577,9 @@ impl Workshop {
         // One that came from the ledger is planned with a part of the others only.
         if let Some((_, standing)) = &self.actions[at].known {
             let ledger = self.ledger.lock();
-            let groups = standing
-                .record()
-                .map(|id| ledger.archive().dependencies(id));
-            let present = groups.and_then(|mut groups| groups.nth(crate::ledger::PRESENT));
-            return present.into_iter().flatten().collect();
+            let groups = standing.record().map(|id| ledger.groups(id));
+            let present = groups.and_then(|groups| groups.into_iter().nth(crate::ledger::PRESENT));
+            return present.unwrap_or_default();
         }
         let mut makers: Vec<usize> = self.writers.needs(&self.actions[at].spec).collect();
         makers.sort_unstable();

@@ -7,11 +7,12 @@ use zako_action::{ArtifactValue, Discovered, DiscoveredPath, OutputFile, ToolRef
 use zako_cas::Digest;
 use zako_exec::FIXED_PATH;
 use zako_graph::archive::Id;
+use zako_path::NeutralPath;
 
 use super::Workshop;
 use super::prepare::Ready;
 use crate::event::ActionStatus;
-use crate::ledger::{self, ActionRecord, Cause};
+use crate::ledger::{self, ActionRecord, Cause, Read};
 
 /// After how many actions the ledger is written down: what a killed build did until then, the next one knows.
 const FLUSH_EVERY: usize = 64;
@@ -31,21 +32,28 @@ pub(super) struct Success<'a> {
     pub(super) causes: Vec<Cause>,
 }
 
-/// Takes note of action number `at`, whose inputs were looked at from the moment `since` on.
-pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, success: Success<'_>) {
+/// Takes note of action number `at`.
+pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'_>) {
     let planned = &shop.actions[at];
     let spec = &planned.spec;
-    let mut reads: Vec<Id> = Vec::new();
+    let whole = |(path, value): (&NeutralPath, &ArtifactValue)| {
+        (shop.files.leaf(path), Read::Value(value.clone()))
+    };
+    let mut reads: Vec<(Id, Read)> = ready.action.inputs.iter().map(whole).collect();
     let mut present: Vec<Id> = Vec::new();
-    reads.extend(ready.action.inputs.keys().map(|path| shop.files.leaf(path)));
-    let staged = ready.action.staged.keys();
     match success.discovered {
-        None => reads.extend(staged.map(|path| shop.files.leaf(path))),
+        None => reads.extend(ready.action.staged.iter().map(whole)),
         Some(list) => {
+            let staged = ready.action.staged.keys();
             present.extend(staged.map(|path| shop.files.leaf(path)));
-            reads.extend(list.iter().map(|found| match &found.path {
-                DiscoveredPath::Workspace(path) => shop.files.leaf(path),
-                DiscoveredPath::External(path) => shop.ledger.lock().leaf(ledger::EXTERNAL, path),
+            reads.extend(list.iter().map(|found| {
+                let leaf = match &found.path {
+                    DiscoveredPath::Workspace(path) => shop.files.leaf(path),
+                    DiscoveredPath::External(path) => {
+                        shop.ledger.lock().leaf(ledger::EXTERNAL, path)
+                    }
+                };
+                (leaf, Read::Content(found.digest))
             }));
         }
     }
@@ -54,21 +62,32 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, succes
         let key = format!("{name}\0{path}");
         shop.ledger.lock().leaf(ledger::TOOL, &key)
     };
+    // What runs comes first, then the declared ones in order.
+    let mut tools = ready.action.tools.iter();
+    let program = tools.next();
     if planned.write.is_none()
         && planned.script.is_none()
-        && let Some(name) = spec.argv().and_then(|argv| argv.first().cloned())
+        && let (Some(name), Some(program)) =
+            (spec.argv().and_then(|argv| argv.first().cloned()), program)
     {
         let is_host = !name.contains('/') || name.starts_with('/');
-        match zako_path::NeutralPath::normalize(&name) {
-            Ok(path) if !is_host => reads.push(shop.files.leaf(&path)),
-            _ => reads.push(host(&name)),
-        }
+        let leaf = match NeutralPath::normalize(&name) {
+            Ok(path) if !is_host => shop.files.leaf(&path),
+            _ => host(&name),
+        };
+        reads.push((leaf, Read::Content(program.digest)));
     }
-    reads.extend(spec.tools.iter().map(|tool| match tool {
-        ToolRef::Host(name) => host(name),
-        ToolRef::Artifact(path) => shop.files.leaf(path),
+    reads.extend(spec.tools.iter().zip(tools).map(|(tool, found)| {
+        let leaf = match tool {
+            ToolRef::Host(name) => host(name),
+            ToolRef::Artifact(path) => shop.files.leaf(path),
+        };
+        (leaf, Read::Content(found.digest))
     }));
     present.extend(shop.needed(at));
+    // What is needed was staged, too, when it comes from the ledger.
+    present.sort_unstable();
+    present.dedup();
     let writes: Vec<Id> = success
         .outputs
         .iter()
@@ -110,8 +129,8 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, since: u32, succes
     ledger.note_action(
         &identified.name.0,
         &identified.identity,
-        since,
-        [reads, present, writes],
+        &reads,
+        [present, writes],
         record,
     );
     drop(ledger);

@@ -259,3 +259,15 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Removes the folders above `path` in `zako-out/` that hold nothing any more.
+pub(crate) fn remove_empty_folders(root: &Path, path: &NeutralPath) {
+    for folder in path.ancestors().skip(1) {
+        let is_own =
+            folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
+        // Fails where something is left, which is where to stop.
+        if !is_own || fs::remove_dir(folder.to_os_path(root)).is_err() {
+            break;
+        }
+    }
+}

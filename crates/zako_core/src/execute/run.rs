@@ -18,6 +18,7 @@ use super::discovered::{Reading, discover};
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
 use super::note::{Success, note};
+use super::place::remove_empty_folders;
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
 use super::script_executor::{ScriptExecutor, WriteExecutor};
@@ -146,28 +147,23 @@ enum Found {
 struct Prospect {
     ready: Ready,
     causes: Vec<Cause>,
-    /// From this moment on its inputs were looked at.
-    since: u32,
 }
 
 /// Looks whether the result holds or is known, and else prepares. Blocks.
 fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     let planned = &shop.actions[at];
     let (store, files) = (&shop.parts.store, &shop.files);
-    let (causes, since) = {
-        let mut ledger = shop.ledger.lock();
-        let causes = match &shop.standing[at] {
-            Standing::Unknown(causes) => causes.clone(),
-            Standing::Holds(record) | Standing::Affected(record, _) => {
-                let causes = ledger.causes(*record);
-                if causes.is_empty() {
-                    ledger.verified(*record);
-                    return Ok(Found::Ended(Ended::quietly(ActionStatus::UpToDate)));
-                }
-                causes
+    let causes = match &shop.standing[at] {
+        Standing::Unknown(causes) => causes.clone(),
+        Standing::Holds(record) | Standing::Affected(record, _) => {
+            let mut ledger = shop.ledger.lock();
+            let causes = ledger.causes(*record);
+            if causes.is_empty() {
+                ledger.verified(*record);
+                return Ok(Found::Ended(Ended::quietly(ActionStatus::UpToDate)));
             }
-        };
-        (causes, ledger.clock())
+            causes
+        }
     };
     if planned.spec.cache
         && let Some(ended) = restore(shop, at, &causes).map_err(|e| planned.blame(e))?
@@ -176,30 +172,16 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     }
     let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
     if !planned.spec.cache {
-        return Ok(Found::Work(Prospect {
-            ready,
-            causes,
-            since,
-        }));
+        return Ok(Found::Work(Prospect { ready, causes }));
     }
     let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
         .map_err(|e| planned.blame(CacheFault(e).into()))?
     else {
-        return Ok(Found::Work(Prospect {
-            ready,
-            causes,
-            since,
-        }));
+        return Ok(Found::Work(Prospect { ready, causes }));
     };
     let put = lookup::put(store, files, &shop.places, &result.outputs);
     let ended = match put.map_err(|e| planned.blame(e.into()))? {
-        None => {
-            return Ok(Found::Work(Prospect {
-                ready,
-                causes,
-                since,
-            }));
-        }
+        None => return Ok(Found::Work(Prospect { ready, causes })),
         Some(true) => Ended::quietly(ActionStatus::UpToDate),
         Some(false) => Ended {
             output: replay(shop, &[result.stdout, result.stderr]),
@@ -215,7 +197,7 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
         is_reliable: true,
         causes,
     };
-    note(shop, at, &ready, since, success);
+    note(shop, at, &ready, success);
     Ok(Found::Ended(ended))
 }
 
@@ -363,6 +345,11 @@ fn finish(
             let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
         }
     }
+    if finished.is_err() {
+        for output in &shop.actions[at].spec.outputs {
+            remove_empty_folders(&shop.dirs.root, &output.path);
+        }
+    }
     if let Err(error) = super::place::remove_all(&job.scratch) {
         tracing::warn!(path = %job.scratch.display(), %error, "cannot remove a scratch folder");
     }
@@ -379,11 +366,7 @@ fn conclude(
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
     let planned = &shop.actions[at];
-    let Prospect {
-        ready,
-        causes,
-        since,
-    } = prospect;
+    let Prospect { ready, causes } = prospect;
     let ready = &ready;
     let (executed, count) = match executed {
         Ok(executed) => executed,
@@ -436,7 +419,7 @@ fn conclude(
         is_reliable: kept,
         causes,
     };
-    note(shop, at, ready, since, success);
+    note(shop, at, ready, success);
     let usage = ActionUsage {
         wall_ms: millis(executed.usage.wall),
         user_ms: millis(executed.usage.user),

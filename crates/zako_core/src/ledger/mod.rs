@@ -83,6 +83,15 @@ pub(crate) const WRITES: usize = 2;
 /// In the fingerprint of an action's node: it runs each time.
 const RUNS_EACH_TIME: Fingerprint = [1; 16];
 
+/// What an action read at a leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// This, with all that it is.
+    Value(ArtifactValue),
+    /// A file of this content.
+    Content(Digest),
+}
+
 /// What is known of a workspace.
 pub(crate) struct Ledger {
     archive: Archive,
@@ -401,26 +410,47 @@ impl Ledger {
         })
     }
 
-    /// Takes note of an action that succeeded: `since` is the moment at which its inputs were looked at, and `groups` what
-    /// it reads, what has to be there and what it writes, all of it noted. Nothing is, when something that it reads was
-    /// noted to have changed since then: the next build looks again.
+    /// Whether what is noted of a leaf is what was read there.
+    fn holds(&self, leaf: Id, read: &Read) -> bool {
+        match read {
+            Read::Value(value) => {
+                let bytes = leaf::encode_value(Some(value));
+                self.archive.fingerprint(leaf) == leaf::fingerprint(&bytes)
+            }
+            Read::Content(digest) => {
+                let noted = leaf::decode_value(self.archive.value(leaf), self.function).flatten();
+                noted.and_then(|value| value.digest()) == Some(*digest)
+            }
+        }
+    }
+
+    /// Whether nothing is noted to be where something was.
+    fn is_gone(&self, leaf: Id) -> bool {
+        self.archive.has(leaf) && leaf::is_absent(self.archive.value(leaf))
+    }
+
+    /// Takes note of an action that succeeded, with what it read, what has to be there and what it wrote. Nothing is noted
+    /// when one of those is known to be another by now: the next build looks again.
     pub(crate) fn note_action(
         &mut self,
         name: &[u8; 16],
         identity: &Fingerprint,
-        since: u32,
-        groups: [Vec<Id>; 3],
+        reads: &[(Id, Read)],
+        [present, writes]: [Vec<Id>; 2],
         mut record: ActionRecord,
     ) {
-        let moved = groups[READS]
-            .iter()
-            .chain(&groups[PRESENT])
-            .any(|leaf| self.archive.changed_at(*leaf) > since);
-        if moved {
+        let wrote = writes.iter().zip(&record.outputs);
+        let is_so = reads.iter().all(|(leaf, read)| self.holds(*leaf, read))
+            && present.iter().all(|leaf| !self.is_gone(*leaf))
+            && wrote
+                .map(|(leaf, value)| (*leaf, leaf::encode_value(Some(value))))
+                .all(|(leaf, bytes)| self.archive.fingerprint(leaf) == leaf::fingerprint(&bytes));
+        if !is_so {
             return;
         }
-        record.reads = self.reads_of(&groups[READS]);
-        let dependencies = self.filled(groups);
+        let reads: Vec<Id> = reads.iter().map(|(leaf, _)| *leaf).collect();
+        record.reads = self.reads_of(&reads);
+        let dependencies = self.filled([reads, present, writes]);
         let id = self.action_id(name, identity);
         let fingerprint = if record.uncached {
             RUNS_EACH_TIME

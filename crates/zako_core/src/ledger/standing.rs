@@ -50,9 +50,7 @@ impl Ledger {
                 causes.push(Cause::ResultGone);
             }
         }
-        let missing = group(PRESENT)
-            .iter()
-            .filter(|leaf| archive.has(**leaf) && leaf::is_absent(archive.value(**leaf)));
+        let missing = group(PRESENT).iter().filter(|leaf| self.is_gone(**leaf));
         causes.extend(missing.map(|leaf| self.cause_of_read(*leaf)));
         for (leaf, wrote) in group(WRITES).iter().zip(&record.outputs) {
             let wrote = leaf::fingerprint(&leaf::encode_value(Some(wrote)));

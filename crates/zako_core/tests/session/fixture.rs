@@ -13,6 +13,7 @@ use zako_core::{
 pub(crate) struct Fixture {
     temp: TempDir,
     pub(crate) session: Session,
+    global: Arc<GlobalState>,
 }
 
 /// What a build did.
@@ -49,12 +50,21 @@ impl Fixture {
         let mut options = GlobalStateOptions::new(temp.path().join("cache"));
         change(&mut options);
         let global = GlobalState::new(options).unwrap();
-        let session = Session::open(global, &root).unwrap();
-        Fixture { temp, session }
+        let session = Session::open(global.clone(), &root).unwrap();
+        Fixture {
+            temp,
+            session,
+            global,
+        }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
         self.temp.path().join("workspace")
+    }
+
+    /// A session of the same workspace as a new process would open it, but for V8 and the store.
+    pub(crate) fn reopened(&self) -> Session {
+        Session::open(self.global.clone(), &self.root()).unwrap()
     }
 
     pub(crate) fn temp(&self) -> &Path {

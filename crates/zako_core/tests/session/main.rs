@@ -7,6 +7,7 @@ mod failures;
 mod fixture;
 mod incremental;
 mod packages;
+mod random;
 mod rules;
 mod targets;
 mod tasks;
