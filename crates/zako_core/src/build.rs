@@ -29,7 +29,7 @@ use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
 use crate::manifest::MANIFEST;
 use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
-use crate::report::BuildReport;
+use crate::report::{BuildReport, BuiltTarget};
 use crate::select::{Selection, select};
 use crate::session::{Kept, folder};
 use crate::target::{Analysis, KeptAnalyses, analyze, script_modules};
@@ -124,8 +124,10 @@ async fn stages(mut building: Building, report: &mut BuildReport) {
         Recalled::UpToDate {
             ledger,
             targets,
+            warnings,
             actions,
         } => {
+            building.tell(report, warnings).await;
             building.close(SharedLedger::new(ledger), report).await;
             report.actions.up_to_date = actions;
             report.targets = targets
@@ -183,9 +185,12 @@ impl Building {
         let Work {
             ledger,
             targets,
+            warnings,
             actions: all,
             affected,
         } = work;
+        let told = report.diagnostics.len();
+        self.tell(report, warnings).await;
         let places: HashMap<Id, usize> = affected
             .iter()
             .enumerate()
@@ -197,6 +202,7 @@ impl Building {
                 Some(action) => actions.push(action),
                 // What was kept of it can't be read: all is planned anew.
                 None => {
+                    report.diagnostics.truncate(told);
                     let from =
                         folder(&self.options.package).unwrap_or_else(|_| NeutralPath::root());
                     return self.plan(ledger, &from, report).await;
@@ -249,6 +255,7 @@ impl Building {
             .graph
             .begin(services, &ledger, self.changes.as_ref())
             .await;
+        let told = report.diagnostics.len();
         let selection = select(&turn, services, &self.patterns, from).await;
         self.tell(report, selection.logs.clone()).await;
         let mut broken = !selection.faults.is_empty();
@@ -292,6 +299,7 @@ impl Building {
             actions.push(action);
         }
         report.targets = targets;
+        let warnings = report.diagnostics[told..].to_vec();
         let summary = self.execute(actions, &ledger, 0, report).await;
         settle(report, &makers, &summary);
         for target in &mut report.targets {
@@ -302,7 +310,12 @@ impl Building {
                 .await;
             // Once it is noted nobody looks for the dead again. Execution that never came so far identified nothing.
             if !broken && summary.identified.len() == summary.statuses.len() {
-                self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
+                let noted = Noted {
+                    makers: &makers,
+                    targets: &report.targets,
+                    warnings: &warnings,
+                };
+                self.note_request(&turn, &ledger, &selection, &summary, &noted);
             }
         }
         self.keep(turn, ledger, report).await;
@@ -364,9 +377,8 @@ impl Building {
         turn: &Turn,
         ledger: &SharedLedger,
         selection: &Selection,
-        makers: &[Vec<usize>],
         summary: &ExecuteSummary,
-        report: &BuildReport,
+        noted: &Noted<'_>,
     ) {
         // The manifest is a leaf like others.
         let files = Files::open(
@@ -398,10 +410,10 @@ impl Building {
                     .find(crate::ledger::ANALYSIS, label.as_bytes())
             })
             .collect();
-        let targets: Vec<RequestedTarget> = report
+        let targets: Vec<RequestedTarget> = noted
             .targets
             .iter()
-            .zip(makers)
+            .zip(noted.makers)
             .map(|(target, makers)| RequestedTarget {
                 label: target.label.clone(),
                 files: target.files.clone(),
@@ -413,7 +425,7 @@ impl Building {
             .collect();
         let leaves = scripts.leaves.into_iter().chain(manifest).collect();
         let groups = [leaves, actions, analyses, scripts.roots];
-        ledger.note_request(&self.request_key(), groups, &targets);
+        ledger.note_request(&self.request_key(), groups, &targets, noted.warnings);
     }
 
     /// Removes outputs that nothing claims any more.
@@ -474,6 +486,14 @@ impl Building {
             }
         }
     }
+}
+
+/// What is noted of a request beside its nodes.
+struct Noted<'a> {
+    targets: &'a [BuiltTarget],
+    /// For each target the actions that make what was asked for of it.
+    makers: &'a [Vec<usize>],
+    warnings: &'a [Diagnostic],
 }
 
 /// Says of each target whether it is built, by the actions that make it.

@@ -81,10 +81,14 @@ impl Glance {
         })
     }
 
-    /// The build's report, when there is nothing to do.
+    /// The build's report, when there is nothing to do and nothing to say.
     pub fn up_to_date(&mut self) -> Option<BuildReport> {
         let seen = self.seen.take_if(|seen| {
-            matches!(seen.recalled, Recalled::UpToDate { .. }) && seen.notice.is_none()
+            // What there is to say is said by a build.
+            let Recalled::UpToDate { warnings, .. } = &seen.recalled else {
+                return false;
+            };
+            warnings.is_empty() && seen.notice.is_none()
         })?;
         let Recalled::UpToDate {
             targets, actions, ..

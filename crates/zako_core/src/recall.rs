@@ -42,6 +42,8 @@ pub(crate) enum Recalled {
     UpToDate {
         ledger: Ledger,
         targets: Vec<RequestedTarget>,
+        /// What its scripts warned of.
+        warnings: Vec<Diagnostic>,
         /// How many actions that is.
         actions: usize,
     },
@@ -55,6 +57,8 @@ pub(crate) enum Recalled {
 pub(crate) struct Work {
     pub(crate) ledger: Ledger,
     pub(crate) targets: Vec<RequestedTarget>,
+    /// What its scripts warned of.
+    pub(crate) warnings: Vec<Diagnostic>,
     /// All actions of the request.
     pub(crate) actions: Vec<Id>,
     /// Those that are affected, in the same order.
@@ -153,7 +157,7 @@ fn look(
     }
     let affected = ledger.affected(&actions);
     // Inner nodes beyond their edges are read from here on.
-    let Some(targets) = ledger
+    let Some((targets, warnings)) = ledger
         .verify()
         .ok()
         .and_then(|()| ledger::request::decode(ledger.archive().value(request)))
@@ -166,12 +170,14 @@ fn look(
         return Ok(Recalled::UpToDate {
             ledger,
             targets,
+            warnings,
             actions,
         });
     }
     Ok(Recalled::Affected(Box::new(Work {
         ledger,
         targets,
+        warnings,
         actions,
         affected,
     })))

@@ -63,13 +63,32 @@ pub struct Damaged {
     section: String,
 }
 
-/// Stands for one numbering of nodes; equal to its clones only.
+/// Stands for one numbering of nodes of one opened archive.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stamp(Arc<()>);
+pub(crate) struct Stamp {
+    /// Of the opened archive: equal to its clones only.
+    life: Arc<()>,
+    numbering: u32,
+}
+
+impl Stamp {
+    /// Whether both are of one opened archive, which nobody else has written to in between.
+    pub(crate) fn is_of_same_life(&self, other: &Stamp) -> bool {
+        Arc::ptr_eq(&self.life, &other.life)
+    }
+
+    /// Of the same archive after its ids changed.
+    fn renumbered(&self) -> Stamp {
+        Stamp {
+            life: self.life.clone(),
+            numbering: self.numbering + 1,
+        }
+    }
+}
 
 impl PartialEq for Stamp {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.is_of_same_life(other) && self.numbering == other.numbering
     }
 }
 
@@ -440,7 +459,7 @@ impl Archive {
         let file = plan.write(self, &self.producer)?;
         self.base = Arc::new(self.replace(&file)?);
         self.in_place = true;
-        self.stamp = Stamp::default();
+        self.stamp = self.stamp.renumbered();
         self.overlay = Overlay::default();
         self.pending = Batch::default();
         self.journal = Journal::default();

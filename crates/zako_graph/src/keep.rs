@@ -125,18 +125,20 @@ impl Engine {
 impl Shared {
     fn keep(&self, archive: &mut Archive, data: &Data, roots: Vec<NodeId>) {
         // Not held while nodes are locked: those who compute take these locks the other way round.
-        let (touched, renumbered) = {
+        let (touched, renumbered, foreign) = {
             let mut saving = self.saving.lock();
-            let renumbered = saving.stamp.as_ref() != Some(archive.stamp());
-            saving.stamp = Some(archive.stamp().clone());
-            (mem::take(&mut saving.touched), renumbered)
+            let before = saving.stamp.replace(archive.stamp().clone());
+            let renumbered = before.as_ref() != Some(archive.stamp());
+            // Somebody else may have written to one that was opened since.
+            let foreign = !before.is_some_and(|before| before.is_of_same_life(archive.stamp()));
+            (mem::take(&mut saving.touched), renumbered, foreign)
         };
         if renumbered {
             for node in self.store.since(0) {
                 node.state.lock().saved = None;
             }
         }
-        let mut wrote = self.write(archive, data, &touched, roots, renumbered);
+        let mut wrote = self.write(archive, data, &touched, roots, foreign);
         // What is written may have been computed just now, from what is not written yet.
         loop {
             let touched = mem::take(&mut self.saving.lock().touched);
@@ -194,7 +196,7 @@ impl Shared {
                         continue;
                     }
                     // For those who know the archive a value changes when it is put there, whoever knew it before.
-                    if is_there {
+                    if is_there && foreign {
                         let changed_at = match is_same {
                             true => archive.changed_at(archived),
                             false => narrow(self.last_revision()),

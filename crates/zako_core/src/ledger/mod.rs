@@ -34,6 +34,7 @@ pub(crate) use request::RequestedTarget;
 pub(crate) use standing::Affected;
 pub(crate) use sweep::sweep;
 
+use crate::diagnostic::Diagnostic;
 use crate::files::{Role, Signature};
 use crate::watch::Changes;
 
@@ -485,12 +486,14 @@ impl Ledger {
         self.archive.has(id).then_some(id)
     }
 
-    /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph.
+    /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph; the
+    /// warnings are its scripts', to be told again.
     pub(crate) fn note_request(
         &mut self,
         key: &[u8],
         groups: [Vec<Id>; 4],
         targets: &[RequestedTarget],
+        warnings: &[Diagnostic],
     ) -> Id {
         let id = self.archive.intern(REQUEST, key);
         let dependencies = self.filled(groups);
@@ -502,7 +505,7 @@ impl Ledger {
                 changed_at: self.clock,
                 verified_at: self.clock,
                 witness: Box::default(),
-                value: request::encode(targets).into(),
+                value: request::encode(targets, warnings).into(),
                 dependencies,
             },
         );

@@ -3,6 +3,7 @@
 //! ```text
 //! key    root (text)  package (text)  tests (u8)  patterns: count (u32), each (text)  options: count (u32), each name and value (text)
 //! value  targets: count (u32), each label (text), files: count (u32), each (text), makers: count (u32), each a number in the group of actions (u32)
+//!        warnings of its scripts, as `codec::diagnostic` writes them, to the end
 //! ```
 //!
 //! Dependencies are, in groups: the leaves below its packages and rules, its actions, its analyses, the nodes that it asked the
@@ -12,6 +13,8 @@ use std::path::Path;
 
 use zako_path::NeutralPath;
 
+use crate::codec::{decoded, encoded};
+use crate::diagnostic::Diagnostic;
 use crate::files::{Decoder, Encoder};
 use crate::options::BuildOptions;
 use crate::report::BuiltTarget;
@@ -54,7 +57,7 @@ pub(crate) fn key(root: &Path, patterns: &[String], options: &BuildOptions) -> V
     out.finish()
 }
 
-pub(crate) fn encode(targets: &[RequestedTarget]) -> Vec<u8> {
+pub(crate) fn encode(targets: &[RequestedTarget], warnings: &[Diagnostic]) -> Vec<u8> {
     let count = |list: usize| u32::try_from(list).unwrap_or(u32::MAX);
     let mut out = Encoder::default();
     out.u32(count(targets.len()));
@@ -65,10 +68,12 @@ pub(crate) fn encode(targets: &[RequestedTarget]) -> Vec<u8> {
         out.u32(count(target.makers.len()));
         target.makers.iter().for_each(|maker| out.u32(*maker));
     }
+    out.raw(&encoded(&warnings.to_vec()));
     out.finish()
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<RequestedTarget>> {
+/// The targets, and the warnings.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<RequestedTarget>, Vec<Diagnostic>)> {
     let mut body = Decoder::new(bytes);
     let mut targets = Vec::new();
     for _ in 0..body.u32()? {
@@ -87,7 +92,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<RequestedTarget>> {
             makers,
         });
     }
-    body.is_empty().then_some(targets)
+    Some((targets, decoded(body.rest())?))
 }
 
 #[cfg(test)]
@@ -122,15 +127,19 @@ mod tests {
             files: vec![NeutralPath::new("o").unwrap()],
             makers: vec![3],
         }];
-        let bytes = encode(&targets);
+        let warnings = vec![Diagnostic::user("w")];
+        let bytes = encode(&targets, &[]);
         let golden = [
             "01000000",
             "050000002f2f613a62",
             "01000000010000006f",
             "0100000003000000",
+            "00000000",
         ];
         assert_eq!(hex::encode(&bytes), golden.concat());
-        assert_eq!(decode(&bytes), Some(targets));
+        assert_eq!(decode(&bytes), Some((targets.clone(), Vec::new())));
+        let bytes = encode(&targets, &warnings);
+        assert_eq!(decode(&bytes), Some((targets, warnings)));
         for cut in 0..bytes.len() {
             assert_eq!(decode(&bytes[..cut]), None);
         }
