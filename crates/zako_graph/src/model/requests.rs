@@ -98,6 +98,34 @@ fn a_leaf_that_is_read_late_does_not_pass_for_what_was_confirmed() {
     });
 }
 
+/// Two nodes above one leaf, of which an older request takes over one as it was, and looks into the other
+/// once a newer request has begun.
+#[test]
+fn what_an_older_request_learns_late_is_a_change_for_what_it_took_over() {
+    try_orders(9, 1000, || {
+        let world = World::new(1, vec![vec![Ask::Leaf(0)], vec![Ask::Leaf(0)]]);
+        let engine = World::engine();
+        let first = world.begin_anew(&engine);
+        for node in 0..2 {
+            let value = block_on(first.request.get(&Node(node)));
+            assert_eq!(value, Ok(Ok(world.expected(node))));
+        }
+        let (teller, told) = (world.clone(), engine.clone());
+        let older = thread::spawn(move || {
+            let begun = teller.begin_told(&told);
+            ask(&teller, &begun);
+            block_on(nap());
+            ask(&teller, &begun);
+        });
+        block_on(nap());
+        world.edit(0);
+        world.edit(0);
+        ask(&world, &world.begin(&engine));
+        join(vec![older]);
+        block_on(world.check_end(&engine));
+    });
+}
+
 #[test]
 fn a_cancelled_request_leaves_no_trace() {
     try_orders(2, 1000, || {
