@@ -3,14 +3,16 @@
 use std::fmt;
 
 use crate::archive::Id;
+use crate::held::Held;
 use crate::key::{AnyKey, Key};
-use crate::store::{NodeId, Store};
+use crate::store::{Memo, NodeId, Store};
 
 /// A leaf that has a value of an earlier revision, about to be computed again.
 #[derive(Clone, Copy)]
 pub struct KnownLeaf<'a> {
     pub(crate) key: &'a dyn AnyKey,
     pub(crate) id: Option<Id>,
+    pub(crate) memo: &'a Memo,
 }
 
 impl<'a> KnownLeaf<'a> {
@@ -23,6 +25,16 @@ impl<'a> KnownLeaf<'a> {
     /// known. After a [`compact`](crate::archive::Archive::compact) there, go by the key.
     pub fn id(self) -> Option<Id> {
         self.id
+    }
+
+    /// What [`Ctx::set_witness`](crate::Ctx::set_witness) said of the value that is held, also where a later
+    /// request than the one kept last computed it; empty where nothing was said.
+    pub fn witness(self) -> &'a [u8] {
+        match (&self.memo.witness, &self.memo.value) {
+            (Some(witness), _) => witness,
+            (None, Held::Dormant(stored) | Held::Lost(stored)) => stored.witness(),
+            (None, Held::Live(_)) => &[],
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 //! **Invariant:** `dirty_at` of a node is at least the revision of each told change below its memo's
 //! dependencies that came after its `verified_at`. Edges of the past may be here still; they cost a
 //! verification each and are never wrong.
+//! **Invariant:** a node that counts as up to date without a look has only such nodes below it; so nobody above a
+//! leaf that is being read is taken over meanwhile.
 //! **Invariant:** this lock comes before that of any node; `Fresh` is locked after.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::Ordering;
 
@@ -138,13 +140,12 @@ impl Dependents {
 
     /// Makes all that `changed` reaches be verified in the next revision that asks for it.
     fn mark(&self, shared: &Shared, changed: Vec<NodeId>, revision: Revision) {
+        // Not told by `dirty_at`: one that an older request has just finished has it without its askers.
+        let mut seen = HashSet::<NodeId, IdHash>::default();
         let mut stack = changed;
         while let Some(id) = stack.pop() {
-            let node = shared.store.by_id(id);
-            let mut state = node.state.lock();
-            if state.dirty_at < revision {
-                state.dirty_at = revision;
-                drop(state);
+            if seen.insert(id) {
+                shared.store.by_id(id).state.lock().dirty_at = revision;
                 stack.extend(self.of(id));
             }
         }
@@ -188,12 +189,17 @@ impl Shared {
         for node in self.store.by_ids(&dependents.leaves) {
             let mut state = node.state.lock();
             let id = state.saved;
+            // One that an older request is computing may come out as it will be later: what is confirmed now
+            // can't stand beside that.
+            let idle = state.running.is_none();
             match &mut state.memo {
                 Some(memo)
-                    if confirm(KnownLeaf {
-                        key: &*node.key,
-                        id,
-                    }) =>
+                    if idle
+                        && confirm(KnownLeaf {
+                            key: &*node.key,
+                            id,
+                            memo,
+                        }) =>
                 {
                     memo.verified_at = memo.verified_at.max(revision);
                 }

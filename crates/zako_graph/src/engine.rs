@@ -6,16 +6,13 @@
 //! **Invariant:** locks are taken in the order node, then waits; never two nodes at once.
 //!
 //! Revisions may overlap. A computation for revision R may use whatever is verified at R or later, and
-//! claims R for its own result; so it can claim too little and be verified again, but never too much.
+//! claims R for its own result; so it can claim too little and be verified again, but never too much. A value
+//! that differs has changed in the latest revision that was open when its computation started.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use std::sync::atomic::Ordering;
 
 use crate::ask::{Ask, Need, Stage};
 use crate::confirm::{Changed, KnownLeaf};
@@ -32,6 +29,7 @@ use crate::key::{AnyValue, Key};
 use crate::request::{Request, RequestState};
 use crate::revision::Revision;
 use crate::store::{Group, Memo, Node, NodeId, Store, Trigger};
+use crate::sync::{AtomicU64, Handle, Mutex, Tasks};
 use crate::task::FlightTask;
 use crate::waits::Waits;
 use crate::why::{Cause, Why};
@@ -61,7 +59,6 @@ pub struct Engine {
 }
 
 pub(crate) struct Shared {
-    runtime: Handle,
     pub(crate) store: Store,
     waits: Mutex<Waits>,
     pub(crate) last_revision: AtomicU64,
@@ -72,19 +69,14 @@ pub(crate) struct Shared {
     pub(crate) fresh: Mutex<Fresh>,
     /// See [`Shared::floor`].
     pub(crate) floor: AtomicU64,
-    /// Counts tasks, which may outlive their flight until they notice that they were aborted.
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Engine {
     /// An engine that knows nothing yet; its computations run on `runtime`.
     pub fn new(runtime: Handle, options: EngineOptions) -> Self {
-        let tasks = TaskTracker::new();
-        // Closed from the start: it then only counts, and its wait ends whenever the count is zero.
-        tasks.close();
         Self {
             shared: Arc::new(Shared {
-                runtime,
                 store: Store::default(),
                 waits: Mutex::default(),
                 last_revision: AtomicU64::new(0),
@@ -94,7 +86,7 @@ impl Engine {
                 dependents: Mutex::default(),
                 fresh: Mutex::default(),
                 floor: AtomicU64::new(0),
-                tasks,
+                tasks: Tasks::new(runtime),
             }),
         }
     }
@@ -107,7 +99,7 @@ impl Engine {
 
     /// As [`begin`](Self::begin), except that the leaves of which `confirm` says so hold as they are, and are
     /// not computed. It is asked here, about all leaves that have a value; under a lock, so it should
-    /// only look something up. Nothing is looked at that only depends on leaves that hold, unless it was not
+    /// only look something up. What it knows must not be older than the request begun before this one. Nothing is looked at that only depends on leaves that hold, unless it was not
     /// up to date before.
     pub fn begin_confirmed(&self, data: Data, confirm: impl Fn(KnownLeaf<'_>) -> bool) -> Request {
         Request::new(
@@ -296,10 +288,10 @@ impl Shared {
                 }
             };
         }
-        let flight = self
-            .waits
-            .lock()
-            .start(asker, |id| Flight::new(id, node.id, request.revision));
+        let latest = self.last_revision();
+        let flight = self.waits.lock().start(asker, |id| {
+            Flight::new(id, node.id, request.revision, latest)
+        });
         state.running = Some(Running {
             flight: flight.clone(),
             askers: 1,
@@ -314,10 +306,7 @@ impl Shared {
             flight: flight.clone(),
             need,
         };
-        let task = self
-            .tasks
-            .spawn_on(work.run(), &self.runtime)
-            .abort_handle();
+        let task = self.tasks.spawn(work.run());
         match &mut node.state.lock().running {
             Some(running) if running.flight.id == flight.id => running.task = Some(task),
             // Ended already; if as part of a cycle, the task may still be there.
@@ -421,7 +410,10 @@ impl Shared {
                         let value = memo.value.live().cloned().unwrap_or(value);
                         (value, memo.changed_at, EventKind::CutOff)
                     }
-                    _ => (value, revision, EventKind::Computed),
+                    // Those above may have been taken over with the value before, for any revision up to the
+                    // one that had it looked at again, though it is computed for an older one.
+                    Some(_) => (value, flight.latest, EventKind::Computed),
+                    None => (value, revision, EventKind::Computed),
                 };
                 let asked_before = state.memo.as_ref().map(|memo| &memo.dependencies);
                 let new_edges = asked_before != Some(&dependencies);
@@ -438,12 +430,6 @@ impl Shared {
                 self.saving.lock().touch(node.id);
                 if new_edges {
                     self.fresh.lock().add(node.id);
-                }
-                // What a newer request was told, it could not know to reach this node. Looked at after the
-                // lines above: whoever opened a revision since then has seen them.
-                let last = self.last_revision();
-                if revision < last {
-                    state.dirty_at = last;
                 }
                 (
                     event,
@@ -479,6 +465,13 @@ impl Shared {
                 (event, outcome)
             }
         };
+        // What a newer request was told, it could not know to reach this node, or those below that ended as late.
+        // Looked at after the lines above: whoever opened a revision since then has seen them. Leaves are
+        // told of by name.
+        let last = self.last_revision();
+        if revision < last && !node.key.is_leaf() {
+            state.dirty_at = last;
+        }
         drop(state);
         self.waits.lock().end(flight.id);
         self.tell(event, revision, node);

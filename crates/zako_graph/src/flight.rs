@@ -4,15 +4,13 @@
 //! and no trace of it stays in the node.
 
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, OnceLock};
-
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use std::sync::Arc;
 
 use crate::error::GraphError;
 use crate::key::AnyValue;
 use crate::revision::Revision;
 use crate::store::NodeId;
+use crate::sync::{AbortHandle, Notify, OnceLock};
 
 /// Names a flight; never reused. A node has many in its life, one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,16 +40,19 @@ pub(crate) struct Flight {
     pub(crate) node: NodeId,
     /// The revision that it is computed for.
     pub(crate) revision: Revision,
+    /// The latest revision when it started.
+    pub(crate) latest: Revision,
     outcome: OnceLock<Outcome>,
     landed: Notify,
 }
 
 impl Flight {
-    pub(crate) fn new(id: FlightId, node: NodeId, revision: Revision) -> Self {
+    pub(crate) fn new(id: FlightId, node: NodeId, revision: Revision, latest: Revision) -> Self {
         Self {
             id,
             node,
             revision,
+            latest,
             outcome: OnceLock::new(),
             landed: Notify::new(),
         }

@@ -65,10 +65,13 @@ mod held;
 mod keep;
 mod kept;
 mod key;
+#[cfg(test)]
+mod model;
 mod request;
 mod restore;
 mod revision;
 mod store;
+mod sync;
 mod task;
 mod waits;
 mod why;

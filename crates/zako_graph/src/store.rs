@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::archive::Id;
 use crate::flight::{Outcome, Running};
 use crate::held::Held;
 use crate::key::{AnyKey, Key};
 use crate::revision::Revision;
+use crate::sync::{Mutex, Turn};
 
 /// Names a node of one engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,7 +100,7 @@ pub(crate) struct Node {
     pub(crate) key: Arc<dyn AnyKey>,
     pub(crate) state: Mutex<NodeState>,
     /// Held by whoever computes: an aborted computation ends before its successor starts.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: Turn,
 }
 
 /// All nodes of an engine.
@@ -130,7 +131,7 @@ impl Store {
                     id: NodeId(id),
                     key,
                     state: Mutex::default(),
-                    turn: tokio::sync::Mutex::default(),
+                    turn: Turn::default(),
                 });
                 by_id.push(node.clone());
                 drop(by_id);

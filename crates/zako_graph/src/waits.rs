@@ -243,7 +243,7 @@ mod tests {
 
     use super::*;
     use crate::revision::Revision;
-    use crate::store::Store;
+    use crate::store::NodeId;
 
     /// The reference: edges with their counts, searched from one end to the other each time.
     #[derive(Default)]
@@ -294,7 +294,7 @@ mod tests {
 
         #[test]
         fn finds_exactly_the_cycles_that_there_are(steps in prop::collection::vec(step(), 1..200)) {
-            let node = Store::default().node(&crate::key::tests::Name("n")).id;
+            let node = NodeId::default();
             let mut waits = Waits::default();
             let mut plain = Plain::default();
             let mut alive = Vec::new();
@@ -303,7 +303,7 @@ mod tests {
                     Step::Start(asker) => {
                         let asker = asker.filter(|a| alive.contains(a));
                         let flight =
-                            waits.start(asker.map(FlightId), |id| Flight::new(id, node, Revision::new(1)));
+                            waits.start(asker.map(FlightId), |id| Flight::new(id, node, Revision::new(1), Revision::new(1)));
                         alive.push(flight.id.0);
                         if let Some(asker) = asker {
                             plain.0.insert((asker, flight.id.0), 1);

@@ -9,7 +9,7 @@ use crate::golden::{PRODUCER, small, with_journal};
 use crate::plain::{FILE, Model, open};
 
 /// Opens, verifies and reads everything; `None` if any of that finds damage.
-fn read(folder: &Path) -> Option<Model> {
+pub(crate) fn read(folder: &Path) -> Option<Model> {
     let (archive, notice) = Archive::open(folder, PRODUCER).unwrap();
     // Reading what was not verified must not panic either.
     for id in (0..archive.len() + 2).map(zako_graph::archive::Id::from_index) {
