@@ -335,6 +335,10 @@ enum Finished {
 }
 
 /// Checks what was executed, records it, puts its outputs in place and gives its scratch folder back. Blocks.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that an end is judged by"
+)]
 fn finish(
     shop: &Workshop,
     at: usize,
