@@ -300,8 +300,13 @@ impl Building {
         if !self.options.dry_run && !cancel.is_cancelled() {
             self.bury(&ledger, &selection, &analysis, &summary, report)
                 .await;
-            // Once it is noted nobody looks for the dead again. Execution that never came so far identified nothing.
-            if !broken && summary.identified.len() == summary.statuses.len() {
+            // Once it is noted nobody looks for the dead again, and warnings are told no more. Execution that never came
+            // so far identified nothing.
+            let is_quiet = [&selection.logs, &analysis.logs]
+                .into_iter()
+                .flatten()
+                .all(|log| log.severity < Severity::Warning);
+            if !broken && is_quiet && summary.identified.len() == summary.statuses.len() {
                 self.note_request(&turn, &ledger, &selection, &makers, &summary, report);
             }
         }
