@@ -9,6 +9,7 @@ mod examples;
 mod guide;
 mod imports;
 mod interrupt;
+mod killed;
 mod limits;
 mod scripts;
 mod targets;
