@@ -43,7 +43,7 @@ pub struct Job {
     /// Absolute root of the workspace: sources and `zako-out` live there.
     pub workspace: Arc<Path>,
     /// A folder of this action alone, of a stable name, on the workspace's file system. The
-    /// executor creates it, and may leave outputs there (see [`Produced::produced_at`]).
+    /// executor creates or clears it, and may leave outputs there (see [`Produced::produced_at`]).
     pub scratch: PathBuf,
     /// Which attempt this is, from 0.
     pub attempt: u32,

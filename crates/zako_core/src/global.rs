@@ -68,7 +68,7 @@ impl GlobalState {
             limits: options.script_limits,
             gc_hook: options.gc_hook.clone(),
             ..defaults
-        })?;
+        });
         let transpiler = Arc::new(Transpiler::new(threads));
         let (builtins, functions) = register(&options, &transpiler)?;
         Ok(Arc::new(GlobalState {

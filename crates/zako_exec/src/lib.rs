@@ -3,11 +3,13 @@
 //! - [`ResourcePool`] admits work by CPU, memory, network and named resources.
 //! - [`Plan`] and [`Scheduler`] run a graph of work, longest critical path first.
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
+//! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
 //!
 //! **Absences:** this crate knows no script, no graph of keys, no cache and no workspace configuration. It prints
 //! nothing, handles no signals and reads no environment variable. Retries belong to the caller.
 
+mod blocking_pool;
 mod input_root;
 mod local;
 mod machine;
@@ -18,6 +20,7 @@ mod resource_pool;
 mod scheduler;
 mod spool;
 
+pub use blocking_pool::{BlockingPool, Panicked};
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::DEFAULT_NETWORK_SLOTS;
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};

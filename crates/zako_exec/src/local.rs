@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use zako_action::{
 use zako_cas::Store;
 use zako_path::NeutralPath;
 
+use crate::blocking_pool::BlockingPool;
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
 use crate::outputs;
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
@@ -57,6 +59,7 @@ pub fn base_environment() -> BTreeMap<String, String> {
 pub struct LocalExecutor {
     store: Store,
     grace: Duration,
+    pool: BlockingPool,
 }
 
 /// Where one job runs.
@@ -94,8 +97,10 @@ impl Place {
     /// Makes everything ready. Blocks.
     fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
         let spec = &job.action.spec;
-        remove_all(&job.scratch)?;
-        std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
+        if !is_fresh(&job.scratch, &self.tmp) {
+            remove_all(&job.scratch)?;
+            std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
+        }
         if self.in_workspace {
             clear_outputs(spec, &self.root)?;
         } else {
@@ -156,12 +161,13 @@ impl Place {
 }
 
 impl LocalExecutor {
-    /// An executor that stores outputs in `store`.
+    /// An executor that stores outputs in `store` and does its file work in `pool`.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, pool: BlockingPool) -> Self {
         Self {
             store,
             grace: DEFAULT_GRACE,
+            pool,
         }
     }
 
@@ -201,7 +207,8 @@ impl LocalExecutor {
     ) -> Result<Executed, ExecuteError> {
         let place = Place::of(job)?;
         let process = place.process(&job.action, self.grace)?;
-        blocking(job, &place, |job, place| place.prepare(job)).await?;
+        self.blocking(job, &place, |job, place| place.prepare(job))
+            .await?;
 
         let mut spool = Spool::new(self.store.clone());
         let mut broken = None;
@@ -221,7 +228,7 @@ impl LocalExecutor {
             (Some(error), _) => Err(error),
             (None, Err(error)) => Err(process_error(error, &place.root)),
             (None, Ok(finished)) => {
-                blocking(job, &place, move |job, place| {
+                self.blocking(job, &place, move |job, place| {
                     let (stdout, stderr) = spool.finish()?;
                     let spec = &job.action.spec;
                     let (outputs, depfile) = match finished.exit {
@@ -245,12 +252,26 @@ impl LocalExecutor {
         };
         let good = executed.as_ref().is_ok_and(Executed::succeeded);
         if place.in_workspace && !good {
-            blocking(job, &place, |job, place| {
+            self.blocking(job, &place, |job, place| {
                 clear_outputs(&job.action.spec, &place.root)
             })
             .await?;
         }
         executed
+    }
+
+    /// Does file work where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: &Job,
+        place: &Place,
+        work: impl FnOnce(&Job, &Place) -> Result<T, ExecuteError> + Send + 'static,
+    ) -> Result<T, ExecuteError> {
+        let (job, place) = (job.clone(), place.clone());
+        match self.pool.run(move || work(&job, &place)).await {
+            Ok(result) => result,
+            Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
+        }
     }
 }
 
@@ -265,17 +286,18 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// Runs file work on tokio's threads for it.
-async fn blocking<T: Send + 'static>(
-    job: &Job,
-    place: &Place,
-    work: impl FnOnce(&Job, &Place) -> Result<T, ExecuteError> + Send + 'static,
-) -> Result<T, ExecuteError> {
-    let (job, place) = (job.clone(), place.clone());
-    match tokio::task::spawn_blocking(move || work(&job, &place)).await {
-        Ok(result) => result,
-        Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
-    }
+/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it.
+fn is_fresh(scratch: &Path, tmp: &Path) -> bool {
+    let is_tmp = |entry: &std::fs::DirEntry| {
+        let is_usable = |found: std::fs::Metadata| {
+            found.is_dir() && found.permissions().mode() & 0o700 == 0o700
+        };
+        Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
+    };
+    let mut entries = std::fs::read_dir(scratch).into_iter().flatten();
+    let is_alone =
+        matches!(entries.next(), Some(Ok(entry)) if is_tmp(&entry)) && entries.next().is_none();
+    is_alone && std::fs::read_dir(tmp).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn process_error(error: ProcessError, root: &Path) -> ExecuteError {

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job,
     NoSink, OutputSink, OutputSpec, Prepared, ResolvedTool, Stdin, Stream, ToolRef,
 };
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{FIXED_PATH, LocalExecutor, find_program};
+use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, find_program};
 use zako_path::NeutralPath;
 
 struct Fixture {
@@ -42,7 +43,8 @@ impl Fixture {
             fs::write(place, text).unwrap();
         }
         let store = Store::open(StoreOptions::new(base.join("store"))).unwrap();
-        let executor = LocalExecutor::new(store.clone()).with_grace(Duration::from_millis(50));
+        let executor = LocalExecutor::new(store.clone(), BlockingPool::new(&Handle::current()))
+            .with_grace(Duration::from_millis(50));
         Self {
             scratch: workspace.join(".zako/tmp/1"),
             workspace,
@@ -537,4 +539,26 @@ async fn scratch_of_an_earlier_attempt_is_gone() {
     let error = f.basic(shell("ls >&2", &[], &["o"])).await.unwrap_err();
     assert!(matches!(error, ExecuteError::MissingOutput { .. }));
     assert!(f.workspace.join("a/x").exists(), "links are not followed");
+}
+
+#[tokio::test]
+async fn a_scratch_folder_that_another_action_had_is_as_good_as_new() {
+    let f = Fixture::new(&[]);
+    let tmp = f.scratch.join("tmp");
+    let leavings: [&dyn Fn(); 5] = [
+        &|| assert!(!f.scratch.exists()),
+        &|| assert!(tmp.is_dir()),
+        &|| fs::write(tmp.join("x"), "").unwrap(),
+        &|| fs::write(f.scratch.join("x"), "").unwrap(),
+        &|| fs::set_permissions(&tmp, fs::Permissions::from_mode(0o500)).unwrap(),
+    ];
+    for leave in leavings {
+        leave();
+        let look = shell("find .zako/tmp", &[], &[]);
+        let executed = f.run(look, Isolation::None).await.unwrap();
+        let found = f.text(&executed.stdout);
+        assert_eq!(found, ".zako/tmp\n.zako/tmp/1\n.zako/tmp/1/tmp\n");
+        let mode = tmp.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o700, 0o700);
+    }
 }

@@ -30,7 +30,7 @@ const TARGETS: usize = 1000;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static ENGINE: LazyLock<ScriptEngine> =
-    LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()).unwrap());
+    LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()));
 static TRANSPILER: LazyLock<Transpiler> = LazyLock::new(|| Transpiler::new(2));
 
 fn main() {

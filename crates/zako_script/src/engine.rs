@@ -216,10 +216,9 @@ impl WorkerFactory for RealmsFactory {
 }
 
 impl ScriptEngine {
-    /// An engine; V8 itself starts with the first one in the process, threads with the first evaluation.
-    pub fn new(options: ScriptEngineOptions) -> Result<Self, ScriptError> {
-        let platform =
-            Platform::get().map_err(|e| ScriptError::new(ScriptErrorKind::Internal, e))?;
+    /// An engine. Threads start with the first evaluation, and V8 itself with the first of them in the process: who
+    /// evaluates nothing pays for nothing.
+    pub fn new(options: ScriptEngineOptions) -> Self {
         let pool = Pool::new(
             PoolOptions {
                 name: "zako-v8",
@@ -229,13 +228,13 @@ impl ScriptEngine {
                 ..PoolOptions::default()
             },
             RealmsFactory,
-            platform,
+            Platform,
         );
-        Ok(ScriptEngine {
+        ScriptEngine {
             pool,
             options,
             live: Mutex::default(),
-        })
+        }
     }
 
     /// Evaluates; cancelling `cancel`, or dropping the future, stops the script at its next safe point.

@@ -37,19 +37,9 @@ struct Order {
 
 static ROOT: OnceLock<Result<mpsc::Sender<Order>, String>> = OnceLock::new();
 
-/// V8, ready; cheap to get again.
+/// What starts threads that may use V8; V8 itself starts with the first of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Platform;
-
-impl Platform {
-    /// Starts V8 the first time.
-    pub(crate) fn get() -> Result<Platform, String> {
-        match ROOT.get_or_init(start) {
-            Ok(_) => Ok(Platform),
-            Err(error) => Err(error.clone()),
-        }
-    }
-}
 
 fn start() -> Result<mpsc::Sender<Order>, String> {
     let (orders, receive) = mpsc::channel::<Order>();
@@ -78,8 +68,9 @@ fn start() -> Result<mpsc::Sender<Order>, String> {
 impl Spawn for Platform {
     fn spawn(&self, name: &'static str, stack_bytes: usize, body: Body) -> io::Result<()> {
         let gone = || io::Error::other("V8's root thread is gone");
-        let Some(Ok(root)) = ROOT.get() else {
-            return Err(gone());
+        let root = match ROOT.get_or_init(start) {
+            Ok(root) => root,
+            Err(error) => return Err(io::Error::other(error.clone())),
         };
         let (reply, result) = mpsc::sync_channel(1);
         root.send(Order {

@@ -155,9 +155,10 @@ pub(crate) fn look_again(ledger: &SharedLedger, files: &Files, tools: &Tools, do
             }
         }
         _ => {
-            let found = NeutralPath::new(key).map(|path| files.value(&path));
+            let is_seen = NeutralPath::new(key)
+                .is_ok_and(|path| files.reread(&path) || files.value(&path).is_ok());
             // Whoever uses it gets the error.
-            if !matches!(found, Ok(Ok(_))) {
+            if !is_seen {
                 ledger.lock().learn_gone(kind, key);
             }
         }

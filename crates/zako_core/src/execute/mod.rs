@@ -22,6 +22,7 @@ mod place;
 mod prepare;
 mod printed;
 mod run;
+mod scratch;
 mod script_executor;
 mod tools;
 
@@ -31,11 +32,14 @@ use std::sync::atomic::AtomicUsize;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
-use zako_exec::{End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler};
+use zako_exec::{
+    BlockingPool, End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Scheduler,
+};
 use zako_graph::archive::Id;
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
@@ -55,6 +59,7 @@ use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
 use run::Stopped;
+use scratch::ScratchFolders;
 pub(crate) use tools::Tools;
 
 /// How many actions are in flight at most, those that wait for resources included.
@@ -264,13 +269,14 @@ struct Workshop {
     tools: Tools,
     subtrees: SubtreeCache,
     places: Places,
+    scratches: ScratchFolders,
     ledger: SharedLedger,
     writers: edges::Writers,
     identified: Vec<Identified>,
     standing: Vec<Standing>,
     history: History,
-    /// As many pieces of work that compute as there are processors.
-    computing: Semaphore,
+    /// Where files are read and digests computed.
+    pool: BlockingPool,
     /// How many actions were noted in the ledger.
     noted: AtomicUsize,
     told: Mutex<Told>,
@@ -313,9 +319,11 @@ pub(crate) async fn execute(
         would_run: Vec::new(),
     };
     let (teller, root) = (events.clone(), dirs.root.clone());
-    let opened =
-        tokio::task::spawn_blocking(move || open(parts, dirs, actions, isolation, ledger, events))
-            .await;
+    let pool = BlockingPool::new(&Handle::current());
+    let opened = tokio::task::spawn_blocking(move || {
+        open(parts, dirs, actions, isolation, ledger, events, pool)
+    })
+    .await;
     let opened =
         opened.unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
     let (shop, plan, nodes) = match opened {
@@ -376,7 +384,15 @@ pub(crate) async fn execute(
             shop.tell_end(at, status, None, None).await;
         }
     }
-    let saved = shop.blocking(|shop| Ok::<_, Stopped>(shop.save())).await;
+    let saved = shop
+        .blocking(|shop| {
+            if let Err(error) = shop.scratches.clear() {
+                tracing::warn!(%error, "cannot remove scratch folders");
+            }
+            shop.sweep_up();
+            Ok::<_, Stopped>(shop.save())
+        })
+        .await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
         let mut diagnostic =
@@ -397,6 +413,7 @@ fn open(
     isolation: Isolation,
     ledger: SharedLedger,
     events: mpsc::Sender<BuildEvent>,
+    pool: BlockingPool,
 ) -> Result<Opened, Vec<Diagnostic>> {
     let scratch = dirs.scratch();
     let broken = |what: String, error: std::io::Error| {
@@ -440,18 +457,18 @@ fn open(
     let statuses = (0..actions.len())
         .map(|at| is_settled(at).then_some(ActionStatus::UpToDate))
         .collect();
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shop = Workshop {
         files,
         tools,
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
         places: Places::new(dirs.root.clone(), ledger.clone()),
+        scratches: ScratchFolders::default(),
         ledger,
         writers,
         identified,
         standing,
         history,
-        computing: Semaphore::new(processors),
+        pool,
         noted: AtomicUsize::new(0),
         told: Mutex::new(Told {
             diagnostics: Vec::new(),
@@ -509,18 +526,13 @@ impl Workshop {
         }
     }
 
-    /// Runs work that reads disks and computes on a thread for it, as many at once as there are processors.
+    /// Does work that reads disks and computes where it may block.
     async fn blocking<T: Send + 'static, E: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Workshop) -> Result<T, E> + Send + 'static,
     ) -> Result<Result<T, E>, Stopped> {
-        let _permit = self
-            .computing
-            .acquire()
-            .await
-            .map_err(|_| Stopped::Cancelled)?;
         let shop = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&shop)).await;
+        let done = self.pool.run(move || work(&shop)).await;
         done.map_err(|panic| Diagnostic::error(Fault::Bug, format!("zako failed: {panic}")).into())
     }
 
@@ -588,6 +600,17 @@ impl Workshop {
         outputs
             .map(|output| self.files.leaf(&output.path))
             .collect()
+    }
+
+    /// Removes folders that were made for outputs which did not come. Only now: none is made for others any more.
+    fn sweep_up(&self) {
+        let statuses = self.told.lock().statuses.clone();
+        let failed = statuses.iter().zip(&self.actions).filter(|(status, _)| {
+            matches!(status, Some(ActionStatus::Failed | ActionStatus::Cancelled))
+        });
+        for output in failed.flat_map(|(_, action)| &action.spec.outputs) {
+            remove_empty_folders(&self.dirs.root, &output.path);
+        }
     }
 
     /// What would run.

@@ -18,7 +18,6 @@ use super::discovered::{Reading, discover};
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
 use super::note::{Success, note};
-use super::place::remove_empty_folders;
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
 use super::script_executor::{ScriptExecutor, WriteExecutor};
@@ -106,8 +105,12 @@ pub(super) async fn run(
             scratch: shop.dirs.scratch().join(shop.identified[at].name.hex()),
             attempt: 0,
         };
-        shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
-            .await??;
+        let scratch = job.scratch.clone();
+        shop.blocking(move |shop| {
+            shop.scratches.take(&scratch);
+            make_room(shop, &shop.actions[at])
+        })
+        .await??;
         let printed = Printed::default();
         let began = SystemTime::now();
         let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
@@ -317,7 +320,7 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
             program: program.clone(),
         })
     } else {
-        Box::new(LocalExecutor::new(store))
+        Box::new(LocalExecutor::new(store, shop.pool.clone()))
     }
 }
 
@@ -327,7 +330,7 @@ enum Finished {
     Changed(NeutralPath),
 }
 
-/// Checks what was executed, records it and puts its outputs in place; the scratch folder is gone afterwards. Blocks.
+/// Checks what was executed, records it, puts its outputs in place and gives its scratch folder back. Blocks.
 fn finish(
     shop: &Workshop,
     at: usize,
@@ -345,12 +348,7 @@ fn finish(
             let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
         }
     }
-    if finished.is_err() {
-        for output in &shop.actions[at].spec.outputs {
-            remove_empty_folders(&shop.dirs.root, &output.path);
-        }
-    }
-    if let Err(error) = super::place::remove_all(&job.scratch) {
+    if let Err(error) = shop.scratches.give_back(job.scratch.clone()) {
         tracing::warn!(path = %job.scratch.display(), %error, "cannot remove a scratch folder");
     }
     finished
@@ -371,7 +369,7 @@ fn conclude(
     let (executed, count) = match executed {
         Ok(executed) => executed,
         Err(error) => {
-            let local = LocalExecutor::new(shop.parts.store.clone());
+            let local = LocalExecutor::new(shop.parts.store.clone(), shop.pool.clone());
             let local = (planned.script.is_none() && planned.write.is_none()).then_some(&local);
             let Some(diagnostic) = failure::of_error(planned, error, job, local, output) else {
                 return Err(Stopped::Cancelled);

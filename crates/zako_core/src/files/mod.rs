@@ -9,6 +9,7 @@
 
 mod encoding;
 mod nearest;
+mod reread;
 mod signature;
 mod tool;
 mod walk;

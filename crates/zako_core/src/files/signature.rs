@@ -186,6 +186,11 @@ impl Signature {
             && (self.changed == Time::default() || self.changed.is_before(moment))
     }
 
+    /// The size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether it has the owner's executable bit.
     pub(crate) fn is_executable(&self) -> bool {
         self.mode & 0o100 != 0

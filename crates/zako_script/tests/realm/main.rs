@@ -23,7 +23,7 @@ use zako_script::{
 
 /// One engine and one transpiler for all tests of this process, as an embedder would have.
 static ENGINE: LazyLock<ScriptEngine> =
-    LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()).unwrap());
+    LazyLock::new(|| ScriptEngine::new(ScriptEngineOptions::default()));
 static TRANSPILER: LazyLock<Transpiler> = LazyLock::new(|| Transpiler::new(2));
 
 /// What a test's host saw.

@@ -20,7 +20,7 @@ use zako_script::ScriptEngineOptions;
 use super::*;
 
 static ENGINE: LazyLock<Arc<ScriptEngine>> =
-    LazyLock::new(|| Arc::new(ScriptEngine::new(ScriptEngineOptions::default()).unwrap()));
+    LazyLock::new(|| Arc::new(ScriptEngine::new(ScriptEngineOptions::default())));
 
 use ActionStatus::{Cancelled, Failed, FromCache, Ran, Skipped, UpToDate};
 
