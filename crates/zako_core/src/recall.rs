@@ -124,8 +124,13 @@ fn look(
     }
     let mut leaves = ledger.leaves_of(&actions, scripts.iter().copied());
     if let Some(changes) = changes.filter(|changes| !changes.all) {
-        let touched = ledger.touched_by(changes);
-        leaves.retain(|leaf| touched.contains(leaf) || !ledger.is_watched(*leaf));
+        let reach = changes.reach();
+        let archive = ledger.archive();
+        let touches = |leaf: Id| {
+            let key = std::str::from_utf8(archive.key(leaf));
+            key.map_or(true, |key| reach.touches(key))
+        };
+        leaves.retain(|leaf| !ledger.is_watched(*leaf) || touches(*leaf));
     }
     let doubtful = {
         let archive = ledger.archive();

@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** when the system lost track, everything counts as changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +55,37 @@ impl Changes {
         self.all || self.paths.iter().any(|path| path.as_str() == MANIFEST)
     }
 
+    /// What the changes reach, as far as they are told.
+    pub(crate) fn reach(&self) -> Reach {
+        let text = |path: NeutralPath| path.as_str().to_owned();
+        let around = self.paths.iter().flat_map(NeutralPath::ancestors);
+        Reach {
+            changed: self.paths.iter().cloned().map(text).collect(),
+            around: around.chain([NeutralPath::root()]).map(text).collect(),
+        }
+    }
+
     /// Adds `others`.
     pub fn extend(&mut self, others: Changes) {
         self.paths.extend(others.paths);
         self.all |= others.all;
+    }
+}
+
+/// Which paths some changes reach.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    changed: HashSet<String>,
+    /// Those and the folders that they are in.
+    around: HashSet<String>,
+}
+
+impl Reach {
+    /// Whether what stands at `path`, or what is in the folder there, may be another: it or something in it changed,
+    /// or a folder that it is in was put there whole.
+    pub(crate) fn touches(&self, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        self.around.contains(path) || folders.into_iter().any(|at| self.changed.contains(at))
     }
 }
 
@@ -208,5 +235,32 @@ fn unwatchable(error: &notify::Error) -> Diagnostic {
             "the system's limit is reached: raise it (`sysctl fs.inotify.max_user_watches`), or ignore folders in zako.toml",
         ),
         _ => diagnostic,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_reach_up_and_down_and_nothing_beside() {
+        // Names that sort between a folder and what is in it.
+        let paths = ["src-gen/a", "src.txt", "src/b/c"].map(|path| NeutralPath::new(path).unwrap());
+        let reach = Changes::of(paths).reach();
+        for touched in [
+            "",
+            "src",
+            "src/b",
+            "src/b/c",
+            "src/b/c/d",
+            "src-gen",
+            "src.txt",
+        ] {
+            assert!(reach.touches(touched), "{touched}");
+        }
+        for other in ["sr", "src/b/cc", "src/a", "src-gen/b", "src.txtx", "b"] {
+            assert!(!reach.touches(other), "{other}");
+        }
     }
 }
