@@ -14,4 +14,5 @@ mod limits;
 mod scripts;
 mod targets;
 mod types;
+mod watch;
 mod zstd;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use notify::event::{CreateKind, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zako_path::NeutralPath;
 
 use crate::diagnostic::Diagnostic;
@@ -20,6 +21,9 @@ use crate::workspace::{OUTPUT_DIR, STATE_DIR, Workspace};
 
 /// How long it has to be quiet after a change: editors and version control write many files at once.
 const QUIET: Duration = Duration::from_millis(20);
+
+/// How long it may go on without being quiet.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// How many events are collected into one set of changes at most.
 const MAX_EVENTS: usize = 1 << 16;
@@ -145,13 +149,20 @@ impl Watch {
         let mut changes = Changes::default();
         while changes.paths.is_empty() && !changes.all {
             match self.events.recv().await {
+                Some(event) if is_read(&event) => {}
                 Some(event) => self.take(event, &mut changes)?,
                 None => std::future::pending().await,
             }
         }
+        let begun = Instant::now();
+        let mut quiet = begun + QUIET;
         for _ in 0..MAX_EVENTS {
-            match tokio::time::timeout(QUIET, self.events.recv()).await {
-                Ok(Some(event)) => self.take(event, &mut changes)?,
+            match tokio::time::timeout_at(quiet.min(begun + LONGEST), self.events.recv()).await {
+                Ok(Some(event)) if is_read(&event) => {}
+                Ok(Some(event)) => {
+                    self.take(event, &mut changes)?;
+                    quiet = Instant::now() + QUIET;
+                }
                 Ok(None) | Err(_) => break,
             }
         }
@@ -170,9 +181,6 @@ impl Watch {
                 return self.add(&NeutralPath::root());
             }
         };
-        if matches!(event.kind, EventKind::Access(_)) {
-            return Ok(());
-        }
         let appears = matches!(
             event.kind,
             EventKind::Create(CreateKind::Folder | CreateKind::Any)
@@ -222,6 +230,13 @@ impl Watch {
         let below: PathBuf = place.strip_prefix(self.workspace.root()).ok()?.to_owned();
         NeutralPath::from_os_path(&below).ok()
     }
+}
+
+/// Whether somebody only read something.
+fn is_read(event: &notify::Result<Event>) -> bool {
+    event
+        .as_ref()
+        .is_ok_and(|event| matches!(event.kind, EventKind::Access(_)) && !event.need_rescan())
 }
 
 fn is_missing(error: &notify::Error) -> bool {
