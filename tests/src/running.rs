@@ -58,6 +58,18 @@ impl Running {
             .unwrap_or_else(|error| panic!("{signal} does not reach {}: {error}", self.line));
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        is_gone(self.pid.as_raw())
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub fn kill(self) {
+        // It may have ended by itself.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        self.finish();
+    }
+
     pub(crate) fn finish(mut self) -> Ended {
         let ended = self.ended.recv_timeout(DEADLINE);
         self.over = ended.is_ok();

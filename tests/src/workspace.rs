@@ -159,6 +159,22 @@ impl Workspace {
         }
     }
 
+    /// Waits until a file has exactly this text.
+    #[track_caller]
+    pub fn await_text(&self, path: &str, text: &str) {
+        let begun = Instant::now();
+        let place = self.path(path);
+        while !fs::read_to_string(&place).is_ok_and(|found| found == text) {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "{path} never came to {text:?}: {:?}",
+                fs::read_to_string(&place)
+            );
+            // As with events: how often it is looked at decides nothing.
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     /// Runs a program that was built, and gives what it printed; it must exit with 0.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = self.program(&self.path(program));

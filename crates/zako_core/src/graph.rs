@@ -1,13 +1,11 @@
 //! The script graph of a session: whose turn it is to ask it, and how it goes on where another process stopped.
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions, Footprint, KnownLeaf, Request};
-use zako_path::NeutralPath;
 
 use crate::evaluate::{Check, Checker, Services, codecs, path_of_leaf};
 use crate::ledger::{self, Ledger, SharedLedger, sweep};
@@ -77,9 +75,10 @@ impl Graph {
             }),
             Trust::Unchanged(changes) => {
                 let services = services.clone();
+                let reach = changes.reach();
                 engine.begin_confirmed(data(), move |leaf: KnownLeaf<'_>| {
                     let path = path_of_leaf(leaf, &services.interner);
-                    path.is_some_and(|path| !touches(&changes.paths, &path))
+                    path.is_some_and(|path| !reach.touches(path.as_str()))
                 })
             }
         };
@@ -89,16 +88,6 @@ impl Graph {
             _turn: turn,
         }
     }
-}
-
-/// Whether what stands at `path`, or what is in the folder there, may be another since `changed` did.
-fn touches(changed: &BTreeSet<NeutralPath>, path: &NeutralPath) -> bool {
-    path.ancestors().any(|above| changed.contains(&above))
-        || changed
-            .range(path.clone()..)
-            .take_while(|below| below.starts_with(path))
-            .next()
-            .is_some()
 }
 
 /// The leaves of scripts in `ledger` that hold now.

@@ -74,24 +74,37 @@ pub(crate) fn recall(
     let failed = |what: &Path, error: std::io::Error| {
         Diagnostic::environment(format!("cannot read {}: {error}", what.display()))
     };
-    if let Some((ledger, changes)) = question.kept.take() {
-        let recalled = look(&question, ledger, Some(changes)).map_err(|e| failed(root, e))?;
-        return Ok((recalled, None));
-    }
-    let (mut ledger, mut notice) = Ledger::open(&state, question.function, question.identity)
-        .map_err(|e| failed(&state, e))?;
+    let warning = |text: String| {
+        let mut notice = Diagnostic::environment(text);
+        notice.severity = Severity::Warning;
+        notice
+    };
+    let kept = question.kept.take();
+    let changes = kept.as_ref().map(|(_, changes)| *changes);
+    let (mut ledger, mut notice) = match kept {
+        Some((ledger, _)) => (ledger, None),
+        None => Ledger::open(&state, question.function, question.identity)
+            .map_err(|e| failed(&state, e))?,
+    };
     if let Err(damaged) = ledger.archive().verify_leaves() {
         let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
         ledger = anew;
         notice = Some(text);
     }
-    let notice = notice.map(|text| {
-        let mut notice = Diagnostic::environment(text);
-        notice.severity = Severity::Warning;
-        notice
-    });
-    let recalled = look(&question, ledger, None).map_err(|e| failed(root, e))?;
-    Ok((recalled, notice))
+    let recalled = look(&question, ledger, changes).map_err(|e| failed(root, e))?;
+    // Whoever goes on from here reads all of it.
+    let recalled = match recalled {
+        Recalled::Unknown(ledger) => match ledger.verify() {
+            Ok(()) => Recalled::Unknown(ledger),
+            Err(damaged) => {
+                let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
+                notice = Some(text);
+                Recalled::Unknown(anew)
+            }
+        },
+        known => known,
+    };
+    Ok((recalled, notice.map(warning)))
 }
 
 fn look(
@@ -115,8 +128,13 @@ fn look(
     }
     let mut leaves = ledger.leaves_of(&actions, scripts.iter().copied());
     if let Some(changes) = changes.filter(|changes| !changes.all) {
-        let touched = ledger.touched_by(changes);
-        leaves.retain(|leaf| touched.contains(leaf) || !ledger.is_watched(*leaf));
+        let reach = changes.reach();
+        let archive = ledger.archive();
+        let touches = |leaf: Id| {
+            let key = std::str::from_utf8(archive.key(leaf));
+            key.map_or(true, |key| reach.touches(key))
+        };
+        leaves.retain(|leaf| !ledger.is_watched(*leaf) || touches(*leaf));
     }
     let doubtful = {
         let archive = ledger.archive();

@@ -4,7 +4,7 @@
 //!
 //! **Invariant:** when the system lost track, everything counts as changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use notify::event::{CreateKind, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zako_path::NeutralPath;
 
 use crate::diagnostic::Diagnostic;
@@ -20,6 +21,9 @@ use crate::workspace::{OUTPUT_DIR, STATE_DIR, Workspace};
 
 /// How long it has to be quiet after a change: editors and version control write many files at once.
 const QUIET: Duration = Duration::from_millis(20);
+
+/// How long it may go on without being quiet.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// How many events are collected into one set of changes at most.
 const MAX_EVENTS: usize = 1 << 16;
@@ -55,10 +59,37 @@ impl Changes {
         self.all || self.paths.iter().any(|path| path.as_str() == MANIFEST)
     }
 
+    /// What the changes reach, as far as they are told.
+    pub(crate) fn reach(&self) -> Reach {
+        let text = |path: NeutralPath| path.as_str().to_owned();
+        let around = self.paths.iter().flat_map(NeutralPath::ancestors);
+        Reach {
+            changed: self.paths.iter().cloned().map(text).collect(),
+            around: around.chain([NeutralPath::root()]).map(text).collect(),
+        }
+    }
+
     /// Adds `others`.
     pub fn extend(&mut self, others: Changes) {
         self.paths.extend(others.paths);
         self.all |= others.all;
+    }
+}
+
+/// Which paths some changes reach.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    changed: HashSet<String>,
+    /// Those and the folders that they are in.
+    around: HashSet<String>,
+}
+
+impl Reach {
+    /// Whether what stands at `path`, or what is in the folder there, may be another: it or something in it changed,
+    /// or a folder that it is in was put there whole.
+    pub(crate) fn touches(&self, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        self.around.contains(path) || folders.into_iter().any(|at| self.changed.contains(at))
     }
 }
 
@@ -118,13 +149,20 @@ impl Watch {
         let mut changes = Changes::default();
         while changes.paths.is_empty() && !changes.all {
             match self.events.recv().await {
+                Some(event) if is_read(&event) => {}
                 Some(event) => self.take(event, &mut changes)?,
                 None => std::future::pending().await,
             }
         }
+        let begun = Instant::now();
+        let mut quiet = begun + QUIET;
         for _ in 0..MAX_EVENTS {
-            match tokio::time::timeout(QUIET, self.events.recv()).await {
-                Ok(Some(event)) => self.take(event, &mut changes)?,
+            match tokio::time::timeout_at(quiet.min(begun + LONGEST), self.events.recv()).await {
+                Ok(Some(event)) if is_read(&event) => {}
+                Ok(Some(event)) => {
+                    self.take(event, &mut changes)?;
+                    quiet = Instant::now() + QUIET;
+                }
                 Ok(None) | Err(_) => break,
             }
         }
@@ -143,9 +181,6 @@ impl Watch {
                 return self.add(&NeutralPath::root());
             }
         };
-        if matches!(event.kind, EventKind::Access(_)) {
-            return Ok(());
-        }
         let appears = matches!(
             event.kind,
             EventKind::Create(CreateKind::Folder | CreateKind::Any)
@@ -197,6 +232,13 @@ impl Watch {
     }
 }
 
+/// Whether somebody only read something.
+fn is_read(event: &notify::Result<Event>) -> bool {
+    event
+        .as_ref()
+        .is_ok_and(|event| matches!(event.kind, EventKind::Access(_)) && !event.need_rescan())
+}
+
 fn is_missing(error: &notify::Error) -> bool {
     matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
@@ -208,5 +250,32 @@ fn unwatchable(error: &notify::Error) -> Diagnostic {
             "the system's limit is reached: raise it (`sysctl fs.inotify.max_user_watches`), or ignore folders in zako.toml",
         ),
         _ => diagnostic,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_reach_up_and_down_and_nothing_beside() {
+        // Names that sort between a folder and what is in it.
+        let paths = ["src-gen/a", "src.txt", "src/b/c"].map(|path| NeutralPath::new(path).unwrap());
+        let reach = Changes::of(paths).reach();
+        for touched in [
+            "",
+            "src",
+            "src/b",
+            "src/b/c",
+            "src/b/c/d",
+            "src-gen",
+            "src.txt",
+        ] {
+            assert!(reach.touches(touched), "{touched}");
+        }
+        for other in ["sr", "src/b/cc", "src/a", "src-gen/b", "src.txtx", "b"] {
+            assert!(!reach.touches(other), "{other}");
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) mod request;
 mod standing;
 mod sweep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,6 @@ use parking_lot::{Mutex, MutexGuard};
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction};
 use zako_graph::archive::{Archive, Damaged, Fingerprint, Id, Kind, Record};
-use zako_path::NeutralPath;
 
 pub(crate) use action::{ActionRecord, Head};
 pub use cause::{Cause, Change};
@@ -36,7 +35,6 @@ pub(crate) use sweep::sweep;
 
 use crate::diagnostic::Diagnostic;
 use crate::files::{Role, Signature};
-use crate::watch::Changes;
 
 /// A path of the workspace that people write, by its neutral path.
 pub(crate) const SOURCE: Kind = Kind::leaf(32);
@@ -63,9 +61,6 @@ pub(crate) fn is_file(kind: Kind) -> bool {
 
 /// The moment at which the last build that had something to do began.
 const BEGAN: Kind = Kind::inner(37);
-
-/// The highest number of a kind of leaf, of this module or of the script graph.
-const MAX_LEAF_KIND: u8 = 40;
 
 /// Stands for no node at all in a group that is empty, since the archive keeps no empty groups.
 const NOTHING: Kind = Kind::inner(36);
@@ -300,27 +295,6 @@ impl Ledger {
             false => group,
         };
         groups.into_iter().map(fill).collect()
-    }
-
-    /// Every leaf that can have another value when these paths have changed: their own, those of the folders above them,
-    /// and of what lies in them.
-    pub(crate) fn touched_by(&self, changes: &Changes) -> HashSet<Id> {
-        let mut keys: HashSet<&str> = HashSet::from([""]);
-        let all: Vec<NeutralPath> = changes
-            .paths
-            .iter()
-            .flat_map(NeutralPath::ancestors)
-            .collect();
-        keys.extend(all.iter().map(NeutralPath::as_str));
-        let kinds = (0..=MAX_LEAF_KIND).map(Kind::leaf);
-        let mut touched = HashSet::new();
-        for kind in kinds {
-            let found = keys
-                .iter()
-                .filter_map(|key| self.archive.find(kind, key.as_bytes()));
-            touched.extend(found);
-        }
-        touched
     }
 
     /// Whether a leaf is in the workspace and can be relied on until something tells of it.

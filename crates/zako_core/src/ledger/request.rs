@@ -144,4 +144,24 @@ mod tests {
             assert_eq!(decode(&bytes[..cut]), None);
         }
     }
+
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is on disk, with whatever checksum: it is read or refused, and nothing is reserved for what it says.
+        #[test]
+        fn nothing_that_is_read_panics(bytes in any::<Vec<u8>>(), head in 0u32..4) {
+            let function = zako_cas::DigestFunction::Blake3;
+            let counted = [&head.to_le_bytes()[..], &bytes].concat();
+            for bytes in [&bytes, &counted] {
+                let _ = decode(bytes);
+                let _ = super::super::leaf::decode_value(bytes, function);
+                let _ = super::super::Witness::decode(bytes);
+                let _ = super::super::Head::owner(bytes);
+                let record = [&[0; 41][..], bytes].concat();
+                let _ = super::super::ActionRecord::decode(&record, function);
+                let _ = super::super::Cause::decode(&mut Decoder::new(bytes));
+            }
+        }
+    }
 }

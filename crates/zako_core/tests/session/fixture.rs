@@ -83,6 +83,10 @@ impl Fixture {
         std::fs::read_to_string(self.root().join(path)).unwrap()
     }
 
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.root().join(path).symlink_metadata().is_ok()
+    }
+
     pub(crate) async fn build(&self, patterns: &[&str]) -> Built {
         self.build_with(patterns, BuildOptions::default()).await
     }

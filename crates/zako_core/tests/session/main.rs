@@ -2,10 +2,13 @@
 //! costs seconds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod damage;
+mod dead;
 mod embedding;
 mod failures;
 mod fixture;
 mod incremental;
+mod leaves;
 mod packages;
 mod random;
 mod rules;
