@@ -31,7 +31,7 @@ use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::{BuildReport, BuiltTarget};
 use crate::select::{Selection, select};
-use crate::session::{Kept, folder};
+use crate::session::{Kept, Owed, folder};
 use crate::target::{Analysis, KeptAnalyses, analyze, script_modules};
 use crate::watch::Changes;
 
@@ -43,6 +43,8 @@ pub(crate) struct Building {
     pub(crate) graph: Graph,
     /// Where what is known is kept between builds of a session that is watched.
     pub(crate) kept: Option<Kept>,
+    /// What builds of the session still have to look at.
+    pub(crate) owed: Owed,
     /// What has changed since then.
     pub(crate) changes: Option<Changes>,
     /// What was seen of the workspace already.
@@ -64,8 +66,12 @@ pub(crate) async fn run(building: Building) -> BuildReport {
         })
         .await;
     let mut report = BuildReport::default();
+    let (owed, changes) = (building.owed.clone(), building.changes.clone());
     stages(building, &mut report).await;
     report.cancelled = cancel.is_cancelled();
+    if let Some(changes) = changes.filter(|_| !report.cancelled) {
+        owed.settle(&changes);
+    }
     if report.cancelled {
         // What was stopped because of that is no error of its own.
         report

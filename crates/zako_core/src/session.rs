@@ -40,6 +40,27 @@ pub struct Session {
     pool: ResourcePool,
     is_watched: Arc<AtomicBool>,
     kept: Kept,
+    owed: Owed,
+}
+
+/// What was told to have changed, and no build has looked at to its end.
+#[derive(Clone, Default)]
+pub(crate) struct Owed(Arc<parking_lot::Mutex<Changes>>);
+
+impl Owed {
+    /// Adds `changes`; gives all that is owed.
+    fn add(&self, changes: &Changes) -> Changes {
+        let mut owed = self.0.lock();
+        owed.extend(changes.clone());
+        owed.clone()
+    }
+
+    /// A build has looked at these.
+    pub(crate) fn settle(&self, seen: &Changes) {
+        let mut owed = self.0.lock();
+        owed.paths.retain(|path| !seen.paths.contains(path));
+        owed.all &= !seen.all;
+    }
 }
 
 /// The ledger between two builds of a session.
@@ -130,6 +151,7 @@ impl Session {
             graph: Graph::default(),
             is_watched: Arc::default(),
             kept: Kept::default(),
+            owed: Owed::default(),
         }
     }
 
@@ -166,7 +188,9 @@ impl Session {
         patterns: &[String],
         options: BuildOptions,
     ) -> Build {
-        self.begin(patterns, options, None, Some(changes.clone()))
+        // One that was cancelled did not look at all that it was told.
+        let changes = self.owed.add(changes);
+        self.begin(patterns, options, None, Some(changes))
     }
 
     /// Begins to watch the workspace: gives what tells of changes, and keeps what builds find out from now on in memory.
@@ -197,6 +221,7 @@ impl Session {
             services,
             graph: self.graph.clone(),
             kept: is_watched.then(|| self.kept.clone()),
+            owed: self.owed.clone(),
             changes,
             glance,
             patterns: patterns.to_vec(),
