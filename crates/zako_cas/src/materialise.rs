@@ -44,6 +44,23 @@ impl Store {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        self.materialise_through(folder, digest, dest, mode, executable)
+    }
+
+    /// As [`materialise`](Self::materialise), with the file in the making in `folder`, which is on the file system of
+    /// `dest`: whoever is killed meanwhile leaves nothing beside `dest`. The folder of `dest` has to be there.
+    ///
+    /// # Errors
+    /// As there; [`StoreError::Io`] of the kind [`CrossesDevices`](io::ErrorKind::CrossesDevices) when `folder` is on another
+    /// file system.
+    pub fn materialise_through(
+        &self,
+        folder: &Path,
+        digest: &Digest,
+        dest: &Path,
+        mode: MaterialiseMode,
+        executable: bool,
+    ) -> Result<(), StoreError> {
         let bits = if executable { 0o755 } else { 0o644 };
         let temp = if mode == MaterialiseMode::Hardlink {
             let (mut file, source) = self.linkable(digest)?;

@@ -461,7 +461,7 @@ fn open(
         files,
         tools,
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
-        places: Places::new(dirs.root.clone(), ledger.clone()),
+        places: Places::new(dirs.root.clone(), dirs.scratch(), ledger.clone()),
         scratches: ScratchFolders::default(),
         ledger,
         writers,

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use zako_action::{ArtifactValue, OutputFile, Produced};
 use zako_cas::{MaterialiseMode, Store, StoreError, TreeError};
@@ -80,12 +81,21 @@ impl From<PlaceError> for Diagnostic {
 /// Where outputs go.
 pub(super) struct Places {
     root: Arc<Path>,
+    /// Where outputs are in the making: what is left there is nobody's.
+    staging: PathBuf,
+    /// How many folders were made there.
+    staged: AtomicUsize,
     ledger: SharedLedger,
 }
 
 impl Places {
-    pub(super) fn new(root: Arc<Path>, ledger: SharedLedger) -> Self {
-        Places { root, ledger }
+    pub(super) fn new(root: Arc<Path>, staging: PathBuf, ledger: SharedLedger) -> Self {
+        Places {
+            root,
+            staging,
+            staged: AtomicUsize::new(0),
+            ledger,
+        }
     }
 
     /// Takes note that what stands at `path` now is zako's: it is exactly what an action writes there.
@@ -172,10 +182,29 @@ impl Places {
         let place = output.path.to_os_path(&self.root);
         match &output.value {
             ArtifactValue::File { digest, executable } => {
-                store.materialise(digest, &place, MaterialiseMode::Reflink, *executable)?;
+                let (mode, executable) = (MaterialiseMode::Reflink, *executable);
+                let made =
+                    store.materialise_through(&self.staging, digest, &place, mode, executable);
+                match made {
+                    // `zako-out` is on another disk.
+                    Err(StoreError::Io { source, .. })
+                        if source.kind() == io::ErrorKind::CrossesDevices =>
+                    {
+                        store.materialise(digest, &place, mode, executable)?;
+                    }
+                    made => made?,
+                }
             }
             ArtifactValue::Directory { tree } => {
-                store.materialise_tree(tree, &place, MaterialiseMode::Reflink)?;
+                let number = self.staged.fetch_add(1, Ordering::Relaxed);
+                let staged = self.staging.join(format!("tree-{number}"));
+                store.materialise_tree(tree, &staged, MaterialiseMode::Reflink)?;
+                match fs::rename(&staged, &place) {
+                    Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                        store.materialise_tree(tree, &place, MaterialiseMode::Reflink)?;
+                    }
+                    renamed => renamed.map_err(PlaceError::io("write", &place))?,
+                }
             }
             ArtifactValue::Symlink { target } => {
                 std::os::unix::fs::symlink(target, &place)
