@@ -31,7 +31,8 @@ use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::{BuildReport, BuiltTarget};
 use crate::select::{Selection, select};
-use crate::session::{Kept, Owed, folder};
+use crate::session::folder;
+use crate::standby::{Kept, Owed};
 use crate::target::{Analysis, KeptAnalyses, analyze, script_modules};
 use crate::watch::Changes;
 
@@ -211,6 +212,21 @@ impl Building {
                     report.diagnostics.truncate(told);
                     let from =
                         folder(&self.options.package).unwrap_or_else(|_| NeutralPath::root());
+                    let (ledger, text) = match ledger.sound() {
+                        Ok(sound) => sound,
+                        Err(error) => {
+                            let error = format!("cannot set the workspace's state aside: {error}");
+                            return self
+                                .tell(report, vec![Diagnostic::environment(error)])
+                                .await;
+                        }
+                    };
+                    let notice = text.map(|text| {
+                        let mut notice = Diagnostic::environment(text);
+                        notice.severity = Severity::Warning;
+                        notice
+                    });
+                    self.tell(report, notice.into_iter().collect()).await;
                     return self.plan(ledger, &from, report).await;
                 }
             }
@@ -445,7 +461,7 @@ impl Building {
     ) {
         let root = self.services.workspace.root();
         let living = Living::new(root, &selection.packages, analysis, &summary.identified);
-        let faults = bury(ledger, &living);
+        let faults = bury(ledger, &living, &self.request_key());
         self.tell(report, faults).await;
     }
 

@@ -94,10 +94,11 @@ enum Fate {
     Unknown,
 }
 
-/// Removes what is dead, and gives what could not be removed.
-pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic> {
+/// Removes what is dead, and gives what could not be removed. `request` is the key of the build's own request, which is about
+/// to be noted anew: what only that one still names is forgotten too.
+pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>, request: &[u8]) -> Vec<Diagnostic> {
     let mut dead: Vec<(Id, bool)> = Vec::new();
-    {
+    let named = {
         let ledger = ledger.lock();
         for (id, key) in ledger.actions() {
             if living.planned.contains(&key) {
@@ -109,7 +110,11 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
                 _ => {}
             }
         }
-    }
+        match dead.is_empty() {
+            true => HashSet::new(),
+            false => ledger.named_by_others(request),
+        }
+    };
     if dead.is_empty() {
         return Vec::new();
     }
@@ -158,7 +163,8 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>) -> Vec<Diagnostic
             files.forget(&path);
             remove_empty_folders(living.root, &path);
         }
-        if is_gone || was_removed {
+        // One that was replaced by another of its name is of use only to requests that may come again.
+        if is_gone || was_removed || !named.contains(&id) {
             ledger.lock().forget(id);
         }
     }

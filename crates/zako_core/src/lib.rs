@@ -28,6 +28,7 @@ mod recall;
 mod report;
 mod select;
 mod session;
+mod standby;
 mod target;
 mod watch;
 mod workspace;

@@ -94,14 +94,11 @@ pub(crate) fn recall(
     let recalled = look(&question, ledger, changes).map_err(|e| failed(root, e))?;
     // Whoever goes on from here reads all of it.
     let recalled = match recalled {
-        Recalled::Unknown(ledger) => match ledger.verify() {
-            Ok(()) => Recalled::Unknown(ledger),
-            Err(damaged) => {
-                let (anew, text) = ledger.set_aside(&damaged).map_err(|e| failed(&state, e))?;
-                notice = Some(text);
-                Recalled::Unknown(anew)
-            }
-        },
+        Recalled::Unknown(ledger) => {
+            let (ledger, text) = ledger.sound().map_err(|e| failed(&state, e))?;
+            notice = text.or(notice);
+            Recalled::Unknown(ledger)
+        }
         known => known,
     };
     Ok((recalled, notice.map(warning)))
@@ -174,12 +171,7 @@ fn look(
         return Ok(Recalled::Unknown(ledger));
     }
     let affected = ledger.affected(&actions);
-    // Inner nodes beyond their edges are read from here on.
-    let Some((targets, warnings)) = ledger
-        .verify()
-        .ok()
-        .and_then(|()| ledger::request::decode(ledger.archive().value(request)))
-    else {
+    let Some((targets, warnings)) = ledger.requested(request) else {
         return Ok(Recalled::Unknown(ledger));
     };
     if affected.is_empty() {

@@ -21,10 +21,11 @@ use crate::explain::{Explanation, last_build};
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
 use crate::graph::{Graph, Turn};
-use crate::ledger::{Appearance, Ledger, SharedLedger};
+use crate::ledger::{Ledger, SharedLedger};
 use crate::options::BuildOptions;
 use crate::report::BuildReport;
 use crate::select::select;
+use crate::standby::{Kept, Owed};
 use crate::watch::{Changes, Watch};
 use crate::workspace::{BUILD_FILE, OUTPUT_DIR, STATE_DIR, Workspace};
 
@@ -41,42 +42,6 @@ pub struct Session {
     is_watched: Arc<AtomicBool>,
     kept: Kept,
     owed: Owed,
-}
-
-/// What was told to have changed, and no build has looked at to its end.
-#[derive(Clone, Default)]
-pub(crate) struct Owed(Arc<parking_lot::Mutex<Changes>>);
-
-impl Owed {
-    /// Adds `changes`; gives all that is owed.
-    fn add(&self, changes: &Changes) -> Changes {
-        let mut owed = self.0.lock();
-        owed.extend(changes.clone());
-        owed.clone()
-    }
-
-    /// A build has looked at these.
-    pub(crate) fn settle(&self, seen: &Changes) {
-        let mut owed = self.0.lock();
-        owed.paths.retain(|path| !seen.paths.contains(path));
-        owed.all &= !seen.all;
-    }
-}
-
-/// The ledger between two builds of a session.
-#[derive(Clone, Default)]
-pub(crate) struct Kept(Arc<parking_lot::Mutex<Option<(Ledger, Appearance)>>>);
-
-impl Kept {
-    /// The ledger, unless somebody else has written there since.
-    pub(crate) fn take(&self, root: &Path) -> Option<Ledger> {
-        let (ledger, appearance) = self.0.lock().take()?;
-        (Appearance::of(&state_of(root)) == appearance).then_some(ledger)
-    }
-
-    pub(crate) fn put(&self, root: &Path, ledger: Ledger) {
-        *self.0.lock() = Some((ledger, Appearance::of(&state_of(root))));
-    }
 }
 
 /// The folder in which the ledger of the workspace at `root` lies.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use zako_action::ActionSpec;
+use zako_graph::archive::Id;
 
 use crate::ledger::{Head, Ledger};
 
@@ -66,6 +67,12 @@ impl History {
             }
         }
         History(known)
+    }
+
+    /// The same of these actions only, which the ledger calls so.
+    pub(super) fn of_known(ledger: &Ledger, known: &[(StableName, Id)]) -> Self {
+        let head = |(name, id): &(StableName, Id)| Some((*name, ledger.head(*id)?));
+        History(known.iter().filter_map(head).collect())
     }
 
     pub(super) fn known(&self, name: StableName) -> Option<Head> {

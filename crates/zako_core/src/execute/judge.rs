@@ -133,6 +133,7 @@ fn why_unknown(ledger: &Ledger, before: Option<Id>, action: &PlannedAction) -> C
 /// Looks properly at leaves of files and tools that could not be confirmed, on as many threads as there are processors, and
 /// takes note of what is there.
 pub(crate) fn look_again(ledger: &SharedLedger, files: &Files, tools: &Tools, doubtful: &[Id]) {
+    let doubtful = files.reread(doubtful);
     let keys: Vec<(zako_graph::archive::Kind, String)> = {
         let ledger = ledger.lock();
         let archive = ledger.archive();
@@ -155,10 +156,9 @@ pub(crate) fn look_again(ledger: &SharedLedger, files: &Files, tools: &Tools, do
             }
         }
         _ => {
-            let is_seen = NeutralPath::new(key)
-                .is_ok_and(|path| files.reread(&path) || files.value(&path).is_ok());
+            let is_seen = NeutralPath::new(key).map(|path| files.value(&path).is_ok());
             // Whoever uses it gets the error.
-            if !is_seen {
+            if is_seen != Ok(true) {
                 ledger.lock().learn_gone(kind, key);
             }
         }

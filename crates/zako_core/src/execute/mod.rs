@@ -448,9 +448,15 @@ fn open(
     };
     let is_settled = |at: usize| matches!(standing[at], Standing::Holds(_));
     let is_work = !(0..actions.len()).all(is_settled);
-    let history = match is_work {
-        true => History::of(&ledger.lock()),
-        false => History::default(),
+    let known = actions.iter().map(|action| {
+        let (identified, standing) = action.known.as_ref()?;
+        Some((identified.name, standing.record()?))
+    });
+    let history = match known.collect::<Option<Vec<_>>>() {
+        // Those that came from the ledger are all that is looked at there.
+        Some(known) => History::of_known(&ledger.lock(), &known),
+        None if is_work => History::of(&ledger.lock()),
+        None => History::default(),
     };
     let duration = |at: usize| history.duration(identified[at].name);
     let (plan, nodes) = writers.plan(&actions, &is_settled, &duration)?;

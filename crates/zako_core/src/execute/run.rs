@@ -239,7 +239,7 @@ fn restore(shop: &Workshop, at: usize, causes: &[Cause]) -> Result<Option<Ended>
     }
     let mut ledger = shop.ledger.lock();
     if ledger.causes(id).is_empty() {
-        ledger.verified(id);
+        ledger.note_restored(id, causes);
     }
     drop(ledger);
     let printed: Vec<Digest> = record.printed.into_iter().flatten().collect();

@@ -16,7 +16,7 @@ pub(crate) mod request;
 mod standing;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,8 +76,9 @@ pub(crate) const READS: usize = 0;
 pub(crate) const PRESENT: usize = 1;
 pub(crate) const WRITES: usize = 2;
 
-/// In the fingerprint of an action's node: it runs each time.
-const RUNS_EACH_TIME: Fingerprint = [1; 16];
+/// In the first byte of the fingerprint of an action's node: it runs each time. The rest is the fingerprint of its value, so that
+/// one action can be read without all others being verified.
+const RUNS_EACH_TIME: u8 = 1;
 
 /// What an action read at a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +138,16 @@ impl Ledger {
             Archive::empty(state, &producer(function, scripts)),
             function,
         )
+    }
+
+    /// The ledger, when everything in it can be relied on; else a new one, and what to tell.
+    pub(crate) fn sound(self) -> io::Result<(Ledger, Option<String>)> {
+        match self.verify() {
+            Ok(()) => Ok((self, None)),
+            Err(damaged) => self
+                .set_aside(&damaged)
+                .map(|(anew, text)| (anew, Some(text))),
+        }
     }
 
     /// Moves what is on disk aside, because it can't be relied on, and begins anew; gives what to tell about it.
@@ -216,13 +227,23 @@ impl Ledger {
         self.learn_bytes(kind, key, &witness.encode(), &leaf::encode_value(value))
     }
 
+    /// The same of a leaf that is known.
+    pub(crate) fn learn_at(&mut self, id: Id, witness: &Witness, value: Option<&ArtifactValue>) {
+        self.put_bytes(id, &witness.encode(), &leaf::encode_value(value));
+    }
+
     fn learn_bytes(&mut self, kind: Kind, key: &str, witness: &[u8], value: &[u8]) -> Id {
-        let fingerprint = leaf::fingerprint(value);
         let id = self.archive.intern(kind, key.as_bytes());
+        self.put_bytes(id, witness, value);
+        id
+    }
+
+    fn put_bytes(&mut self, id: Id, witness: &[u8], value: &[u8]) {
+        let fingerprint = leaf::fingerprint(value);
         let is_known = self.archive.has(id);
         let is_same = is_known && self.archive.fingerprint(id) == fingerprint;
         if is_same && self.archive.witness(id) == witness {
-            return id;
+            return;
         }
         // Nothing has read another value of a leaf that is new.
         let changed_at = match (is_known, is_same) {
@@ -233,7 +254,6 @@ impl Ledger {
         self.is_new = true;
         self.archive
             .put_leaf(id, fingerprint, changed_at, self.clock, witness, value);
-        id
     }
 
     /// Takes note of how to tell that a leaf, whose value is as it was, still has it.
@@ -352,8 +372,14 @@ impl Ledger {
         actions
     }
 
+    /// What is kept of an action; `None` when that is nothing, or not what was written.
     pub(crate) fn record(&self, action: Id) -> Option<ActionRecord> {
-        ActionRecord::decode(self.archive.value(action), self.function)
+        let value = self.archive.value(action);
+        let [_, rest @ ..] = self.archive.fingerprint(action);
+        let [_, of_value @ ..] = zako_graph::fingerprint(value);
+        (rest == of_value)
+            .then(|| ActionRecord::decode(value, self.function))
+            .flatten()
     }
 
     pub(crate) fn head(&self, action: Id) -> Option<Head> {
@@ -427,11 +453,7 @@ impl Ledger {
         record.reads = self.reads_of(&reads);
         let dependencies = self.filled([reads, present, writes]);
         let id = self.action_id(name, identity);
-        let fingerprint = if record.uncached {
-            RUNS_EACH_TIME
-        } else {
-            Fingerprint::default()
-        };
+        let (fingerprint, value) = written(&record);
         self.is_new = true;
         self.archive.put(
             id,
@@ -440,10 +462,32 @@ impl Ledger {
                 changed_at: self.clock,
                 verified_at: self.clock,
                 witness: Box::default(),
-                value: record.encode().into(),
+                value,
                 dependencies,
             },
         );
+    }
+
+    /// Takes note that what an action wrote was put back, for these causes.
+    pub(crate) fn note_restored(&mut self, action: Id, causes: &[Cause]) {
+        let Some(mut record) = self.record(action) else {
+            return;
+        };
+        record.ran_at = self.tick();
+        record.causes = causes.to_vec();
+        let groups = self.archive.dependencies(action);
+        let dependencies = groups.map(Iterator::collect).collect();
+        let (fingerprint, value) = written(&record);
+        let record = Record {
+            fingerprint,
+            changed_at: self.clock,
+            verified_at: self.clock,
+            witness: Box::default(),
+            value,
+            dependencies,
+        };
+        self.is_new = true;
+        self.archive.put(action, record);
     }
 
     /// Takes note that `node` holds now.
@@ -460,6 +504,24 @@ impl Ledger {
         self.archive.has(id).then_some(id)
     }
 
+    /// The actions that requests other than the one with this key are made of.
+    pub(crate) fn named_by_others(&self, key: &[u8]) -> HashSet<Id> {
+        let others = self
+            .archive
+            .ids_of(REQUEST)
+            .filter(|id| self.archive.key(*id) != key);
+        let actions = others.filter_map(|id| self.groups(id).into_iter().nth(1));
+        actions.flatten().collect()
+    }
+
+    /// The targets and warnings of a request; `None` when they are not what was written.
+    pub(crate) fn requested(&self, request: Id) -> Option<(Vec<RequestedTarget>, Vec<Diagnostic>)> {
+        let value = self.archive.value(request);
+        (zako_graph::fingerprint(value) == self.archive.fingerprint(request))
+            .then(|| request::decode(value))
+            .flatten()
+    }
+
     /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph; the
     /// warnings are its scripts', to be told again.
     pub(crate) fn note_request(
@@ -472,14 +534,15 @@ impl Ledger {
         let id = self.archive.intern(REQUEST, key);
         let dependencies = self.filled(groups);
         self.is_new = true;
+        let value = request::encode(targets, warnings);
         self.archive.put(
             id,
             Record {
-                fingerprint: Fingerprint::default(),
+                fingerprint: zako_graph::fingerprint(&value),
                 changed_at: self.clock,
                 verified_at: self.clock,
                 witness: Box::default(),
-                value: request::encode(targets, warnings).into(),
+                value: value.into(),
                 dependencies,
             },
         );
@@ -563,7 +626,8 @@ impl Ledger {
     /// Writes down what is new, and folds it in when there is much of it. Ids are others afterwards.
     pub(crate) fn tidy(&mut self) -> io::Result<()> {
         self.flush()?;
-        if self.archive.should_compact() {
+        // What is damaged must not get a new checksum; whoever reads it next sets it aside.
+        if self.archive.should_compact() && self.verify().is_ok() {
             let mut requests: Vec<Id> = self.archive.ids_of(REQUEST).collect();
             requests.sort_by_key(|id| std::cmp::Reverse(self.archive.verified_at(*id)));
             requests.truncate(MAX_REQUESTS);
@@ -592,6 +656,42 @@ impl Appearance {
     }
 }
 
+/// The fingerprint and the value of an action's node.
+fn written(record: &ActionRecord) -> (Fingerprint, Box<[u8]>) {
+    let value = record.encode();
+    let mut fingerprint = zako_graph::fingerprint(&value);
+    fingerprint[0] = if record.uncached { RUNS_EACH_TIME } else { 0 };
+    (fingerprint, value.into())
+}
+
 fn tool_key(name: &str, path: &str) -> String {
     format!("{name}\0{path}")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_request_is_made_of_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::empty(dir.path(), DigestFunction::Blake3, "test");
+        let ids = [1, 2, 3].map(|number| ledger.action_id(&[number; 16], &[0; 16]));
+        let mut note = |key: &[u8], actions: &[Id]| {
+            let groups = [vec![], actions.to_vec(), vec![], vec![]];
+            ledger.note_request(key, groups, &[], &[]);
+        };
+        note(b"all", &ids[..2]);
+        note(b"one", &ids[1..]);
+        assert_eq!(
+            ledger.named_by_others(b"all"),
+            HashSet::from([ids[1], ids[2]])
+        );
+        assert_eq!(
+            ledger.named_by_others(b"one"),
+            HashSet::from([ids[0], ids[1]])
+        );
+        assert_eq!(ledger.named_by_others(b"new").len(), 3);
+    }
 }

@@ -20,7 +20,7 @@ impl Ledger {
     fn is_quiet(&self, action: Id) -> bool {
         let archive = &self.archive;
         let verified_at = archive.verified_at(action);
-        archive.fingerprint(action) != RUNS_EACH_TIME
+        archive.fingerprint(action)[0] != RUNS_EACH_TIME
             && archive
                 .dependencies(action)
                 .flat()

@@ -182,6 +182,17 @@ export const two = task({ inputs: [one], outputs: ["two"], shell: 'cat "$in" > "
     assert!(explain(&f, "//:two").await.would_run);
     f.write("a", "2\n");
     assert_eq!(explain(&f, "//:two").await.actions.len(), 2);
+    // What is put back is told, too.
+    f.remove("zako-out/two");
+    again(&f).await.good();
+    let restored = explain(&f, "//:two").await;
+    let gone = Cause::Output {
+        path: "zako-out/two".to_owned(),
+        change: Change::Disappeared,
+    };
+    assert!(!restored.would_run);
+    assert_eq!(restored.actions.len(), 1, "{restored:?}");
+    assert_eq!(restored.actions[0].causes, [gone]);
 }
 
 /// What changes are told of a folder by its own name only.
