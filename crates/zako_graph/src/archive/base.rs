@@ -180,6 +180,10 @@ impl Base {
             return Ok(());
         }
         let done = self.verified.load(Ordering::Acquire);
+        let todo = self.layout.sections.get(done..sections).unwrap_or_default();
+        if let (Some(first), Some(last)) = (todo.first(), todo.last()) {
+            self.map.prepare(first.start..last.end);
+        }
         for &section in Section::ALL.get(done..sections).unwrap_or_default() {
             let bytes = self.section(section);
             if checksum(bytes) != self.layout.checksums[section.number()] || !self.is_sound(section)

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -19,13 +19,21 @@ impl Map {
         if file.metadata()?.len() == 0 {
             return Ok(Self(None));
         }
-        // All of it is read soon, to verify it: one system call for its pages, not a fault each.
-        let mut options = MmapOptions::new();
-        options.populate();
         #[expect(unsafe_code, reason = "a mapping is only as constant as its file")]
         // SAFETY: nothing changes the file while it is mapped: see the invariant above.
-        let map = unsafe { options.map(file) }?;
+        let map = unsafe { MmapOptions::new().map(file) }?;
         Ok(Self(Some(map)))
+    }
+
+    /// This part is read soon: one system call for its pages, not a fault each. What is not read costs no memory.
+    pub(super) fn prepare(&self, part: Range<usize>) {
+        #[cfg(target_os = "linux")]
+        if let Some(map) = &self.0 {
+            // A kernel before 5.14 does not know it, and faults will do.
+            let _ = map.advise_range(memmap2::Advice::PopulateRead, part.start, part.len());
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = part;
     }
 }
 
