@@ -53,7 +53,7 @@ const BAD: [(&str, &str); 2] = [(GRAPH, "graph.bad"), (journal::NAME, "journal.b
 /// A journal up to this size is never worth a new graph file: it is read in well under a millisecond.
 const SMALL_JOURNAL: u64 = 256 * 1024;
 /// A journal may grow to this part of the graph file.
-const JOURNAL_PART: u64 = 4;
+const JOURNAL_PART: u64 = 16;
 
 /// The graph file does not say what was once written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
