@@ -221,11 +221,7 @@ impl Building {
                                 .await;
                         }
                     };
-                    let notice = text.map(|text| {
-                        let mut notice = Diagnostic::environment(text);
-                        notice.severity = Severity::Warning;
-                        notice
-                    });
+                    let notice = text.map(Diagnostic::warning);
                     self.tell(report, notice.into_iter().collect()).await;
                     return self.plan(ledger, &from, report).await;
                 }
@@ -414,7 +410,8 @@ impl Building {
         });
         let manifest = manifest.map(|path| files.leaf(&path));
         let mut ledger = ledger.lock();
-        let scripts = turn.keep(&mut ledger);
+        turn.keep(&mut ledger);
+        let scripts = turn.footprint(&ledger);
         if !scripts.complete {
             return;
         }
@@ -489,10 +486,8 @@ impl Building {
         };
         if let Ok(Err(error)) = closed {
             // Only time is lost by that.
-            let mut diagnostic =
-                Diagnostic::environment(format!("cannot write the workspace's state: {error}"));
-            diagnostic.severity = Severity::Warning;
-            self.tell(report, vec![diagnostic]).await;
+            let warning = format!("cannot write the workspace's state: {error}");
+            self.tell(report, vec![Diagnostic::warning(warning)]).await;
         }
     }
 

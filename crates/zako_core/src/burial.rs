@@ -10,7 +10,7 @@ use std::sync::Arc;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::evaluate::PackageValue;
 use crate::execute::{Identified, remove_all, remove_empty_folders};
 use crate::files::Files;
@@ -154,9 +154,8 @@ pub(crate) fn bury(ledger: &SharedLedger, living: &Living<'_>, request: &[u8]) -
             }
             let place = path.to_os_path(living.root);
             if let Err(error) = remove_all(&place) {
-                let mut fault =
-                    Diagnostic::environment(format!("cannot remove {}: {error}", place.display()));
-                fault.severity = Severity::Warning;
+                let fault =
+                    Diagnostic::warning(format!("cannot remove {}: {error}", place.display()));
                 faults.push(fault.with_help("no target makes it any more"));
                 continue;
             }

@@ -129,6 +129,14 @@ impl Diagnostic {
         Self::error(Fault::Environment, message)
     }
 
+    /// Something of the machine that went wrong and is no reason to stop.
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Self::environment(message)
+        }
+    }
+
     /// What a script logged. An error that it logs does not fail the build (one that should is thrown), so it is a
     /// warning.
     pub(crate) fn logged(level: LogLevel, message: &str, location: Option<Location>) -> Self {

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions, Footprint, KnownLeaf, Request};
 
-use crate::evaluate::{Check, Checker, Services, codecs, path_of_leaf};
+use crate::evaluate::{Checker, Services, codecs, path_of_leaf};
 use crate::ledger::{self, Ledger, SharedLedger, sweep};
 use crate::watch::Changes;
 
@@ -98,13 +98,7 @@ fn confirmed(services: &Services, ledger: &Ledger) -> Vec<bool> {
     let mut confirmed = vec![false; archive.len()];
     let (root, config) = (services.workspace.root(), &services.config);
     let ignore = &services.workspace.manifest().ignore;
-    let checker = || {
-        let mut checker = Checker::new(root, config, ignore);
-        move |id: Id| {
-            let (kind, key, witness) = (archive.kind(id), archive.key(id), archive.witness(id));
-            checker.still_holds(kind, key, witness) == Check::Same
-        }
-    };
+    let checker = || Checker::new(root, config, ignore).of(archive);
     if let Ok(doubtful) = sweep(archive, root, &leaves, &checker) {
         leaves.iter().for_each(|id| confirmed[id.index()] = true);
         doubtful.iter().for_each(|id| confirmed[id.index()] = false);
@@ -113,11 +107,15 @@ fn confirmed(services: &Services, ledger: &Ledger) -> Vec<bool> {
 }
 
 impl Turn {
-    /// Keeps what the scripts came to; gives what was asked for and the leaves below it.
-    pub(crate) fn keep(&self, ledger: &mut Ledger) -> Footprint {
+    /// Keeps what the scripts came to.
+    pub(crate) fn keep(&self, ledger: &mut Ledger) {
         self.engine.keep(ledger.archive_mut(), &self.request);
         let revision = self.request.revision().get();
         ledger.reach(u32::try_from(revision).unwrap_or(u32::MAX));
+    }
+
+    /// What was asked for and the leaves below it, in a ledger that it was kept in.
+    pub(crate) fn footprint(&self, ledger: &Ledger) -> Footprint {
         self.engine.footprint(&self.request, ledger.archive())
     }
 }

@@ -13,8 +13,8 @@ use std::path::Path;
 use zako_cas::DigestFunction;
 use zako_graph::archive::Id;
 
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::evaluate::{Check, Checker, confirm};
+use crate::diagnostic::Diagnostic;
+use crate::evaluate::{Checker, confirm};
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
 use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
@@ -74,11 +74,6 @@ pub(crate) fn recall(
     let failed = |what: &Path, error: std::io::Error| {
         Diagnostic::environment(format!("cannot read {}: {error}", what.display()))
     };
-    let warning = |text: String| {
-        let mut notice = Diagnostic::environment(text);
-        notice.severity = Severity::Warning;
-        notice
-    };
     let kept = question.kept.take();
     let changes = kept.as_ref().map(|(_, changes)| *changes);
     let (mut ledger, mut notice) = match kept {
@@ -101,7 +96,7 @@ pub(crate) fn recall(
         }
         known => known,
     };
-    Ok((recalled, notice.map(warning)))
+    Ok((recalled, notice.map(Diagnostic::warning)))
 }
 
 fn look(
@@ -136,13 +131,7 @@ fn look(
     let doubtful = {
         let archive = ledger.archive();
         let ignore = &question.workspace.manifest().ignore;
-        let checker = || {
-            let mut checker = Checker::new(root, question.config, ignore);
-            move |id: Id| {
-                let (kind, key, witness) = (archive.kind(id), archive.key(id), archive.witness(id));
-                checker.still_holds(kind, key, witness) == Check::Same
-            }
-        };
+        let checker = || Checker::new(root, question.config, ignore).of(archive);
         sweep(archive, root, &leaves, &checker)?
     };
     let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));

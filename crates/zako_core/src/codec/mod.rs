@@ -64,7 +64,7 @@ pub(crate) struct PathList(pub(crate) Vec<NeutralPath>);
 
 /// The fingerprint of `bytes`.
 pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
-    half(&blake3::hash(bytes))
+    zako_graph::fingerprint(bytes)
 }
 
 /// The first half of a hash.

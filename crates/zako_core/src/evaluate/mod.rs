@@ -39,7 +39,7 @@ pub(crate) use leaf::{FileThere, PackageList, path_of_leaf};
 pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
-pub(crate) use witness::{Check, Checker};
+pub(crate) use witness::Checker;
 
 /// What the nodes use besides one another.
 pub(crate) struct Services {

@@ -13,7 +13,8 @@ use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions};
 use zako_path::NeutralPath;
 
-use super::{Check, Checker, Services, codecs, identity};
+use super::witness::Check;
+use super::{Checker, Services, codecs, identity};
 use crate::codec::Fingerprint;
 use crate::codec::action::fingerprints;
 use crate::event::BuildEvent;

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use zako_graph::archive::Kind;
+use zako_graph::archive::{Archive, Id, Kind};
 
 use super::kinds;
 use crate::codec::{Coded as _, Fingerprint, encoded, fingerprint};
@@ -148,6 +148,14 @@ impl<'a> Checker<'a> {
         match self.holds(kind, key, witness) {
             Some(true) => Check::Same,
             Some(false) | None => Check::Unknown,
+        }
+    }
+
+    /// Says of each leaf of `archive` whether it still holds.
+    pub(crate) fn of(mut self, archive: &'a Archive) -> impl FnMut(Id) -> bool + use<'a> {
+        move |id| {
+            let (kind, key, witness) = (archive.kind(id), archive.key(id), archive.witness(id));
+            self.still_holds(kind, key, witness) == Check::Same
         }
     }
 

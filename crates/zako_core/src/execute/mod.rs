@@ -395,9 +395,8 @@ pub(crate) async fn execute(
         .await;
     if let Ok(Ok(Err(error))) = saved {
         // Only time is lost by that.
-        let mut diagnostic =
-            Diagnostic::environment(format!("cannot write the workspace's state: {error}"));
-        diagnostic.severity = crate::diagnostic::Severity::Warning;
+        let diagnostic =
+            Diagnostic::warning(format!("cannot write the workspace's state: {error}"));
         shop.complain(diagnostic).await;
     }
     shop.summary()

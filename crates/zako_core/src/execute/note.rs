@@ -58,10 +58,7 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         }
     }
     let path = spec.env.get("PATH").map_or(FIXED_PATH, String::as_str);
-    let host = |name: &str| {
-        let key = format!("{name}\0{path}");
-        shop.ledger.lock().leaf(ledger::TOOL, &key)
-    };
+    let host = |name: &str| shop.ledger.lock().tool(name, path);
     // What runs comes first, then the declared ones in order.
     let mut tools = ready.action.tools.iter();
     let program = tools.next();

@@ -11,7 +11,6 @@
 
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction};
-use zako_graph::archive::Fingerprint;
 
 use crate::files::{Decoder, Encoder, Signature};
 
@@ -90,13 +89,6 @@ pub(crate) fn read_value(
 /// Whether a value's bytes say that nothing is there.
 pub(crate) fn is_absent(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|tag| *tag == ABSENT)
-}
-
-/// The fingerprint of a value's bytes.
-pub(crate) fn fingerprint(bytes: &[u8]) -> Fingerprint {
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-    fingerprint
 }
 
 /// By what a later run can tell, without reading it, that a path is as it was.

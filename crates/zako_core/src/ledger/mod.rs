@@ -216,6 +216,11 @@ impl Ledger {
         self.archive.intern(kind, key.as_bytes())
     }
 
+    /// The leaf of the program that `name` is on `path`, known or not.
+    pub(crate) fn tool(&mut self, name: &str, path: &str) -> Id {
+        self.leaf(TOOL, &tool_key(name, path))
+    }
+
     /// Takes note of what stands at `key`, and of how to tell that it still does.
     pub(crate) fn learn(
         &mut self,
@@ -239,7 +244,7 @@ impl Ledger {
     }
 
     fn put_bytes(&mut self, id: Id, witness: &[u8], value: &[u8]) {
-        let fingerprint = leaf::fingerprint(value);
+        let fingerprint = zako_graph::fingerprint(value);
         let is_known = self.archive.has(id);
         let is_same = is_known && self.archive.fingerprint(id) == fingerprint;
         if is_same && self.archive.witness(id) == witness {
@@ -416,7 +421,7 @@ impl Ledger {
         match read {
             Read::Value(value) => {
                 let bytes = leaf::encode_value(Some(value));
-                self.archive.fingerprint(leaf) == leaf::fingerprint(&bytes)
+                self.archive.fingerprint(leaf) == zako_graph::fingerprint(&bytes)
             }
             Read::Content(digest) => {
                 let noted = leaf::decode_value(self.archive.value(leaf), self.function).flatten();
@@ -445,7 +450,9 @@ impl Ledger {
             && present.iter().all(|leaf| !self.is_gone(*leaf))
             && wrote
                 .map(|(leaf, value)| (*leaf, leaf::encode_value(Some(value))))
-                .all(|(leaf, bytes)| self.archive.fingerprint(leaf) == leaf::fingerprint(&bytes));
+                .all(|(leaf, bytes)| {
+                    self.archive.fingerprint(leaf) == zako_graph::fingerprint(&bytes)
+                });
         if !is_so {
             return;
         }
@@ -454,18 +461,7 @@ impl Ledger {
         let dependencies = self.filled([reads, present, writes]);
         let id = self.action_id(name, identity);
         let (fingerprint, value) = written(&record);
-        self.is_new = true;
-        self.archive.put(
-            id,
-            Record {
-                fingerprint,
-                changed_at: self.clock,
-                verified_at: self.clock,
-                witness: Box::default(),
-                value,
-                dependencies,
-            },
-        );
+        self.put_inner(id, fingerprint, value, dependencies);
     }
 
     /// Takes note that what an action wrote was put back, for these causes.
@@ -478,16 +474,29 @@ impl Ledger {
         let groups = self.archive.dependencies(action);
         let dependencies = groups.map(Iterator::collect).collect();
         let (fingerprint, value) = written(&record);
-        let record = Record {
-            fingerprint,
-            changed_at: self.clock,
-            verified_at: self.clock,
-            witness: Box::default(),
-            value,
-            dependencies,
-        };
+        self.put_inner(action, fingerprint, value, dependencies);
+    }
+
+    /// Puts an inner node that holds now.
+    fn put_inner(
+        &mut self,
+        id: Id,
+        fingerprint: Fingerprint,
+        value: Box<[u8]>,
+        dependencies: Vec<Vec<Id>>,
+    ) {
         self.is_new = true;
-        self.archive.put(action, record);
+        self.archive.put(
+            id,
+            Record {
+                fingerprint,
+                changed_at: self.clock,
+                verified_at: self.clock,
+                witness: Box::default(),
+                value,
+                dependencies,
+            },
+        );
     }
 
     /// Takes note that `node` holds now.
@@ -533,18 +542,12 @@ impl Ledger {
     ) -> Id {
         let id = self.archive.intern(REQUEST, key);
         let dependencies = self.filled(groups);
-        self.is_new = true;
         let value = request::encode(targets, warnings);
-        self.archive.put(
+        self.put_inner(
             id,
-            Record {
-                fingerprint: zako_graph::fingerprint(&value),
-                changed_at: self.clock,
-                verified_at: self.clock,
-                witness: Box::default(),
-                value: value.into(),
-                dependencies,
-            },
+            zako_graph::fingerprint(&value),
+            value.into(),
+            dependencies,
         );
         id
     }
@@ -564,17 +567,7 @@ impl Ledger {
 
     pub(crate) fn note_analysis(&mut self, label: &str, fingerprint: Fingerprint, value: Vec<u8>) {
         let id = self.archive.intern(ANALYSIS, label.as_bytes());
-        self.is_new = true;
-        self.archive.put(
-            id,
-            Record {
-                fingerprint,
-                changed_at: self.clock,
-                verified_at: self.clock,
-                value: value.into(),
-                ..Record::default()
-            },
-        );
+        self.put_inner(id, fingerprint, value.into(), Vec::new());
     }
 
     /// Whether zako wrote this path outside of `zako-out/`, or was about to.

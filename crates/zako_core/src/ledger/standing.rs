@@ -53,7 +53,7 @@ impl Ledger {
         let missing = group(PRESENT).iter().filter(|leaf| self.is_gone(**leaf));
         causes.extend(missing.map(|leaf| self.cause_of_read(*leaf)));
         for (leaf, wrote) in group(WRITES).iter().zip(&record.outputs) {
-            let wrote = leaf::fingerprint(&leaf::encode_value(Some(wrote)));
+            let wrote = zako_graph::fingerprint(&leaf::encode_value(Some(wrote)));
             if archive.fingerprint(*leaf) != wrote {
                 let change = match leaf::is_absent(archive.value(*leaf)) {
                     true => Change::Disappeared,
