@@ -131,6 +131,10 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
     BuildOptions {
         keep_going: options.keep_going,
         config: options.config(),
+        // What is not text can't be asked for.
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
         isolation,
         package,
         ..BuildOptions::default()

@@ -169,7 +169,7 @@ impl Building {
             let (recalled, notice) = recall(Question {
                 workspace: &services.workspace,
                 key: &key,
-                config: &services.config,
+                given: services.given(),
                 function,
                 identity: &identity,
                 kept: kept.zip(changes.as_ref()),

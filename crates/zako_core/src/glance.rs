@@ -9,7 +9,7 @@ use zako_cas::DigestFunction;
 use zako_script::BuiltinRegistry;
 
 use crate::diagnostic::Diagnostic;
-use crate::evaluate::identity;
+use crate::evaluate::{Given, identity};
 use crate::execute::lock::WorkspaceLock;
 use crate::ledger::request;
 use crate::options::BuildOptions;
@@ -57,13 +57,16 @@ impl Glance {
         };
         let key = request::key(root, patterns, &options);
         let mut config = workspace.manifest().config.clone();
-        config.extend(options.config);
+        config.extend(options.config.clone());
         // Of a zako to which nobody added anything: what an embedder's build left is not understood, and left alone.
         let identity = identity(&BuiltinRegistry::default(), &BTreeMap::new());
         let (recalled, notice) = recall(Question {
             workspace: &workspace,
             key: &key,
-            config: &config,
+            given: Given {
+                config: &config,
+                environment: &options.environment,
+            },
             function: DigestFunction::Blake3,
             identity: &identity,
             kept: None,

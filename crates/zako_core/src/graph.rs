@@ -96,9 +96,9 @@ fn confirmed(services: &Services, ledger: &Ledger) -> Vec<bool> {
     let is_script = |id: &Id| archive.kind(*id).is_leaf() && !ledger::is_file(archive.kind(*id));
     let leaves: Vec<Id> = archive.ids().filter(is_script).collect();
     let mut confirmed = vec![false; archive.len()];
-    let (root, config) = (services.workspace.root(), &services.config);
-    let ignore = &services.workspace.manifest().ignore;
-    let checker = || Checker::new(root, config, ignore).of(archive);
+    let root = services.workspace.root();
+    let manifest = services.workspace.manifest();
+    let checker = || Checker::new(root, services.given(), manifest).of(archive);
     if let Ok(doubtful) = sweep(archive, root, &leaves, &checker) {
         leaves.iter().for_each(|id| confirmed[id.index()] = true);
         doubtful.iter().for_each(|id| confirmed[id.index()] = false);

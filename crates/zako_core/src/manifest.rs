@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
-use zako_script::nearest;
+use zako_path::NeutralPath;
+use zako_script::{ModuleKind, nearest};
 
 use crate::diagnostic::{Diagnostic, Location};
 
@@ -27,6 +28,8 @@ pub(crate) struct Manifest {
     pub(crate) ignore: Vec<String>,
     /// Options for scripts.
     pub(crate) config: BTreeMap<String, String>,
+    /// Files whose toolchains serve, as `//build/go.toolchain.ts`, in order.
+    pub(crate) toolchains: Vec<String>,
     /// Named resources, and how many there are of each.
     pub(crate) resources: BTreeMap<String, u32>,
 }
@@ -67,6 +70,25 @@ impl Manifest {
                                 .error(item.span(), format!("this is not a pattern: {}", e.kind()))
                         })?;
                         manifest.ignore.push(glob.to_string());
+                    }
+                }
+                ("toolchains", DeValue::Array(files)) => {
+                    for file in files.iter() {
+                        let path = match file.get_ref() {
+                            DeValue::String(text) => text.strip_prefix("//"),
+                            _ => None,
+                        };
+                        let path = path.and_then(|path| NeutralPath::new(path).ok());
+                        let is_one = |path: &NeutralPath| {
+                            ModuleKind::of(path) == Some(ModuleKind::Toolchain)
+                        };
+                        let Some(path) = path.filter(is_one) else {
+                            return Err(source.error(
+                                file.span(),
+                                "toolchains takes a list of files, as \"//build/go.toolchain.ts\"",
+                            ));
+                        };
+                        manifest.toolchains.push(format!("//{path}"));
                     }
                 }
                 ("config", DeValue::Table(options)) => {
@@ -144,10 +166,11 @@ impl Manifest {
 }
 
 /// The keys, and what each takes.
-const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 6] = [
     ("zako", "a version, as \"0.1\""),
     ("name", "a string"),
     ("ignore", "a list of patterns"),
+    ("toolchains", "a list of files"),
     ("config", "a table of options"),
     ("resources", "a table of numbers"),
 ];

@@ -49,6 +49,8 @@ pub struct BuildOptions {
     pub keep_going: bool,
     /// Options for scripts, in place of `[config]` in `zako.toml`.
     pub config: BTreeMap<String, String>,
+    /// The environment of whoever builds. Toolchains find programs on its `PATH`; actions never see it.
+    pub environment: BTreeMap<String, String>,
     /// Isolation of actions that ask for none of their own; `None` for `basic`.
     pub isolation: Option<Isolation>,
     /// Also run the test actions of the targets.

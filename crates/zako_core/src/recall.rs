@@ -7,14 +7,14 @@
 //! **Invariant:** it answers only when every package, rule and action of the request was noted by a build that planned it, and every
 //! leaf below them was looked at now. The caller holds the workspace's lock.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use zako_cas::DigestFunction;
 use zako_graph::archive::Id;
 
 use crate::diagnostic::Diagnostic;
-use crate::evaluate::{Checker, confirm};
+use crate::evaluate::{Checker, Given, confirm};
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
 use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
@@ -27,8 +27,8 @@ pub(crate) struct Question<'a> {
     pub(crate) workspace: &'a Workspace,
     /// The request, as [`ledger::request::key`] writes it.
     pub(crate) key: &'a [u8],
-    /// The options that scripts see.
-    pub(crate) config: &'a BTreeMap<String, String>,
+    /// What the invocation gives to scripts.
+    pub(crate) given: Given<'a>,
     pub(crate) function: DigestFunction,
     /// Whose scripts they are.
     pub(crate) identity: &'a str,
@@ -130,8 +130,8 @@ fn look(
     }
     let doubtful = {
         let archive = ledger.archive();
-        let ignore = &question.workspace.manifest().ignore;
-        let checker = || Checker::new(root, question.config, ignore).of(archive);
+        let manifest = question.workspace.manifest();
+        let checker = || Checker::new(root, question.given, manifest).of(archive);
         sweep(archive, root, &leaves, &checker)?
     };
     let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));

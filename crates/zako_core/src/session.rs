@@ -14,7 +14,7 @@ use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
-use crate::evaluate::{Evaluate, Package, Services, evaluate_text, graph_fault, identity};
+use crate::evaluate::{Evaluate, Machine, Package, Services, evaluate_text, graph_fault, identity};
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
@@ -444,6 +444,7 @@ impl Session {
             builtins: self.global.builtins.clone(),
             functions: self.global.functions.clone(),
             config,
+            machine: Machine::new(options.environment.clone()),
             cancel: cancel.clone(),
             events,
         })
@@ -483,7 +484,9 @@ fn plain(value: &Value) -> Json {
         Value::Artifact(ArtifactRef::Output { target: of, name }) => {
             Json::String(format!("{}#{name}", target(of)))
         }
-        Value::Artifact(ArtifactRef::File { path, .. }) => Json::String(path.clone()),
+        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path }) => {
+            Json::String(path.clone())
+        }
         Value::Script(specifier) => Json::String(specifier.clone()),
     }
 }

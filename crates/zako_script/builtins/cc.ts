@@ -1,8 +1,24 @@
-import { config } from "zako:build";
-import { attr, provider, rule, type } from "zako:rule";
+import { attr, provider, rule, toolchainType, type } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { basename, extname, join } from "zako:path";
-import type { Artifact, Dep, File, Has, Provider, Target } from "zako:rule";
+import type { Artifact, Dep, File, Has, Provider, Target, ToolchainType } from "zako:rule";
+
+/** The tools for C and C++. */
+export interface CcTools {
+  /** The C compiler, which also links: gcc, or what understands its options. */
+  readonly c: Artifact;
+  /** The C++ compiler, if there is one. */
+  readonly cxx: Artifact | undefined;
+  /** The archiver. */
+  readonly ar: Artifact;
+  /** The C compiler's version, as `"12.2.0"`. */
+  readonly version: string;
+  /** The operating system that it builds for: `linux`, `macos`. */
+  readonly os: string;
+}
+
+/** The kind of toolchain that the C and C++ rules use. The one that serves unless another is registered finds `cc`, `c++` and `ar`. */
+export const CcToolchain: ToolchainType<CcTools> = toolchainType("cc", type<CcTools>());
 
 /** What a C or C++ library gives to what depends on it. */
 export interface CcData {
@@ -70,11 +86,18 @@ const common = {
   localDefines: attr.list(attr.string()).default([]),
   copts: attr.list(attr.string()).default([]),
   linkopts: attr.list(attr.string()).default([]),
-  // What the invocation chose; see `tools`.
-  cc: attr.string(),
-  cxx: attr.string(),
-  ar: attr.string(),
 };
+const toolchains = { cc: CcToolchain };
+
+/** The compiler for C++, or for C. */
+function compiler(ctx: any, cxx: boolean): Artifact {
+  const { cc } = ctx.tools;
+  if (!cxx) return cc.c;
+  if (cc.cxx === undefined) {
+    throw new TypeError(`${ctx.label} has C++ in it and there is no C++ compiler: install one (apt install g++), or name one with -D cxx=NAME`);
+  }
+  return cc.cxx;
+}
 
 const CXX: ReadonlySet<string> = new Set([".cc", ".cpp", ".cxx", ".C", ".c++"]);
 const C: ReadonlySet<string> = new Set([".c", ".S", ".s"]);
@@ -129,7 +152,7 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     const object = ctx.file(`${stem}.o`);
     const depfile = ctx.file(`${stem}.d`);
     ctx.run({
-      args: [isCxx ? attrs.cxx : attrs.cc, "-c", source, "-o", object, "-MD", "-MF", depfile, ...flags],
+      args: [compiler(ctx, isCxx), "-c", source, "-o", object, "-MD", "-MF", depfile, ...flags],
       inputs: [source],
       staged,
       outputs: [object],
@@ -154,7 +177,7 @@ function link(ctx: any, { objects, info }: Compiled): Artifact {
   const program = ctx.file(ctx.name);
   const archives = linkOrder(info.archives);
   ctx.run({
-    args: [info.cxx ? ctx.attrs.cxx : ctx.attrs.cc, "-o", program, ...objects, ...archives, ...info.linkopts],
+    args: [compiler(ctx, info.cxx), "-o", program, ...objects, ...archives, ...info.linkopts],
     outputs: [program],
     mnemonic: "link",
     message: `link ${program.path}`,
@@ -166,6 +189,7 @@ function link(ctx: any, { objects, info }: Compiled): Artifact {
 const library = rule({
   attrs: { ...common, hdrs: attr.files().default([]) },
   provides: { cc: CcInfo },
+  toolchains,
   analyze(ctx) {
     const compiled = compileAll(ctx, ctx.attrs.hdrs);
     const { objects } = compiled;
@@ -175,7 +199,7 @@ const library = rule({
     }
     const archive = ctx.file(`lib${basename(ctx.name)}.a`);
     ctx.run({
-      args: [ctx.attrs.ar, "rcsD", archive, ...objects],
+      args: [ctx.tools.cc.ar, "rcsD", archive, ...objects],
       outputs: [archive],
       mnemonic: "archive",
       message: `archive ${archive.path}`,
@@ -188,6 +212,7 @@ const library = rule({
 const binary = rule({
   attrs: common,
   provides: {},
+  toolchains,
   analyze(ctx) {
     link(ctx, compileAll(ctx, []));
     return {};
@@ -202,6 +227,7 @@ const test = rule({
     env: attr.dict(attr.string()).default({}),
   },
   provides: {},
+  toolchains,
   analyze(ctx) {
     const program = link(ctx, compileAll(ctx, []));
     ctx.run({
@@ -217,13 +243,6 @@ const test = rule({
   },
 });
 
-/** The tools that the invocation chose with `-D cc=…`, `-D cxx=…` and `-D ar=…`. */
-const tools = (): { cc: string; cxx: string; ar: string } => ({
-  cc: config.get("cc", "cc"),
-  cxx: config.get("cxx", "c++"),
-  ar: config.get("ar", "ar"),
-});
-
 /**
  * A static library of C and C++ sources, `zako-out/PACKAGE/libNAME.a`; with headers only, just those.
  * Headers are found by the compiler's own dependency files, so a changed header compiles exactly what includes it.
@@ -233,7 +252,7 @@ const tools = (): { cc: string; cxx: string; ar: string } => ({
  * ```
  */
 export function ccLibrary(props: CcLibraryProps): CcTarget {
-  return library({ ...props, ...tools() } as any);
+  return library(props as any);
 }
 
 /**
@@ -245,7 +264,7 @@ export function ccLibrary(props: CcLibraryProps): CcTarget {
  * ```
  */
 export function ccBinary(props: CcProps): Target {
-  return binary({ ...props, ...tools() } as any);
+  return binary(props as any);
 }
 
 /**
@@ -253,7 +272,7 @@ export function ccBinary(props: CcProps): Target {
  * it is made of changes; `zako run` runs it directly.
  */
 export function ccTest(props: CcTestProps): Target {
-  return test({ ...props, ...tools() } as any);
+  return test(props as any);
 }
 
 identify("zako:cc", { ccLibrary: library, ccBinary: binary, ccTest: test });

@@ -183,8 +183,30 @@ export interface RunSpec {
   test?: boolean;
 }
 
+/** A kind of toolchain: what rules ask for by it, and what a toolchain of that kind is. */
+export interface ToolchainType<T> extends Type<T> {
+  /** The id, unique in the workspace. */
+  readonly toolchain: string;
+}
+
+/**
+ * A kind of toolchain, as `CcToolchain`. Rules ask for one of that kind (`toolchains: { cc: CcToolchain }`), and a
+ * `*.toolchain.ts` file gives one.
+ *
+ * ```ts
+ * export const GoToolchain = toolchainType("go", type<{ go: Artifact; version: string }>());
+ * ```
+ */
+export function toolchainType<T>(id: string, t: Type<T>): ToolchainType<T> {
+  if (typeof id !== "string" || id === "") throw new TypeError("toolchainType takes an id, as \"go\"");
+  return Object.freeze({ ...t, toolchain: id });
+}
+
+/** What `analyze` of a rule with the toolchains `T` sees of them. */
+export type Tools<T> = { readonly [K in keyof T]: T[K] extends Type<infer X> ? X : never };
+
 /** What `analyze` is given. */
-export interface Ctx<A, O> {
+export interface Ctx<A, T, O> {
   /** The target's label, as `//lib:greet`. */
   readonly label: string;
   /** The target's name within its package. */
@@ -193,6 +215,8 @@ export interface Ctx<A, O> {
   readonly package: string;
   /** The attributes. */
   readonly attrs: Vals<A>;
+  /** What the rule's toolchains give. */
+  readonly tools: Tools<T>;
   /** A file that an action of this target writes, below the package's output folder. */
   file(name: string): Artifact;
   /** A directory that an action of this target writes. */
@@ -206,15 +230,17 @@ export interface Ctx<A, O> {
 }
 
 /** What a rule is made of. */
-export interface RuleDefinition<A, V extends Record<string, Token>, O extends string> {
+export interface RuleDefinition<A, V extends Record<string, Token>, T extends Record<string, ToolchainType<any>>, O extends string> {
   /** Its attributes. */
   attrs: A;
   /** The providers that `analyze` returns, under the names that it returns them by. */
   provides: V;
+  /** The toolchains that it uses, under the names that `ctx.tools` has them by. */
+  toolchains?: T;
   /** The names of its named outputs. */
   outputs?: readonly O[];
   /** Turns attributes into actions and provider data. Runs apart from packages: it sees `ctx` and what its file imports, and reads neither files nor options. */
-  analyze(ctx: Ctx<A, O>): { readonly [K in keyof V]: V[K]["~t"] };
+  analyze(ctx: Ctx<A, T, O>): { readonly [K in keyof V]: V[K]["~t"] };
 }
 
 /**
@@ -233,8 +259,8 @@ export interface RuleDefinition<A, V extends Record<string, Token>, O extends st
  * });
  * ```
  */
-export function rule<A extends Record<string, Attr<any, any, boolean>>, V extends Record<string, Token>, O extends string = never>(
-  definition: RuleDefinition<A, V, O>,
+export function rule<A extends Record<string, Attr<any, any, boolean>>, V extends Record<string, Token>, T extends Record<string, ToolchainType<any>> = {}, O extends string = never>(
+  definition: RuleDefinition<A, V, T, O>,
 ): (props: Props<A> & CommonProps) => Target<Has<V[keyof V]>, O> {
   const fn = (props: Props<A> & CommonProps): any => {
     const { identity } = record;
@@ -244,8 +270,9 @@ export function rule<A extends Record<string, Attr<any, any, boolean>>, V extend
     const attrs = check(identity.export, definition.attrs as any, props as any);
     const provides = Object.keys(definition.provides).map((key) => definition.provides[key].id);
     const shape = { rule: `${identity.module}#${identity.export}`, provides, outputs: definition.outputs ?? [] };
-    return newTarget(callAt("declare", { rule: identity, attrs, shape }), shape);
+    return newTarget(callAt("declare", { rule: identity, attrs, shape, toolchains }), shape);
   };
+  const toolchains = Object.entries(definition.toolchains ?? {}).map(([name, { toolchain }]) => [name, toolchain]);
   const record = remember(fn, definition as any);
   return Object.freeze(fn);
 }

@@ -143,6 +143,8 @@ pub enum Entry {
     Analysis(Vec<Specifier>),
     /// Run the script action that is this module's default export.
     Script(Specifier),
+    /// Resolve the toolchains of this type that the module exports.
+    Toolchain(Specifier, String),
 }
 
 impl Entry {
@@ -165,6 +167,11 @@ impl Entry {
             Entry::Script(module) => format!(
                 "import {{ run }} from \"zako:internal/script_body\";\nimport script from {};\nawait run(script);\n",
                 quoted(module)
+            ),
+            Entry::Toolchain(module, wanted) => format!(
+                "import {{ resolve }} from \"zako:internal/toolchain\";\nimport * as module from {};\nresolve(module, {});\n",
+                quoted(module),
+                Json::String(wanted.clone())
             ),
         }
     }

@@ -85,6 +85,11 @@ pub enum ArtifactRef {
         /// Whether it is a directory.
         directory: bool,
     },
+    /// A program of the machine, at an absolute path.
+    Tool {
+        /// The path.
+        path: String,
+    },
 }
 
 /// Text that is no value's wire form.
@@ -212,6 +217,7 @@ impl Value {
                 path: text(1)?,
                 directory: parts.get(2).and_then(Json::as_bool).ok_or_else(bad)?,
             }),
+            "tool" => Value::Artifact(ArtifactRef::Tool { path: text(1)? }),
             "object" => match parts.get(1) {
                 Some(Json::Object(fields)) => Value::Object(plain(fields.clone())?),
                 _ => return Err(bad()),
@@ -266,6 +272,9 @@ impl Value {
                 path.clone().into(),
                 (*directory).into(),
             ]),
+            Value::Artifact(ArtifactRef::Tool { path }) => {
+                special(vec!["tool".into(), path.clone().into()])
+            }
             Value::Script(specifier) => special(vec!["script".into(), specifier.clone().into()]),
         }
     }
@@ -372,6 +381,7 @@ mod tests {
             ("[a-z/]{1,9}", any::<bool>()).prop_map(|(path, directory)| Value::Artifact(
                 ArtifactRef::File { path, directory }
             )),
+            "/[a-z/]{1,9}".prop_map(|path| Value::Artifact(ArtifactRef::Tool { path })),
         ];
         leaf.prop_recursive(5, 40, 6, |inner| {
             let key = prop_oneof![Just("$zako".to_owned()), any::<String>()];

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! package:  path, exports, targets by name, aliases, logs
-//! target:   name, rule's module, rule's export, attributes, place, outputs, tags; its package is the one it is in
+//! target:   name, rule's module, rule's export, attributes, place, outputs, tags, toolchains; its package is the one it is in
 //! paths:    for each of a sorted list: how many bytes it shares with the one before (u32), the rest (text)
 //! ```
 
@@ -69,6 +69,7 @@ fn encode_target(target: &Target, out: &mut Encoder) {
         place,
         outputs,
         tags,
+        toolchains,
     } = target;
     out.text(module);
     out.text(export);
@@ -76,6 +77,7 @@ fn encode_target(target: &Target, out: &mut Encoder) {
     place.encode(out);
     outputs.encode(out);
     tags.encode(out);
+    toolchains.encode(out);
 }
 
 fn decode_target(package: &NeutralPath, name: &str, body: &mut Decoder<'_>) -> Option<Target> {
@@ -89,6 +91,7 @@ fn decode_target(package: &NeutralPath, name: &str, body: &mut Decoder<'_>) -> O
         place: Option::<Place>::decode(body)?,
         outputs: Vec::decode(body)?,
         tags: Vec::decode(body)?,
+        toolchains: Vec::decode(body)?,
     })
 }
 
@@ -196,6 +199,7 @@ mod tests {
             prop::option::of(places()),
             vec(word, 0..3),
             vec(word, 0..3),
+            vec((word, word), 0..3),
         );
         (
             "[a-z]{1,3}(/[a-z]{1,3})?",
@@ -206,7 +210,7 @@ mod tests {
         )
             .prop_map(|(path, exports, targets, aliases, logs)| {
                 let path = NeutralPath::new(path).expect("a path");
-                let target = |(name, (rule, attrs, place, outputs, tags))| {
+                let target = |(name, (rule, attrs, place, outputs, tags, toolchains))| {
                     let target = Target {
                         label: Label::new(path.clone(), &name as &str),
                         rule: RuleId {
@@ -217,6 +221,7 @@ mod tests {
                         place,
                         outputs,
                         tags,
+                        toolchains,
                     };
                     (name, Arc::new(target))
                 };
@@ -269,6 +274,7 @@ mod tests {
             place: None,
             outputs: vec!["o".into()],
             tags: vec![],
+            toolchains: vec![("c".into(), "cc".into())],
         };
         let package = PackageValue {
             path,
@@ -284,6 +290,7 @@ mod tests {
             "0100",
             "01000000010000006f",
             "00000000",
+            "010000000100000063020000006363",
             "010000000100000061030000002f2f62",
             "00000000",
         );

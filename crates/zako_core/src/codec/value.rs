@@ -3,7 +3,7 @@
 //! ```text
 //! value:  0 undefined  1 null  2 false  3 true  4 number (8 bytes)  5 bigint (text)  6 string
 //!         7 array  8 object  9 target  10 output (target reference, name)  11 file (path, directory)
-//!         12 script (text)  13 joined (list)
+//!         12 script (text)  13 joined (list)  14 tool (path)
 //! target: reference, rule, provides, outputs;  reference: 0 local (u32), 1 label (text)
 //! ```
 
@@ -70,6 +70,10 @@ impl Coded for Value {
                 out.u8(13);
                 items.encode(out);
             }
+            Value::Artifact(ArtifactRef::Tool { path }) => {
+                out.u8(14);
+                out.text(path);
+            }
         }
     }
 
@@ -113,6 +117,7 @@ fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
         }),
         12 => Value::Script(text(body)?),
         13 => Value::Joined(items(body)?),
+        14 => Value::Artifact(ArtifactRef::Tool { path: text(body)? }),
         _ => return None,
     })
 }

@@ -10,6 +10,8 @@ use zako_script::{Host, HostCall, HostFailure, LogLevel, Place, Value};
 
 use super::Services;
 use super::glob::glob;
+use super::machine::{Answer, Machine, Question, version_is};
+use super::toolchain::Toolchain;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
 use crate::target::{RuleId, TaskAttrs, elsewhere};
@@ -27,6 +29,8 @@ pub(crate) struct TargetDeclaration {
     pub(crate) place: Option<Place>,
     pub(crate) provides: Vec<String>,
     pub(crate) outputs: Vec<String>,
+    /// The toolchains that its rule uses: the name that the rule has each by, and the type's id.
+    pub(crate) toolchains: Vec<(String, String)>,
 }
 
 /// Something that an evaluation learned, with what it was.
@@ -41,6 +45,10 @@ pub(crate) enum Read {
         found: Vec<String>,
     },
     Config(String, Option<String>),
+    /// Where a program is.
+    Program(String, Option<Arc<str>>),
+    /// What a program said.
+    Asked(Question, Result<Answer, String>),
     Answer {
         function: String,
         args: String,
@@ -54,6 +62,8 @@ pub(crate) struct Recorded {
     pub(crate) declarations: Vec<TargetDeclaration>,
     pub(crate) reads: Vec<Read>,
     pub(crate) logs: Vec<Diagnostic>,
+    /// The toolchains that were resolved.
+    pub(crate) toolchains: Vec<Toolchain>,
 }
 
 /// Answers for one package, or for a file that is none.
@@ -121,6 +131,10 @@ impl PackageHost {
                 .map(str::to_owned)
                 .collect()
         };
+        let toolchains = match &call.args["toolchains"] {
+            Json::Null => Vec::new(),
+            given => serde_json::from_value(given.clone()).map_err(misuse)?,
+        };
         let mut recorded = self.recorded.lock();
         if recorded.declarations.len() >= MAX_TARGETS {
             return Err(misuse(format!(
@@ -133,6 +147,7 @@ impl PackageHost {
             place: call.place,
             provides: words("provides"),
             outputs: words("outputs"),
+            toolchains,
         };
         recorded.declarations.push(declaration);
         Ok(json!(recorded.declarations.len() - 1))
@@ -211,6 +226,53 @@ impl PackageHost {
     }
 }
 
+/// What toolchains ask. Only builtins can: scripts have no way to these calls.
+impl PackageHost {
+    fn find(&mut self, call: &HostCall<'_>) -> Json {
+        let name = text(&call.args["name"]);
+        let found = self.services.machine.find(&name);
+        let found: Option<Arc<str>> = found.and_then(|path| path.to_str().map(Into::into));
+        let read = Read::Program(name, found.clone());
+        self.recorded.lock().reads.push(read);
+        json!({ "path": found })
+    }
+
+    fn probe(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
+        let words = |json: &Json| serde_json::from_value(json.clone()).map_err(misuse);
+        let question = Question {
+            argv: words(&call.args["argv"])?,
+            reads: words(&call.args["reads"])?,
+        };
+        let clock = self.services.workspace.clock();
+        let (answer, _) = self.services.machine.ask(&question, clock);
+        let read = Read::Asked(question, answer.clone());
+        self.recorded.lock().reads.push(read);
+        Ok(match answer {
+            Ok(Answer {
+                status,
+                stdout,
+                stderr,
+            }) => json!({ "status": status, "stdout": stdout, "stderr": stderr }),
+            Err(error) => json!({ "error": error }),
+        })
+    }
+
+    fn toolchain(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
+        let found = match call.args["lacking"].as_str() {
+            Some(lacking) => Err(lacking.to_owned()),
+            None => {
+                let value = Value::from_json(call.args["value"].clone()).map_err(misuse)?;
+                Ok(value.to_wire().into())
+            }
+        };
+        self.recorded.lock().toolchains.push(Toolchain {
+            name: text(&call.args["export"]),
+            found,
+        });
+        Ok(Json::Null)
+    }
+}
+
 impl Host for PackageHost {
     fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
         match call.name {
@@ -237,6 +299,17 @@ impl Host for PackageHost {
                     .push(Read::Config(name, value.clone()));
                 Ok(json!(value))
             }
+            "find" => Ok(self.find(&call)),
+            "probe" => self.probe(&call),
+            "searchPath" => Ok(json!(self.services.machine.search_path())),
+            "machine" => Ok(json!({ "os": Machine::OS, "arch": Machine::ARCH })),
+            "versionIs" => {
+                let (version, wanted) = (text(&call.args["version"]), text(&call.args["wanted"]));
+                version_is(&version, &wanted)
+                    .map(|is| json!(is))
+                    .map_err(misuse)
+            }
+            "toolchain" => self.toolchain(&call),
             "function" => {
                 let (function, args) = (text(&call.args["name"]), call.args["args"].to_string());
                 let Some(body) = self.services.functions.get(&function) else {

@@ -12,9 +12,13 @@ use zako_path::{InternedPath, NeutralPath};
 use zako_script::{ModuleKind, Transpiled};
 
 use super::glob::Globbed;
-use super::leaf::{ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, SourceText};
+use super::leaf::{
+    ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, Registered, SourceText,
+};
+use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
 use super::package::{Package, PackageExports};
+use super::toolchain::{ToolchainFor, Toolchains};
 use super::{Services, kinds};
 use crate::codec::{Coded, Fingerprint, PathList, decoded, encoded};
 use crate::files::Decoder;
@@ -37,6 +41,11 @@ pub(crate) fn codecs() -> Codecs {
         .with::<PackageExports>()
         .with::<RuleModule>()
         .with::<RuleCode>()
+        .with::<ProgramPath>()
+        .with::<ProgramAnswer>()
+        .with::<Registered>()
+        .with::<Toolchains>()
+        .with::<ToolchainFor>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -197,6 +206,27 @@ impl Kept for Ignored {
 
     fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
         bytes.is_empty().then_some(Ignored)
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put(&value.to_vec(), out);
+        Encoded::FingerprintOnly
+    }
+
+    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
+        None
+    }
+}
+
+impl Kept for Registered {
+    const KIND: Kind = kinds::REGISTERED;
+
+    fn encode_key(&self, _: &Data, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        bytes.is_empty().then_some(Registered)
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
@@ -384,5 +414,96 @@ impl Kept for RuleCode {
 
     fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
         Fingerprint::try_from(bytes).ok().map(Ok)
+    }
+}
+
+impl Kept for ProgramPath {
+    const KIND: Kind = kinds::PROGRAM_PATH;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        std::str::from_utf8(bytes)
+            .ok()
+            .map(|name| ProgramPath(name.to_owned()))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put(value, out);
+        Encoded::FingerprintOnly
+    }
+
+    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
+        None
+    }
+}
+
+impl Kept for ProgramAnswer {
+    const KIND: Kind = kinds::PROGRAM_ANSWER;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        put(&self.0, out);
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        decoded(bytes).map(ProgramAnswer)
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::FingerprintOnly, out)
+    }
+
+    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
+        None
+    }
+}
+
+impl Kept for Toolchains {
+    const KIND: Kind = kinds::TOOLCHAINS;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        put(&self.module, out);
+        put(&self.wanted, out);
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        let (module, wanted) = decoded(bytes)?;
+        Some(Toolchains { module, wanted })
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(|found| Ok(Arc::new(found)))
+    }
+}
+
+impl Kept for ToolchainFor {
+    const KIND: Kind = kinds::TOOLCHAIN_FOR;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        std::str::from_utf8(bytes)
+            .ok()
+            .map(|wanted| ToolchainFor(wanted.into()))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(Ok)
     }
 }

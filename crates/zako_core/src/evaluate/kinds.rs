@@ -15,6 +15,12 @@ pub(crate) const CONFIG_VALUE: Kind = Kind::leaf(4);
 pub(crate) const HOST_ANSWER: Kind = Kind::leaf(5);
 /// The manifest's folders to leave alone ([`Ignored`](super::leaf::Ignored)).
 pub(crate) const IGNORED: Kind = Kind::leaf(6);
+/// Where a program is ([`ProgramPath`](super::machine::ProgramPath)).
+pub(crate) const PROGRAM_PATH: Kind = Kind::leaf(7);
+/// What a program answers ([`ProgramAnswer`](super::machine::ProgramAnswer)).
+pub(crate) const PROGRAM_ANSWER: Kind = Kind::leaf(8);
+/// The files that the manifest registers ([`Registered`](super::leaf::Registered)).
+pub(crate) const REGISTERED: Kind = Kind::leaf(9);
 
 /// The packages below a folder ([`PackageList`](super::leaf::PackageList)).
 pub(crate) const PACKAGE_LIST: Kind = Kind::inner(1);
@@ -30,3 +36,7 @@ pub(crate) const PACKAGE_EXPORTS: Kind = Kind::inner(5);
 pub(crate) const RULE_MODULE: Kind = Kind::inner(6);
 /// The fingerprint of a rule module's code ([`RuleCode`](crate::target::RuleCode)).
 pub(crate) const RULE_CODE: Kind = Kind::inner(7);
+/// The toolchains of one type in a module ([`Toolchains`](super::toolchain::Toolchains)).
+pub(crate) const TOOLCHAINS: Kind = Kind::inner(8);
+/// The toolchain that serves for a type ([`ToolchainFor`](super::toolchain::ToolchainFor)).
+pub(crate) const TOOLCHAIN_FOR: Kind = Kind::inner(9);

@@ -143,8 +143,30 @@ impl Key for Ignored {
             return Arc::default();
         };
         let patterns = services.workspace.manifest().ignore.as_slice();
-        ctx.set_witness(witness::ignored(patterns));
+        ctx.set_witness(witness::words(patterns));
         patterns.into()
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// The files whose toolchains the manifest registers, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Registered;
+
+impl Key for Registered {
+    type Value = Arc<[String]>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let Ok(services) = services(ctx) else {
+            return Arc::default();
+        };
+        let files = services.workspace.manifest().toolchains.as_slice();
+        ctx.set_witness(witness::words(files));
+        files.into()
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {

@@ -9,9 +9,11 @@ mod host;
 mod kept;
 pub(crate) mod kinds;
 mod leaf;
+mod machine;
 mod memory;
 mod module;
 mod package;
+mod toolchain;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -36,10 +38,12 @@ pub(crate) use confirm::confirm;
 pub(crate) use host::TargetDeclaration;
 pub(crate) use kept::codecs;
 pub(crate) use leaf::{FileThere, PackageList, path_of_leaf};
+pub(crate) use machine::{Answer, Machine, Question};
 pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
-pub(crate) use witness::Checker;
+pub(crate) use toolchain::{Toolchain, ToolchainFor};
+pub(crate) use witness::{Checker, Given};
 
 /// What the nodes use besides one another.
 pub(crate) struct Services {
@@ -51,6 +55,8 @@ pub(crate) struct Services {
     pub(crate) functions: Arc<BTreeMap<String, HostFunction>>,
     /// The invocation's options, those of the manifest below those of the command line.
     pub(crate) config: BTreeMap<String, String>,
+    /// The machine, for toolchains.
+    pub(crate) machine: Machine,
     pub(crate) cancel: CancellationToken,
     pub(crate) events: Option<mpsc::Sender<BuildEvent>>,
 }
@@ -59,6 +65,14 @@ impl Services {
     pub(crate) fn intern(&self, path: &NeutralPath) -> Result<InternedPath, Diagnostic> {
         InternedPath::intern(&self.interner, path)
             .map_err(|e| Diagnostic::error(Fault::Environment, e.to_string()))
+    }
+
+    /// What the invocation gives to scripts.
+    pub(crate) fn given(&self) -> Given<'_> {
+        Given {
+            config: &self.config,
+            environment: &self.machine.environment,
+        }
     }
 
     /// Whose scripts these are, see [`identity`].

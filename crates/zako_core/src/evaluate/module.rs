@@ -155,6 +155,7 @@ impl Resolved {
 }
 
 /// Everything that a module needs to run, besides the packages that it imports.
+#[derive(Default)]
 pub(crate) struct Closure {
     /// Its own file and the library files that it imports, by path.
     pub(crate) modules: BTreeMap<NeutralPath, Arc<Resolved>>,

@@ -13,7 +13,8 @@ use zako_script::{Evaluation, ScriptErrorKind, Specifier, Value};
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
 use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
-use super::module::{Closure, check_names, closure, location, module_set};
+use super::machine::{ProgramAnswer, ProgramPath};
+use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
 use crate::codec::{Coded, encoded};
 use crate::diagnostic::{Diagnostic, Severity, with_texts};
@@ -62,7 +63,7 @@ impl Key for Package {
         let file = path
             .join(BUILD_FILE)
             .map_err(|e| fault(Diagnostic::user(e.to_string())))?;
-        let ran = run(ctx, &services, &file, Some(&path)).await?;
+        let ran = run(ctx, &services, &Start::exports(&file, Some(&path))).await?;
         let Ran {
             exports,
             refused,
@@ -178,7 +179,7 @@ impl Key for Evaluate {
             refused,
             recorded,
             closure,
-        } = run(ctx, &services, &file, None).await?;
+        } = run(ctx, &services, &Start::exports(&file, None)).await?;
         let mut logs = recorded.logs;
         let module = &closure.modules[&file];
         for (name, why) in refused {
@@ -201,26 +202,59 @@ impl Key for Evaluate {
     }
 }
 
-struct Ran {
+/// What is evaluated, and as what.
+pub(super) struct Start<'a> {
+    /// The module.
+    pub(super) module: Specifier,
+    /// What is done with it.
+    pub(super) entry: Entry,
+    /// The package that it is.
+    pub(super) package: Option<&'a NeutralPath>,
+}
+
+impl<'a> Start<'a> {
+    /// The exports of `file`, which is that package.
+    fn exports(file: &NeutralPath, package: Option<&'a NeutralPath>) -> Start<'a> {
+        let module = Specifier::File(file.clone());
+        Start {
+            entry: Entry::Exports(module.clone()),
+            module,
+            package,
+        }
+    }
+}
+
+/// What came of it.
+pub(super) struct Ran {
     exports: Vec<(String, Value)>,
     refused: Vec<(String, String)>,
-    recorded: Recorded,
+    pub(super) recorded: Recorded,
     closure: Closure,
 }
 
-/// Evaluates the file, and records what it read as dependencies of this node.
-async fn run(
+/// Evaluates the module, and records what it read as dependencies of this node.
+pub(super) async fn run(
     ctx: &Ctx,
     services: &Arc<Services>,
-    file: &NeutralPath,
-    package: Option<&NeutralPath>,
+    start: &Start<'_>,
 ) -> Result<Ran, Faults> {
     let failed = |e: &GraphError| {
         // A cycle is one of packages; where each import stands is part of the chain already.
         fault(graph_fault(e))
     };
-    let closure = closure(ctx, file).await?;
+    let Start {
+        module,
+        entry,
+        package,
+    } = start;
+    let closure = match module {
+        Specifier::File(file) => closure(ctx, file).await?,
+        _ => Closure::default(),
+    };
     let mut set = module_set(services, &closure);
+    if let Specifier::Builtin(name) = module {
+        add_builtins(services, vec![name], &mut set);
+    }
     let mut keys = Vec::new();
     for (build, import) in &closure.packages {
         // Asked of the graph, so that a package that appears heals its importers.
@@ -260,17 +294,17 @@ async fn run(
     }
 
     for _ in 0..MAX_TRIES {
-        let (host, recorded) = PackageHost::new(services.clone(), package.cloned());
+        let (host, recorded) = PackageHost::new(services.clone(), (*package).cloned());
         let evaluation = Evaluation {
             modules: set.clone(),
-            entry: Entry::Exports(Specifier::File(file.clone())),
+            entry: entry.clone(),
             host: Box::new(host),
             limits: None,
         };
         let result = services.engine.evaluate(evaluation, &services.cancel).await;
         let recorded = std::mem::take(&mut *recorded.lock());
         // A failed evaluation depends on what it read as much as one that succeeded.
-        let settled = record(ctx, services, package, &recorded.reads).await?;
+        let settled = record(ctx, services, *package, &recorded.reads).await?;
         match result {
             // What it saw is gone already: its error may be too.
             Err(error) if !settled && error.kind == ScriptErrorKind::Throw => {}
@@ -289,7 +323,7 @@ async fn run(
                 }
                 let in_what = match package {
                     Some(package) => format!("in package //{package}"),
-                    None => format!("in {file}"),
+                    None => format!("in {module}"),
                 };
                 return Err(fault(Diagnostic::from(error).with_trace(in_what)));
             }
@@ -306,7 +340,7 @@ async fn run(
     }
     ctx.mark_transient();
     Err(fault(
-        Diagnostic::environment(format!("files that {file} reads change all the time"))
+        Diagnostic::environment(format!("files that {module} reads change all the time"))
             .with_help("try again when nothing writes to them"),
     ))
 }
@@ -358,6 +392,14 @@ async fn record(
             }
             Read::Config(name, seen) => {
                 ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen
+            }
+            Read::Program(name, seen) => {
+                let key = ProgramPath(name.clone());
+                ctx.get(&key).await.map_err(failed)? == *seen
+            }
+            Read::Asked(question, seen) => {
+                let key = ProgramAnswer(question.clone());
+                ctx.get(&key).await.map_err(failed)? == *seen
             }
             Read::Answer {
                 function,

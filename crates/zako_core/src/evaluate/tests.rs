@@ -14,7 +14,7 @@ use zako_graph::{Data, Engine, EngineOptions};
 use zako_path::NeutralPath;
 
 use super::witness::Check;
-use super::{Checker, Services, codecs, identity};
+use super::{Checker, Machine, Services, codecs, identity};
 use crate::codec::Fingerprint;
 use crate::codec::action::fingerprints;
 use crate::event::BuildEvent;
@@ -89,6 +89,7 @@ impl Room {
             builtins: global.builtins.clone(),
             functions: global.functions.clone(),
             config,
+            machine: Machine::default(),
             cancel: CancellationToken::new(),
             events: Some(send),
         });
@@ -99,11 +100,7 @@ impl Room {
         assert_eq!(notice, None);
         let archive = ledger.archive();
 
-        let mut checker = Checker::new(
-            workspace.root(),
-            &services.config,
-            &workspace.manifest().ignore,
-        );
+        let mut checker = Checker::new(workspace.root(), services.given(), workspace.manifest());
         let leaves: Vec<Id> = archive
             .ids()
             .filter(|id| archive.kind(*id).is_leaf())

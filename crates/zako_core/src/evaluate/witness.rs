@@ -4,6 +4,7 @@
 //! file, folder:    nothing there: 0;  there: its signature;  not to be told by that: empty
 //! is it there:     0 no  1 yes
 //! option, ignored: the fingerprint of what it is
+//! program:         0 none  1 its path;  its answer: a fingerprint of all that it depends on (see `machine.rs`)
 //! ```
 //!
 //! **Invariant:** a witness was true before and after the value was read. An empty one never holds.
@@ -12,16 +13,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use zako_graph::archive::{Archive, Id, Kind};
 
 use super::kinds;
-use crate::codec::{Coded as _, Fingerprint, encoded, fingerprint};
+use super::machine::{answer_witness, program_witness};
+use crate::codec::{Coded as _, Fingerprint, decoded, encoded, fingerprint};
 use crate::files::{Clock, Decoder, Encoder, Role, Signature};
+use crate::manifest::Manifest;
 
 /// How often something is read again because it changed meanwhile.
 const MAX_READS: usize = 3;
+
+/// Beyond any clock's tick.
+const FAR: Duration = Duration::from_secs(3600);
 
 /// The witness of a path at which there is nothing.
 const MISSING: &[u8] = &[0];
@@ -75,6 +81,14 @@ impl Seen {
     }
 }
 
+/// What tells whether the file at `path` is another; `None` when that can't be told, or (with `since`) when it may have been
+/// written since that moment without a trace.
+pub(super) fn seen_at(path: &Path, since: Option<(SystemTime, Clock)>) -> Option<Vec<u8>> {
+    let seen = Seen::at(path);
+    let (moment, clock) = since.unwrap_or((SystemTime::now() + FAR, Clock::default()));
+    Some(seen.witness(moment, clock)).filter(|witness| !witness.is_empty())
+}
+
 /// Reads what is at `place`, until it stood still meanwhile; gives it with its witness, empty if it never did.
 pub(super) fn witnessed<T>(
     clock: Clock,
@@ -111,31 +125,38 @@ pub(super) fn option(value: Option<&str>) -> Fingerprint {
     fingerprint(out.as_bytes())
 }
 
-/// The witness of the manifest's list of folders to leave alone.
-pub(super) fn ignored(patterns: &[String]) -> Fingerprint {
-    fingerprint(&encoded(&patterns.to_vec()))
+/// The witness of a list in the manifest.
+pub(super) fn words(words: &[String]) -> Fingerprint {
+    fingerprint(&encoded(&words.to_vec()))
+}
+
+/// What an invocation gives to scripts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// The options that scripts see.
+    pub(crate) config: &'a BTreeMap<String, String>,
+    /// The environment of whoever builds, for toolchains.
+    pub(crate) environment: &'a BTreeMap<String, String>,
 }
 
 /// Checks witnesses, by `stat` alone; each thread has its own.
 pub(crate) struct Checker<'a> {
     root: &'a Path,
-    config: &'a BTreeMap<String, String>,
+    given: Given<'a>,
     ignored: Fingerprint,
+    registered: Fingerprint,
     /// The path that is looked at; kept for its memory.
     place: PathBuf,
 }
 
 impl<'a> Checker<'a> {
-    /// For the workspace at `root`, with the invocation's options and the manifest's `ignore`.
-    pub(crate) fn new(
-        root: &'a Path,
-        config: &'a BTreeMap<String, String>,
-        ignore: &[String],
-    ) -> Checker<'a> {
+    /// For the workspace at `root`, with what the invocation gives and the manifest.
+    pub(crate) fn new(root: &'a Path, given: Given<'a>, manifest: &Manifest) -> Checker<'a> {
         Checker {
             root,
-            config,
-            ignored: ignored(ignore),
+            given,
+            ignored: words(&manifest.ignore),
+            registered: words(&manifest.toolchains),
             place: PathBuf::new(),
         }
     }
@@ -163,6 +184,16 @@ impl<'a> Checker<'a> {
         if kind == kinds::IGNORED {
             return Some(witness == self.ignored);
         }
+        if kind == kinds::REGISTERED {
+            return Some(witness == self.registered);
+        }
+        let Given {
+            config,
+            environment,
+        } = self.given;
+        if kind == kinds::PROGRAM_ANSWER {
+            return Some(answer_witness(&decoded(key)?, environment, None) == witness);
+        }
         let key = std::str::from_utf8(key).ok()?;
         Some(match kind {
             kinds::SOURCE_TEXT | kinds::LISTING => match Seen::at(self.place(key)) {
@@ -174,7 +205,8 @@ impl<'a> Checker<'a> {
                 Seen::Refused => false,
             },
             kinds::FILE_THERE => witness == [u8::from(self.place(key).is_file())],
-            kinds::CONFIG_VALUE => witness == option(self.config.get(key).map(String::as_str)),
+            kinds::CONFIG_VALUE => witness == option(config.get(key).map(String::as_str)),
+            kinds::PROGRAM_PATH => witness == program_witness(key, environment),
             _ => return None,
         })
     }
@@ -231,7 +263,15 @@ mod tests {
         }
 
         fn check(&self, kind: Kind, key: &str, witness: &[u8]) -> Check {
-            let mut checker = Checker::new(self.folder.path(), &self.config, &["x".to_owned()]);
+            let manifest = Manifest {
+                ignore: vec!["x".to_owned()],
+                ..Manifest::default()
+            };
+            let given = Given {
+                config: &self.config,
+                environment: &BTreeMap::new(),
+            };
+            let mut checker = Checker::new(self.folder.path(), given, &manifest);
             // Something else first: nothing of it must stay.
             checker.still_holds(kinds::FILE_THERE, b"some/other/path", &[1]);
             checker.still_holds(kind, key.as_bytes(), witness)
@@ -328,8 +368,8 @@ mod tests {
                 option(Some("")).to_vec(),
                 false,
             ),
-            (kinds::IGNORED, "", ignored(&["x".into()]).to_vec(), true),
-            (kinds::IGNORED, "", ignored(&[]).to_vec(), false),
+            (kinds::IGNORED, "", words(&["x".into()]).to_vec(), true),
+            (kinds::IGNORED, "", words(&[]).to_vec(), false),
             (kinds::HOST_ANSWER, "f", there(true), false),
             (kinds::FILE_THERE, "f", Vec::new(), false),
         ] {

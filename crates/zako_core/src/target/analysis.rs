@@ -16,10 +16,10 @@ use zako_path::NeutralPath;
 use super::group::{Done, analyze_group};
 use super::lower::{File, Lowered, lower_task};
 use super::memo::{AnalysisKey, AnalysisMemo};
+use super::met::Met;
 use super::order::Order;
-use super::rules::rule_identity;
 use super::task::Lookup;
-use super::{Target, TaskAttrs};
+use super::{Target, TaskAttrs, located};
 use crate::codec::{Fingerprint, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::evaluate::Services;
@@ -109,7 +109,7 @@ pub(crate) async fn analyze(
             order.end(at, false);
         }
     }
-    let mut rules = Rules::default();
+    let mut rules = Met::default();
     loop {
         let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         while let Some(at) = order.next() {
@@ -126,9 +126,9 @@ pub(crate) async fn analyze(
                         analysis.results.insert(label.to_owned(), Arc::new(result));
                     }
                     Err(message) => {
-                        analysis
-                            .faults
-                            .push(located(message, target, location.as_ref()));
+                        let error = Diagnostic::user(message);
+                        let error = located(error, target, location.as_ref());
+                        analysis.faults.push(error);
                     }
                 }
             } else {
@@ -177,10 +177,9 @@ pub(crate) async fn analyze(
                     .collect()
             })
             .collect();
-        let jobs = groups
-            .iter()
-            .zip(&members)
-            .map(|((module, _), members)| analyze_group(ctx, services, module, members, &analysis));
+        let jobs = groups.iter().zip(&members).map(|((module, _), members)| {
+            analyze_group(ctx, services, module, members, &rules, &analysis)
+        });
         let results = join_all(jobs).await;
         for ((_, group), done) in groups.iter().zip(results) {
             // A rule module that is wrong fails its own targets.
@@ -218,56 +217,6 @@ fn key(own: Fingerprint, order: &Order<'_>, at: usize, analysis: &Analysis) -> A
         Some((label, &**analysis.results.get(label)?))
     });
     AnalysisKey::new(own, dependencies)
-}
-
-/// The rules that were met, by fingerprints found out once each.
-#[derive(Default)]
-struct Rules<'a> {
-    /// Rule modules; `None` for one that is wrong.
-    modules: HashMap<&'a str, Option<Fingerprint>>,
-    /// The own parts of targets' keys.
-    own: HashMap<usize, Fingerprint>,
-}
-
-impl<'a> Rules<'a> {
-    /// The own part of the target's key; `None` when its rule module is wrong, which is told once.
-    async fn own(
-        &mut self,
-        ctx: &Request,
-        services: &Services,
-        order: &Order<'a>,
-        at: usize,
-        analysis: &mut Analysis,
-    ) -> Option<Fingerprint> {
-        if let Some(own) = self.own.get(&at) {
-            return Some(*own);
-        }
-        let target = &order.declared(at).0;
-        let module = target.rule.module.as_str();
-        let rule = match self.modules.get(module) {
-            Some(known) => *known,
-            None => {
-                let found = rule_identity(ctx, services, module).await;
-                let found = found.map_err(|faults| analysis.faults.extend(faults.iter().cloned()));
-                self.modules.insert(module, found.ok());
-                found.ok()
-            }
-        };
-        let own = AnalysisKey::own(&rule?, target);
-        self.own.insert(at, own);
-        Some(own)
-    }
-
-    /// The same, as far as it is known.
-    fn known(&self, at: usize) -> Option<Fingerprint> {
-        self.own.get(&at).copied()
-    }
-}
-
-fn located(message: impl Into<String>, target: &Target, location: Option<&Location>) -> Diagnostic {
-    let mut error = Diagnostic::user(message).with_trace(format!("in {}", target.label));
-    error.location = location.cloned();
-    error
 }
 
 impl Lookup for Analysis {

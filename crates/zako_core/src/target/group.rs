@@ -12,6 +12,7 @@ use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, Place};
 use super::Target;
 use super::analysis::{Analysis, Analyzed, Declared, Wire};
 use super::lower::{File, Lowered, lower};
+use super::met::Met;
 use super::rules::rule_modules;
 use super::task::output_folder;
 use crate::diagnostic::{Diagnostic, Fault, Location};
@@ -46,6 +47,7 @@ pub(super) async fn analyze_group(
     services: &Arc<Services>,
     module: &str,
     group: &[(&str, &Declared)],
+    met: &Met<'_>,
     analysis: &Analysis,
 ) -> Result<Done, Faults> {
     let (specifier, modules) = rule_modules(ctx, services, module).await?;
@@ -61,7 +63,7 @@ pub(super) async fn analyze_group(
             let Some(declared) = targets.get(label) else {
                 continue;
             };
-            requests.push(request(&declared.0));
+            requests.push(request(&declared.0, met));
             mine.insert((*label).to_owned(), (*declared).clone());
             for dep in declared.0.dependencies() {
                 let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
@@ -144,7 +146,7 @@ pub(super) async fn analyze_group(
     Ok(whole)
 }
 
-fn request(target: &Target) -> Json {
+fn request(target: &Target, met: &Met<'_>) -> Json {
     let label = target.label.to_string();
     json!({
         "label": label,
@@ -153,6 +155,7 @@ fn request(target: &Target) -> Json {
         "outputRoot": output_folder(&target.label.package).as_str(),
         "rule": { "module": target.rule.module, "export": target.rule.export },
         "attrs": target.attrs.to_json(),
+        "tools": met.tools(target),
     })
 }
 

@@ -73,6 +73,14 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
     for (at, arg) in list("args", "strings and files")?.iter().enumerate() {
         match (arg.as_str(), File::parse(arg)) {
             (Some(text), _) => argv.push(text.to_owned()),
+            (None, None) if host_tool(arg).is_some() => {
+                let path = host_tool(arg).unwrap_or_default();
+                argv.push(path.to_owned());
+                // What runs is a tool anyway.
+                if at > 0 {
+                    tools.push(ToolRef::Host(path.to_owned()));
+                }
+            }
             (None, Some(file)) => {
                 argv.push(file.path.to_string());
                 if at == 0 {
@@ -161,6 +169,13 @@ pub(crate) fn lower(target: &Target, action: &Json) -> Result<Lowered, String> {
         write,
         test,
     })
+}
+
+/// The path in `{"$zako": ["tool", PATH]}`, a program of the machine.
+fn host_tool(json: &Json) -> Option<&str> {
+    let parts = json.get("$zako")?.as_array()?;
+    (parts.first()?.as_str()? == "tool").then_some(())?;
+    parts.get(1)?.as_str()
 }
 
 /// `undefined`, as realms encode it.

@@ -23,10 +23,11 @@ impl AnalysisKey {
             label,
             rule: id,
             attrs,
-            // Told, or said by the attributes and the rule.
+            // Told, or said by the attributes and the rule; what the toolchains are is added by who knows it.
             place: _,
             outputs: _,
             tags: _,
+            toolchains: _,
         } = target;
         let mut out = Encoder::default();
         out.raw(rule);

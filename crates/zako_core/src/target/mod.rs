@@ -5,6 +5,7 @@ mod group;
 mod kept;
 mod lower;
 mod memo;
+mod met;
 mod naming;
 mod order;
 mod quantity;
@@ -15,6 +16,7 @@ use std::fmt;
 
 use zako_script::{Place, TargetRef, Value};
 
+use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
 
 pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
@@ -56,6 +58,8 @@ pub(crate) struct Target {
     pub(crate) outputs: Vec<String>,
     /// Words to select it by.
     pub(crate) tags: Vec<String>,
+    /// The toolchains that its rule uses: the name that the rule has each by, and the type's id.
+    pub(crate) toolchains: Vec<(String, String)>,
 }
 
 impl Target {
@@ -86,6 +90,14 @@ impl Target {
             ..self.clone()
         }
     }
+}
+
+/// The error as one of the target's, which is declared there.
+fn located(mut error: Diagnostic, target: &Target, location: Option<&Location>) -> Diagnostic {
+    if error.location.is_none() {
+        error.location = location.cloned();
+    }
+    error.with_trace(format!("in {}", target.label))
 }
 
 fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {

@@ -113,6 +113,7 @@ pub(crate) fn name_targets(
                 place: declaration.place.clone(),
                 outputs: declaration.outputs.clone(),
                 tags,
+                toolchains: declaration.toolchains.clone(),
             }),
         );
     }

@@ -233,6 +233,7 @@ mod tests {
                 place: None,
                 outputs: vec![],
                 tags: vec![],
+                toolchains: vec![],
             };
             (label.to_string(), (Arc::new(target), None))
         });

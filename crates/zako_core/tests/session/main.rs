@@ -14,3 +14,4 @@ mod random;
 mod rules;
 mod targets;
 mod tasks;
+mod toolchains;

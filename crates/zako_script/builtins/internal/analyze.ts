@@ -18,6 +18,7 @@ interface Request {
   outputRoot: string;
   rule: { module: string; export: string };
   attrs: Record<string, unknown>;
+  tools: Record<string, unknown>;
 }
 
 const { freeze } = Object;
@@ -127,6 +128,7 @@ function analyzeOne(request: Request): void {
     name: request.name,
     package: request.package,
     attrs: freeze(attrs),
+    tools: decode(request.tools),
     file: (name: string) => out(name, false),
     dir: (name: string) => out(name, true),
     run(action: Record<string, unknown>) {

@@ -2,7 +2,7 @@
 
 import { call } from "zako:internal/host";
 import {
-  artifactState, isArtifact, isJoined, isScript, isTarget, newArtifact, newJoined, newScript, newTarget, targetState,
+  artifactState, isArtifact, isJoined, isScript, isTarget, newArtifact, newJoined, newScript, newTarget, newTool, targetState,
 } from "zako:internal/target";
 
 const MAX_DEPTH = 64;
@@ -45,7 +45,8 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
   }
   if (isArtifact(object)) {
     const state = artifactState(object);
-    return "path" in state ? special("file", state.path, state.directory) : special("output", state.target, state.name);
+    if (!("path" in state)) return special("output", state.target, state.name);
+    return state.tool ? special("tool", state.path) : special("file", state.path, state.directory);
   }
   if (isScript(object)) return special("script", object.specifier);
   if (above.includes(object)) throw new Refused(`${path} contains itself`);
@@ -85,6 +86,7 @@ export function decode(json: any): unknown {
       case "target": return newTarget(a, b);
       case "output": return newArtifact({ target: a, name: b });
       case "file": return newArtifact({ path: a, directory: b });
+      case "tool": return newTool(a);
       case "script": return newScript(a);
       case "joined": return newJoined(a.map(decode));
       case "object": return plain(a);

@@ -17,10 +17,10 @@ export interface Shape {
 let targetState: (t: TargetObject) => { ref: Ref; shape: Shape };
 let artifactState: (a: ArtifactObject) => ArtifactState;
 
-/** What an artifact is: a named output of a target, or a file at a known path. */
+/** What an artifact is: a named output of a target, a file at a known path, or (`tool`) a program of the machine. */
 export type ArtifactState =
   | { target: Ref; name: string }
-  | { path: string; directory: boolean };
+  | { path: string; directory: boolean; tool?: boolean };
 
 const { freeze } = Object;
 
@@ -107,6 +107,7 @@ for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject]) {
 
 export const newTarget = (ref: Ref, shape: Shape): TargetObject => new TargetObject(ref, shape);
 export const newArtifact = (state: ArtifactState): ArtifactObject => new ArtifactObject(state);
+export const newTool = (path: string): ArtifactObject => new ArtifactObject({ path, directory: false, tool: true });
 export const newScript = (specifier: string): ScriptObject => new ScriptObject(specifier);
 export const newJoined = (parts: readonly unknown[]): JoinedObject => new JoinedObject(parts);
 

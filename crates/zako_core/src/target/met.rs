@@ -1,0 +1,89 @@
+//! The rules and toolchains that an analysis met: what each is, found out once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+use zako_graph::Request;
+
+use super::analysis::Analysis;
+use super::memo::AnalysisKey;
+use super::order::Order;
+use super::rules::rule_identity;
+use super::{Target, located};
+use crate::codec::{Fingerprint, fingerprint};
+use crate::evaluate::{Services, ToolchainFor, graph_fault};
+
+/// The rules and toolchains that were met.
+#[derive(Default)]
+pub(super) struct Met<'a> {
+    /// Rule modules; `None` for one that is wrong.
+    modules: HashMap<&'a str, Option<Fingerprint>>,
+    /// Toolchains by their types, in the wire form; `None` for one that there is none of.
+    toolchains: HashMap<&'a str, Option<Arc<str>>>,
+    /// The own parts of targets' keys.
+    own: HashMap<usize, Fingerprint>,
+}
+
+impl<'a> Met<'a> {
+    /// The own part of the target's key; `None` when its rule module is wrong or a toolchain is missing, which is told once.
+    pub(super) async fn own(
+        &mut self,
+        ctx: &Request,
+        services: &Services,
+        order: &Order<'a>,
+        at: usize,
+        analysis: &mut Analysis,
+    ) -> Option<Fingerprint> {
+        if let Some(own) = self.own.get(&at) {
+            return Some(*own);
+        }
+        let (target, location) = order.declared(at);
+        let module = target.rule.module.as_str();
+        let rule = match self.modules.get(module) {
+            Some(known) => *known,
+            None => {
+                let found = rule_identity(ctx, services, module).await;
+                let found = found.map_err(|faults| analysis.faults.extend(faults.iter().cloned()));
+                self.modules.insert(module, found.ok());
+                found.ok()
+            }
+        };
+        let mut tools = Vec::with_capacity(target.toolchains.len());
+        for (_, wanted) in &target.toolchains {
+            if !self.toolchains.contains_key(wanted.as_str()) {
+                let found = match ctx.get(&ToolchainFor(wanted.as_str().into())).await {
+                    Ok(found) => found,
+                    Err(e) => Err(Arc::new(vec![graph_fault(&e)])),
+                };
+                let found = found.map_err(|faults| {
+                    let told = faults.iter().cloned();
+                    let told = told.map(|fault| located(fault, target, location.as_ref()));
+                    analysis.faults.extend(told);
+                });
+                self.toolchains.insert(wanted, found.ok());
+            }
+            tools.push(self.toolchains.get(wanted.as_str())?.as_ref()?.clone());
+        }
+        let mut own = AnalysisKey::own(&rule?, target);
+        for tool in tools {
+            own = fingerprint(&[own, fingerprint(tool.as_bytes())].concat());
+        }
+        self.own.insert(at, own);
+        Some(own)
+    }
+
+    /// The same, as far as it is known.
+    pub(super) fn known(&self, at: usize) -> Option<Fingerprint> {
+        self.own.get(&at).copied()
+    }
+
+    /// The target's toolchains as its rule sees them, by the names that the rule has them by.
+    pub(super) fn tools(&self, target: &Target) -> Json {
+        let tools = target.toolchains.iter().filter_map(|(name, wanted)| {
+            let wire = self.toolchains.get(wanted.as_str())?.as_ref()?;
+            Some((name.clone(), serde_json::from_str(wire).ok()?))
+        });
+        Json::Object(tools.collect::<Map<_, _>>())
+    }
+}

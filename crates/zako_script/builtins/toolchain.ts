@@ -1,0 +1,80 @@
+import type { Artifact, ToolchainType } from "zako:rule";
+import { define } from "zako:internal/toolchain";
+
+/** What `find` wants of a program. */
+export interface FindOptions {
+  /** The versions that will do, as `">=12"`, `"^1.80"` or `">=3.9, <4"` (Cargo's syntax); any when left out. */
+  version?: string;
+  /** The arguments that make it print its version. Default `["--version"]`; the first number with a dot in it counts. */
+  versionArgs?: readonly string[];
+  /** How to install it, for whoever lacks it: `"apt install g++"`. */
+  install?: string;
+}
+
+/** What `run` wants of a program. */
+export interface RunOptions {
+  /** Files, absolute, that its answer depends on besides the program itself: when one changes it is asked again. */
+  reads?: readonly string[];
+}
+
+/** The machine, as a toolchain may ask it. Each answer is recorded, and asked for again when it may be another. */
+export interface Host {
+  /** The operating system: `linux`, `macos`, `windows`. */
+  readonly os: string;
+  /** The processor: `x86_64`, `aarch64`. */
+  readonly arch: string;
+  /**
+   * The program called `name` (the first that is there of several names), found on the PATH of whoever builds, or an absolute path. One
+   * that is missing or of another version ends the resolution; whoever needs the toolchain is told what was looked for.
+   */
+  find(name: string | readonly string[], options?: FindOptions): Artifact;
+  /** The same, `undefined` when there is none. */
+  findOptional(name: string | readonly string[], options?: FindOptions): Artifact | undefined;
+  /** The version that a program found before says it has, as `"12.2.0"`. */
+  version(tool: Artifact, args?: readonly string[]): string;
+  /** What a program found before prints (standard output, without the white space at its end); failing ends the resolution. */
+  run(tool: Artifact, args: readonly string[], options?: RunOptions): string;
+  /** The invocation's option `name` (`-D name=value`, `[config]` of `zako.toml`), or `fallback`. */
+  option(name: string, fallback: string): string;
+}
+
+/** What a toolchain is made of. */
+export interface ToolchainDefinition<T> {
+  /** What kind of toolchain it is: rules ask for it by this. */
+  type: ToolchainType<T>;
+  /** Finds the tools and says how to use them. Plain data and artifacts of `find`. */
+  resolve(host: Host): NoInfer<T>;
+}
+
+/** A toolchain; made by {@link toolchain}. */
+export interface Toolchain<T> {
+  /** @ignore For type inference only; not there at run time. */
+  readonly "~tc": T;
+}
+
+/**
+ * A toolchain: where the tools of one kind come from. Export it from a `*.toolchain.ts` file, and export that file's handle from
+ * a `*.config.ts` file, or name the file under `toolchains` in `zako.toml`.
+ *
+ * ```ts
+ * import { toolchainType, type } from "zako:rule";
+ * const Go = toolchainType("go", type<{ go: Artifact; version: string }>());
+ *
+ * export const go = toolchain({
+ *   type: Go,
+ *   resolve(host) {
+ *     const go = host.find("go", { version: ">=1.20", install: "apt install golang-go" });
+ *     return { go, version: host.version(go, ["version"]) };
+ *   },
+ * });
+ * ```
+ */
+export function toolchain<T>(definition: ToolchainDefinition<T>): Toolchain<T> {
+  if (typeof definition !== "object" || definition === null || typeof definition.resolve !== "function") {
+    throw new TypeError("toolchain takes an object: { type, resolve(host) { … } }");
+  }
+  if (typeof (definition.type as any)?.toolchain !== "string") {
+    throw new TypeError("the type of a toolchain is made by toolchainType, in a file that its rules import too");
+  }
+  return define(definition as any) as any;
+}
