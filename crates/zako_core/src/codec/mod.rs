@@ -19,6 +19,7 @@ pub(crate) mod action;
 mod analysis;
 mod artifact;
 mod diagnostic;
+mod draft;
 mod module;
 mod package;
 mod value;
@@ -32,7 +33,7 @@ use zako_path::NeutralPath;
 use crate::files::{Decoder, Encoder};
 
 /// Raised with every change of an encoding in here; whatever another version wrote counts as foreign.
-pub(crate) const CODEC_VERSION: u32 = 1;
+pub(crate) const CODEC_VERSION: u32 = 2;
 
 /// A hash that stands for a value: the first half of a BLAKE3 hash.
 pub(crate) type Fingerprint = [u8; 16];

@@ -147,7 +147,10 @@ async fn analysis_gives_actions_and_providers() {
         a["actions"][0]["args"],
         json!(["cat", file("pkg/x.txt"), "-o", file("zako-out/pkg/a.txt")])
     );
-    assert_eq!(a["actions"][1]["write"], json!("[\"pkg/x.txt\",\"far\"]"));
+    assert_eq!(
+        a["actions"][1]["work"]["text"],
+        json!("[\"pkg/x.txt\",\"far\"]")
+    );
     let b = &seen.analyzed[1];
     assert_eq!(
         b["providers"]["Info"]["names"],
