@@ -261,8 +261,8 @@ export interface ArgPart {
   readonly "~part": true;
 }
 
-/** An item of an action's command line. */
-export type Arg = string | Artifact | JoinedArg | ArgPart | Depset<string | Artifact> | Depset<string> | Depset<Artifact>;
+/** An item of an action's command line. A depset stands for its items; one that is a list of strings, for those in a row. */
+export type Arg = string | Artifact | JoinedArg | ArgPart | Depset<string | Artifact> | Depset<string> | Depset<Artifact> | Depset<readonly string[]>;
 
 /** Many items: a list or a depset of them, or lists of those. */
 export type Args = Arg | readonly Args[];

@@ -292,13 +292,15 @@ fn texts(word: &Word, sets: &Sets, files: &mut Vec<NeutralPath>) -> Vec<String> 
     match word {
         Word::Text(text) => vec![text.clone()],
         Word::Set(set) => {
-            let items = sets.list(*set).into_iter().map(|item| match item {
+            let items = sets.list(*set).into_iter().flat_map(|item| match item {
                 SetItem::File(path, _) => {
                     let text = path.to_string();
                     files.push(path);
-                    text
+                    vec![text]
                 }
-                SetItem::Text(text) | SetItem::Data(text) => text,
+                SetItem::Text(text) => vec![text],
+                // A list of strings is those in a row.
+                SetItem::Data(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
             });
             items.collect()
         }

@@ -336,3 +336,96 @@ async fn what_zako_does_itself_is_checked() {
         assert!(error.starts_with("r.rule.ts:9:"), "{error}");
     }
 }
+
+/// A chain of libraries that gather words, and a program at its end.
+fn chain(count: usize) -> Vec<(String, String)> {
+    let rule = r##"import { attr, depset, provider, rule, type, type Depset } from "zako:rule";
+export const Words = provider("Words", type<{ readonly words: Depset<string> }>());
+export const lib = rule({
+  attrs: { word: attr.string(), deps: attr.list(attr.target(Words)).default([]), order: attr.enum("postorder", "topological") },
+  provides: { words: Words },
+  analyze(ctx) {
+    const { word, deps, order } = ctx.attrs;
+    const words = depset({ direct: [word], transitive: deps.map((d) => d.get(Words).words), order });
+    const out = ctx.file(ctx.name);
+    ctx.run({ args: ["sh", "-c", 'out=$1; shift; echo "$@" > "$out"', "sh", out, words], outputs: [out] });
+    ctx.expose("default", out);
+    return { words: { words } };
+  },
+});
+"##;
+    let build = format!(
+        "import {{ lib }} from \"//words.rule.ts\";\nexport const libs = [lib({{ word: \"w0\", order: \"topological\" }})];\n\
+         for (let i = 1; i < {count}; i += 1) libs.push(lib({{ word: `w${{i}}`, deps: [libs[i - 1]!], order: \"topological\" }}));\n"
+    );
+    vec![
+        ("words.rule.ts".to_owned(), rule.to_owned()),
+        ("p/BUILD.ts".to_owned(), build),
+    ]
+}
+
+fn fixture(files: &[(String, String)]) -> Fixture {
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    Fixture::new(&files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_long_chain_grows_with_its_length() {
+    // Analysis alone: what is built is the first link.
+    let kept = |count: usize| async move {
+        let f = fixture(&chain(count));
+        let last = format!("//p:libs[{}]", count - 1);
+        let options = zako_core::BuildOptions {
+            dry_run: true,
+            ..zako_core::BuildOptions::default()
+        };
+        f.build_with(&[&last], options).await.good();
+        let state = std::fs::read_dir(f.root().join(".zako/state")).unwrap();
+        let sizes = state.map(|entry| entry.unwrap().metadata().unwrap().len());
+        sizes.sum::<u64>()
+    };
+    let (few, many) = (kept(500).await, kept(2_000).await);
+    assert!(
+        many < few * 5,
+        "{few} bytes for 500 libraries, {many} bytes for 2000"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_hold_across_builds_and_sessions() {
+    let f = fixture(&chain(4));
+    f.build(&[]).await.good();
+    assert_eq!(f.read("zako-out/p/libs[3]"), "w3 w2 w1 w0\n");
+    f.check(&[]).await;
+    // One item in the middle: those above it see it, by sets that they share with what was remembered.
+    f.write(
+        "p/BUILD.ts",
+        &f.read("p/BUILD.ts")
+            .replace("`w${i}`", "i === 2 ? \"two\" : `w${i}`"),
+    );
+    let again = f.reopened();
+    let built = crate::fixture::run(&again, &[], zako_core::BuildOptions::default()).await;
+    assert_eq!(
+        built.good().lines(),
+        ["eval //p", "Ran //p:libs[2]", "Ran //p:libs[3]"]
+    );
+    assert_eq!(f.read("zako-out/p/libs[3]"), "w3 two w1 w0\n");
+    f.write(
+        "p/BUILD.ts",
+        &f.read("p/BUILD.ts").replace(
+            "word: \"w0\", order: \"topological\"",
+            "word: \"w0\", order: \"postorder\"",
+        ),
+    );
+    let built = f.build(&[]).await;
+    let error = told(built.error());
+    assert!(
+        error.contains(
+            "a depset in the order topological cannot have one in the order postorder in it"
+        ),
+        "{error}"
+    );
+}
