@@ -26,5 +26,5 @@ pub use recording::{MAX_RECORDINGS, Outcome, Recording, RecordingExecutor};
 pub use result::{ActionResult, Discovered, DiscoveredPath};
 pub use spec::{
     ActionBody, ActionSpec, DEFAULT_CPU_MILLIS, Isolation, MAX_IN_BYTES, OutputKind, OutputSpec,
-    Resources, Stdin, ToolRef,
+    Resources, Stdin, ToolRef, WorkerProtocol,
 };

@@ -54,6 +54,9 @@ pub struct ActionSpec {
     pub isolation: Option<Isolation>,
     /// Whether its result may be cached.
     pub cache: bool,
+    /// The protocol by which a process that stays may run it, instead of one process each. Never part of a key: what comes of it
+    /// is the same.
+    pub worker: Option<WorkerProtocol>,
 }
 
 impl ActionSpec {
@@ -78,6 +81,7 @@ impl ActionSpec {
             retries: 0,
             isolation: None,
             cache: true,
+            worker: None,
         }
     }
 
@@ -242,6 +246,14 @@ impl Default for Resources {
             named: BTreeMap::new(),
         }
     }
+}
+
+/// How a process that runs many actions, one after the other, is told of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerProtocol {
+    /// Bazel's persistent workers, JSON: a `WorkRequest` a line on standard input, a `WorkResponse` a line on standard output.
+    Json,
 }
 
 /// How far an action is shut off from the machine, weakest first.

@@ -305,7 +305,7 @@ impl Building {
         }
         let mut actions = Vec::with_capacity(needed.len());
         for needed in needed {
-            let mut action = PlannedAction::of(needed.action, needed.declared_at);
+            let mut action = PlannedAction::of(&needed.action, needed.declared_at);
             if let Err(faults) = self.load_program(&turn, &mut action).await {
                 if !keep_going {
                     self.tell(report, faults.to_vec()).await;

@@ -27,7 +27,7 @@ pub(crate) struct Living<'a> {
     /// The actions of the request.
     planned: HashSet<([u8; 16], [u8; 16])>,
     /// All that an action of an analysed target writes.
-    claimed: HashSet<&'a NeutralPath>,
+    claimed: HashSet<NeutralPath>,
     /// The folders around those.
     above: HashSet<NeutralPath>,
 }
@@ -40,8 +40,15 @@ impl<'a> Living<'a> {
         planned: &[Identified],
     ) -> Self {
         let actions = analysis.results.values().flat_map(|result| &result.actions);
-        let outputs = actions.flat_map(|action| &action.spec.outputs);
-        let claimed: HashSet<&NeutralPath> = outputs.map(|output| &output.path).collect();
+        let outputs = actions.clone().flat_map(|action| action.outputs());
+        let mut claimed: HashSet<NeutralPath> = outputs.map(|output| output.path.clone()).collect();
+        for action in actions.filter(|action| action.has_responses()) {
+            if let Some(Ok(finished)) = action.finish(&analysis.sets) {
+                let responses = finished.responses.into_iter();
+                let outputs = responses.flat_map(|action| action.spec.outputs);
+                claimed.extend(outputs.map(|output| output.path));
+            }
+        }
         Living {
             root,
             packages,

@@ -1,5 +1,6 @@
 //! From analysed targets to the actions that a build needs: those that make what was asked for, and what they read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use zako_path::NeutralPath;
@@ -7,11 +8,11 @@ use zako_path::NeutralPath;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::report::BuiltTarget;
 use crate::select::{Root, Selection};
-use crate::target::{Analysis, Lowered};
+use crate::target::{Analysis, Draft, FileWork, Finished, Lowered};
 
 /// An action that is needed, with the place of its target's declaration.
 pub(crate) struct Needed<'a> {
-    pub(crate) action: &'a Lowered,
+    pub(crate) action: Cow<'a, Lowered>,
     pub(crate) declared_at: Option<Location>,
 }
 
@@ -29,21 +30,21 @@ pub(crate) struct Demand<'a> {
 /// Cuts the actions of `analysis` to what the roots need; `tests` adds their test actions.
 pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: bool) -> Demand<'a> {
     // The same order every time, whatever the order of analysis.
-    let mut all: Vec<(&str, &Lowered)> = Vec::with_capacity(analysis.results.len());
+    let mut all: Vec<(&str, &Draft)> = Vec::with_capacity(analysis.results.len());
     for label in selection.targets.keys() {
         let Some(result) = analysis.results.get(label) else {
             continue;
         };
         let first = all.len();
         all.extend(result.actions.iter().map(|action| (label.as_str(), action)));
-        all[first..].sort_by_key(|(_, action)| action.spec.outputs.first().map(|o| &o.path));
+        all[first..].sort_by_key(|(_, action)| action.outputs().first().map(|o| &o.path));
     }
     let makers = Makers::of(&all);
     let making = |path: &NeutralPath| makers.making(path);
     // What is no output's maker, by target: checks and tests.
     let mut extra: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, (owner, action)) in all.iter().enumerate() {
-        if action.test || action.spec.outputs.is_empty() {
+        if action.action.test || action.outputs().is_empty() {
             extra.entry(owner).or_default().push(at);
         }
     }
@@ -91,7 +92,7 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
                 .into_iter()
                 .flatten()
                 .filter(|at| {
-                    let action = all[**at].1;
+                    let action = &all[**at].1.action;
                     if action.test { tests } else { output.is_none() }
                 }),
         );
@@ -104,12 +105,30 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         demand.makers.push(mine);
     }
 
+    let links = links(&all);
     let mut seen = vec![false; all.len()];
+    let mut written: Vec<Option<Written<'_>>> = (0..all.len()).map(|_| None).collect();
     while let Some(at) = queue.pop() {
         if std::mem::replace(&mut seen[at], true) {
             continue;
         }
-        let spec = &all[at].1.spec;
+        let (label, draft) = all[at];
+        let mut mine = match draft.finish(&analysis.sets) {
+            None => Written::from(Cow::Borrowed(&draft.action)),
+            Some(Ok(Finished { action, responses })) => Written {
+                action: Cow::Owned(action),
+                responses,
+            },
+            Some(Err(message)) => {
+                let mut fault = Diagnostic::user(message).with_trace(format!("in {label}"));
+                let declared = selection.targets.get(label);
+                fault.location = declared.and_then(|(_, location)| location.clone());
+                demand.faults.push(fault);
+                Written::from(Cow::Borrowed(&draft.action))
+            }
+        };
+        follow(&links, &mut mine.action);
+        let spec = &mine.action.spec;
         for path in spec.inputs.iter().chain(&spec.staged) {
             queue.extend(making(path).filter(|at| !seen[*at]));
         }
@@ -117,24 +136,83 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         for output in &spec.outputs {
             queue.extend(making(&output.path).filter(|at| !seen[*at]));
         }
+        written[at] = Some(mine);
     }
     let mut numbers = vec![None; all.len()];
-    for at in (0..all.len()).filter(|at| seen[*at]) {
+    for (at, written) in written.into_iter().enumerate() {
+        let Some(Written { action, responses }) = written else {
+            continue;
+        };
         numbers[at] = Some(demand.actions.len());
-        let (label, action) = all[at];
+        let (label, _) = all[at];
         let declared_at = selection
             .targets
             .get(label)
             .and_then(|(_, location)| location.clone());
-        demand.actions.push(Needed {
-            action,
-            declared_at,
-        });
+        let responses = responses.into_iter().map(Cow::Owned);
+        demand.actions.extend(
+            std::iter::once(action)
+                .chain(responses)
+                .map(|action| Needed {
+                    action,
+                    declared_at: declared_at.clone(),
+                }),
+        );
     }
     for makers in &mut demand.makers {
         *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
     }
     demand
+}
+
+/// An action that is needed, written out.
+struct Written<'a> {
+    action: Cow<'a, Lowered>,
+    /// What writes its response files.
+    responses: Vec<Lowered>,
+}
+
+impl<'a> From<Cow<'a, Lowered>> for Written<'a> {
+    fn from(action: Cow<'a, Lowered>) -> Self {
+        Written {
+            action,
+            responses: Vec::new(),
+        }
+    }
+}
+
+/// What each link that an action makes leads to.
+fn links<'a>(all: &[(&'a str, &'a Draft)]) -> HashMap<&'a NeutralPath, &'a NeutralPath> {
+    let mut links = HashMap::new();
+    for (_, draft) in all {
+        if let Some(FileWork::Symlink { to }) = draft.action.work.as_deref() {
+            links.extend(draft.outputs().iter().map(|output| (&output.path, to)));
+        }
+    }
+    links
+}
+
+/// Whoever reads a link reads what it leads to.
+fn follow(links: &HashMap<&NeutralPath, &NeutralPath>, action: &mut Cow<'_, Lowered>) {
+    if links.is_empty() {
+        return;
+    }
+    let spec = &action.spec;
+    let mut more: Vec<NeutralPath> = Vec::new();
+    for path in spec.inputs.iter().chain(&spec.staged) {
+        let mut path = path;
+        // No further than there are links, whatever leads to whatever.
+        for _ in 0..links.len() {
+            let Some(to) = links.get(path) else { break };
+            if !spec.inputs.contains(to) && !spec.staged.contains(to) && !more.contains(to) {
+                more.push((*to).clone());
+            }
+            path = to;
+        }
+    }
+    if !more.is_empty() {
+        action.to_mut().spec.staged.extend(more);
+    }
 }
 
 /// Who makes what, by path as text: looking for a folder above needs no path of its own.
@@ -145,14 +223,14 @@ struct Makers<'a> {
 }
 
 impl<'a> Makers<'a> {
-    fn of(all: &[(&'a str, &'a Lowered)]) -> Makers<'a> {
+    fn of(all: &[(&'a str, &'a Draft)]) -> Makers<'a> {
         let mut makers = Makers {
             first: HashMap::with_capacity(all.len()),
             more: HashMap::new(),
         };
         // Backwards, so that each path's makers come in order.
         for (at, (_, action)) in all.iter().enumerate().rev() {
-            for output in &action.spec.outputs {
+            for output in action.outputs() {
                 let path = output.path.as_str();
                 match makers.first.insert(path, at) {
                     Some(next) if next != at => {

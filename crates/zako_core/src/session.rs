@@ -474,6 +474,8 @@ fn plain(value: &Value) -> Json {
         Value::String(text) => Json::String(text.clone()),
         Value::Array(items) => Json::Array(items.iter().map(plain).collect()),
         Value::Joined(items) => Json::Array(items.iter().map(plain).collect()),
+        // Neither leaves a package.
+        Value::Args(_) | Value::Depset(_) => Json::Null,
         Value::Object(fields) => Json::Object(
             fields
                 .iter()

@@ -1,10 +1,11 @@
-import type { Artifact, File, Target } from "zako:rule";
+import type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
-import { isArtifact, isTarget, newArtifact, newJoined, newTarget } from "zako:internal/target";
+import { newArtifact, newTarget } from "zako:internal/target";
 
-export type { Artifact, File, Target } from "zako:rule";
+export { arg, args } from "zako:rule";
+export type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {
@@ -12,14 +13,8 @@ export interface ScriptModule {
   readonly "~script": true;
 }
 
-/** Text joined of strings and files, made by {@link arg}. */
-export interface JoinedArg {
-  /** @ignore For type inference only; not there at run time. */
-  readonly "~joined": true;
-}
-
 /** An item of a task's command. A target stands for all that it builds by default. */
-export type CommandItem = File | JoinedArg;
+export type CommandItem = File | JoinedArg | ArgPart;
 
 /** How a task's outputs are given: a list of paths, or an object that names them. */
 export type Outputs = readonly string[] | { readonly [name: string]: string };
@@ -133,23 +128,6 @@ function filesOf(value: unknown, key: string): readonly unknown[] {
         : item,
     ),
   );
-}
-
-/**
- * Joins text and files into one argument of a command: `` arg`--out=${a.out.header}` ``. A target stands for what it
- * builds by default.
- */
-export function arg(strings: TemplateStringsArray, ...values: readonly (string | number | Artifact | Target<any, any>)[]): JoinedArg {
-  const parts: unknown[] = [];
-  strings.forEach((text, i) => {
-    if (text !== "") parts.push(text);
-    if (i >= values.length) return;
-    const value = values[i];
-    if (typeof value === "string" || typeof value === "number") parts.push(`${value}`);
-    else if (isArtifact(value) || isTarget(value)) parts.push(value);
-    else throw new TypeError("arg`…` joins strings, numbers and files only");
-  });
-  return newJoined(parts) as any;
 }
 
 /** Options of {@link glob}. */

@@ -1,7 +1,7 @@
-import { attr, provider, rule, toolchainType, type } from "zako:rule";
+import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { basename, extname, join } from "zako:path";
-import type { Artifact, Dep, File, Has, Provider, Target, ToolchainType } from "zako:rule";
+import type { Artifact, Dep, Depset, File, Has, Provider, Target, ToolchainType } from "zako:rule";
 
 /** The tools for C and C++. */
 export interface CcTools {
@@ -23,15 +23,15 @@ export const CcToolchain: ToolchainType<CcTools> = toolchainType("cc", type<CcTo
 /** What a C or C++ library gives to what depends on it. */
 export interface CcData {
   /** Public headers, its own and those of its dependencies. */
-  readonly headers: readonly Artifact[];
+  readonly headers: Depset<Artifact>;
   /** Folders for `-I`, relative to the input root. */
-  readonly includes: readonly string[];
+  readonly includes: Depset<string>;
   /** Definitions for `-D`. */
-  readonly defines: readonly string[];
+  readonly defines: Depset<string>;
   /** Static libraries to link, dependents before dependencies. */
-  readonly archives: readonly Artifact[];
-  /** Options for the linker. */
-  readonly linkopts: readonly string[];
+  readonly archives: Depset<Artifact>;
+  /** Options for the linker, each target's in a row. */
+  readonly linkopts: Depset<readonly string[]>;
   /** Whether there is C++ in it, so that the C++ driver must link. */
   readonly cxx: boolean;
 }
@@ -102,18 +102,6 @@ function compiler(ctx: any, cxx: boolean): Artifact {
 const CXX: ReadonlySet<string> = new Set([".cc", ".cpp", ".cxx", ".C", ".c++"]);
 const C: ReadonlySet<string> = new Set([".c", ".S", ".s"]);
 
-const unique = <T>(items: readonly T[]): readonly T[] => [...new Set(items)];
-
-function uniqueFiles(files: readonly Artifact[]): readonly Artifact[] {
-  const seen = new Set<string>();
-  return files.filter((file) => !seen.has(file.path) && seen.add(file.path));
-}
-
-/** Keeps the last of equal archives: a linker that reads once needs dependents before dependencies. */
-function linkOrder(files: readonly Artifact[]): readonly Artifact[] {
-  return uniqueFiles([...files].reverse()).slice().reverse();
-}
-
 interface Compiled {
   objects: Artifact[];
   info: CcData;
@@ -132,15 +120,14 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     const path = join(ctx.package, folder);
     return [path, join("zako-out", path)];
   });
-  const includes = unique([...own, ...deps.flatMap((d) => d.includes)]);
-  const defines = unique([...attrs.defines, ...deps.flatMap((d) => d.defines)]);
-  const headers = uniqueFiles([...hdrs, ...deps.flatMap((d) => d.headers)]);
-  const staged = uniqueFiles([...privateHeaders, ...headers]);
-  const flags: string[] = [
+  const includes = depset({ direct: own, transitive: deps.map((d) => d.includes), order: "preorder" });
+  const defines = depset<string>({ direct: attrs.defines, transitive: deps.map((d) => d.defines), order: "preorder" });
+  const headers = depset({ direct: hdrs, transitive: deps.map((d) => d.headers) });
+  const flags = [
     "-I.",
     "-Izako-out",
-    ...includes.map((folder) => `-I${folder}`),
-    ...[...defines, ...attrs.localDefines].map((definition) => `-D${definition}`),
+    args.prefix("-I", includes),
+    args.prefix("-D", [defines, ...attrs.localDefines]),
     ...attrs.copts,
   ];
   let cxx = deps.some((d) => d.cxx);
@@ -154,7 +141,7 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     ctx.run({
       args: [compiler(ctx, isCxx), "-c", source, "-o", object, "-MD", "-MF", depfile, ...flags],
       inputs: [source],
-      staged,
+      staged: [...privateHeaders, headers],
       outputs: [object],
       depfile,
       mnemonic: "compile",
@@ -166,8 +153,12 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     headers,
     includes,
     defines,
-    archives: deps.flatMap((d) => d.archives),
-    linkopts: [...attrs.linkopts, ...deps.flatMap((d) => d.linkopts)],
+    archives: depset({ transitive: deps.map((d) => d.archives), order: "topological" }),
+    linkopts: depset<readonly string[]>({
+      direct: attrs.linkopts.length > 0 ? [attrs.linkopts] : [],
+      transitive: deps.map((d) => d.linkopts),
+      order: "topological",
+    }),
     cxx,
   };
   return { objects, info };
@@ -175,9 +166,8 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
 
 function link(ctx: any, { objects, info }: Compiled): Artifact {
   const program = ctx.file(ctx.name);
-  const archives = linkOrder(info.archives);
   ctx.run({
-    args: [compiler(ctx, info.cxx), "-o", program, ...objects, ...archives, ...info.linkopts],
+    args: [compiler(ctx, info.cxx), "-o", program, args.responseFile([...objects, info.archives, info.linkopts])],
     outputs: [program],
     mnemonic: "link",
     message: `link ${program.path}`,
@@ -199,13 +189,14 @@ const library = rule({
     }
     const archive = ctx.file(`lib${basename(ctx.name)}.a`);
     ctx.run({
-      args: [ctx.tools.cc.ar, "rcsD", archive, ...objects],
+      args: [ctx.tools.cc.ar, "rcsD", archive, args.responseFile(objects)],
       outputs: [archive],
       mnemonic: "archive",
       message: `archive ${archive.path}`,
     });
     ctx.expose("default", archive);
-    return { cc: { ...compiled.info, archives: linkOrder([archive, ...compiled.info.archives]) } };
+    const archives = depset({ direct: [archive], transitive: [compiled.info.archives], order: "topological" });
+    return { cc: { ...compiled.info, archives } };
   },
 });
 

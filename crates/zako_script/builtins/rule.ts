@@ -1,7 +1,9 @@
 import { callAt, call } from "zako:internal/host";
 import { encode } from "zako:internal/encode";
 import { remember } from "zako:internal/identity";
-import { isArtifact, isTarget, newArtifact, newTarget, targetState } from "zako:internal/target";
+import {
+  depsetState, isArgs, isArtifact, isDepset, isTarget, newArgs, newArtifact, newDepset, newJoined, newTarget, targetState,
+} from "zako:internal/target";
 
 /** A type that exists only for the compiler; made by {@link type}. */
 export interface Type<T> {
@@ -60,6 +62,8 @@ export interface Dep<P> {
   readonly label: string;
   /** What the target builds by default. */
   readonly files: readonly Artifact[];
+  /** What it needs when it runs, as its rule says with `ctx.runfiles`. */
+  readonly runfiles: Depset<Artifact>;
   /** The target's data for the provider `p`, which the attribute requires. */
   get<N extends keyof P & string, T>(p: Provider<N, T>): T;
   /** The target's data for the provider `p`, if it has any. */
@@ -158,23 +162,217 @@ export interface CommonProps {
 /** What `analyze` of a rule with the attributes `A` sees. */
 export type Vals<A> = { readonly [K in keyof A]: A[K] extends { "~out": infer V } ? V : never };
 
-/** An item of an action's command line. */
-export type Arg = string | Artifact;
+/** Text joined of strings and files, made by {@link arg}. */
+export interface JoinedArg {
+  /** @ignore For type inference only; not there at run time. */
+  readonly "~joined": true;
+}
+
+/**
+ * Joins text and files into one argument of a command: `` arg`--out=${a.out.header}` ``. A target stands for what it
+ * builds by default, a depset for its items with a space between them.
+ */
+export function arg(
+  strings: TemplateStringsArray,
+  ...values: readonly (string | number | Artifact | Target<any, any> | Depset<string | Artifact>)[]
+): JoinedArg {
+  const parts: unknown[] = [];
+  strings.forEach((text, i) => {
+    if (text !== "") parts.push(text);
+    if (i >= values.length) return;
+    const value = values[i];
+    if (typeof value === "string" || typeof value === "number") parts.push(`${value}`);
+    else if (isArtifact(value) || isTarget(value) || isDepset(value)) parts.push(value);
+    else throw new TypeError("arg`…` joins strings, numbers and files only");
+  });
+  return newJoined(parts) as any;
+}
+
+/** The orders in which a {@link depset} can be listed. */
+export type DepsetOrder = "default" | "postorder" | "preorder" | "topological";
+
+/**
+ * A set that shares the sets that it is made of: what a target hands on of its dependencies' data costs the same however
+ * much that is. Made by {@link depset}.
+ */
+export interface Depset<T> {
+  /** @ignore For type inference only; not there at run time. */
+  readonly "~item": T;
+  /** The order in which it is listed. */
+  readonly order: DepsetOrder;
+  /** All items, each once. It takes time in proportion to their number: hand the set itself to `ctx.run` where you can. In `analyze` only. */
+  toList(): readonly T[];
+}
+
+/** What a depset is made of. */
+export interface DepsetParts<T> {
+  /** Its own items: plain data or files. */
+  readonly direct?: readonly T[];
+  /** Sets that are in it. */
+  readonly transitive?: readonly Depset<T>[];
+  /**
+   * How it is listed. `postorder`: what the sets in it list, left to right, then its own items. `preorder`: its own items first.
+   * `topological`: whatever has a set in it comes before what is in that, as linkers want libraries. `default` (the default)
+   * promises no order, but is always the same.
+   */
+  readonly order?: DepsetOrder;
+}
+
+const ORDERS: readonly string[] = ["default", "postorder", "preorder", "topological"];
+
+/**
+ * A set of items and of other sets, for what gathers along dependencies: headers, libraries, options.
+ *
+ * ```ts
+ * export const TextInfo = provider("TextInfo", type<{ readonly words: Depset<string> }>());
+ *
+ * export const words = rule({
+ *   attrs: { word: attr.string(), deps: attr.list(attr.target(TextInfo)).default([]) },
+ *   provides: { text: TextInfo },
+ *   analyze(ctx) {
+ *     const { word, deps } = ctx.attrs;
+ *     const words = depset({ direct: [word], transitive: deps.map((dep) => dep.get(TextInfo).words) });
+ *     const list = ctx.file(`${ctx.name}.txt`);
+ *     ctx.run({ args: ["sh", "-c", 'echo "$@" > "$0"', list, words], outputs: [list] });
+ *     ctx.expose("default", list);
+ *     return { text: { words } };
+ *   },
+ * });
+ * ```
+ */
+export function depset<T>(parts: DepsetParts<T>): Depset<T> {
+  const { direct = [], transitive = [], order = "default" } = parts;
+  if (!Array.isArray(direct)) throw new TypeError("direct of the depset takes a list");
+  if (!Array.isArray(transitive)) throw new TypeError("transitive of the depset takes a list of depsets");
+  if (!ORDERS.includes(order)) throw new TypeError(`a depset has the orders ${ORDERS.join(", ")}, not ${JSON.stringify(order)}`);
+  transitive.forEach((set: unknown, i) => {
+    if (!isDepset(set)) throw new TypeError(`transitive[${i}] of the depset is no depset`);
+    const { order: other } = depsetState(set);
+    if (other !== order && other !== "default" && order !== "default") {
+      throw new TypeError(`a depset in the order ${order} cannot have one in the order ${other} in it`);
+    }
+  });
+  return newDepset({ order, direct: Object.freeze([...direct]), transitive: Object.freeze([...transitive]) as any }) as any;
+}
+
+/** Arguments made out of others, by a function of {@link args}. */
+export interface ArgPart {
+  /** @ignore For type inference only; not there at run time. */
+  readonly "~part": true;
+}
+
+/** An item of an action's command line. A depset stands for its items; one that is a list of strings, for those in a row. */
+export type Arg = string | Artifact | JoinedArg | ArgPart | Depset<string | Artifact> | Depset<string> | Depset<Artifact> | Depset<readonly string[]>;
+
+/** Many items: a list or a depset of them, or lists of those. */
+export type Args = Arg | readonly Args[];
+
+/** Options of `args.responseFile`. */
+export interface ResponseFileOptions {
+  /** Whether it is written for a short command, too. Default false. */
+  readonly always?: boolean;
+  /**
+   * How the arguments stand in it, one a line: `gnu` (default) with backslashes before spaces, quotes and backslashes, as gcc, clang,
+   * ar and ld read it; `lines` as they are, as rustc does.
+   */
+  readonly format?: "gnu" | "lines";
+  /** What the argument that names the file begins with. Default `@`. */
+  readonly prefix?: string;
+}
+
+/** Makes arguments out of many items; files among them are inputs, as everywhere in `args`. */
+export interface ArgFunctions {
+  /** `flag` before each item, as an argument of its own: `args.each("-I", ["a", "b"])` is `-I a -I b`. */
+  each(flag: string, items: Args): ArgPart;
+  /** `prefix` before each item, in one argument: `args.prefix("-I", ["a", "b"])` is `-Ia -Ib`. */
+  prefix(prefix: string, items: Args): ArgPart;
+  /** All items in one argument: `args.join(",", ["a", "b"], "--only=")` is `--only=a,b`. None gives no argument. */
+  join(separator: string, items: Args, prefix?: string): ArgPart;
+  /**
+   * The items; in a file that the command names as `@FILE` when the command would be longer than 32,000 bytes. The file is
+   * an output of its own, beside the action's first one, and an input of the action.
+   *
+   * ```ts
+   * const archive = rule({
+   *   attrs: { objects: attr.files() },
+   *   provides: {},
+   *   analyze(ctx) {
+   *     const out = ctx.file(`${ctx.name}.a`);
+   *     ctx.run({ args: ["ar", "rcsD", out, args.responseFile(ctx.attrs.objects)], outputs: [out] });
+   *     ctx.expose("default", out);
+   *     return {};
+   *   },
+   * });
+   * ```
+   */
+  responseFile(items: Args, options?: ResponseFileOptions): ArgPart;
+}
+
+const part = (form: string, fields: Record<string, unknown>): any => {
+  for (const key of ["flag", "prefix", "separator"]) {
+    if (key in fields && typeof fields[key] !== "string" && fields[key] !== undefined) {
+      throw new TypeError(`args.${form} takes a string as its ${key}`);
+    }
+  }
+  return newArgs(form, fields);
+};
+
+/** Arguments made out of many items: {@link ArgFunctions}. */
+export const args: ArgFunctions = Object.freeze({
+  each: (flag: string, items: Args) => part("each", { flag, items }),
+  prefix: (prefix: string, items: Args) => part("prefix", { prefix, items }),
+  join: (separator: string, items: Args, prefix: string = "") => part("join", { separator, items, prefix }),
+  responseFile(items: Args, options: ResponseFileOptions = {}) {
+    const known = ["always", "format", "prefix"];
+    for (const key of Object.keys(options)) {
+      if (!known.includes(key)) throw new TypeError(`args.responseFile has no option "${key}"; it has ${known.join(", ")}`);
+    }
+    return part("responseFile", { items, ...options });
+  },
+});
+
+/** Files that an action reads: a list of files and of depsets of files, or a depset. */
+export type InputFiles = Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[];
 
 /** An action: one command that reads inputs and writes outputs. */
 export interface RunSpec {
   /** The command: the program (a name looked up on `/usr/local/bin:/usr/bin:/bin`, or an artifact), then its arguments. */
   args: readonly Arg[];
   /** What it reads, besides the artifacts among `args`. */
-  inputs?: readonly Artifact[];
+  inputs?: InputFiles;
   /** What it may read; with a `depfile`, only what the depfile names counts. */
-  staged?: readonly Artifact[];
+  staged?: InputFiles;
+  /** Programs that it runs, besides the first of `args`. */
+  tools?: InputFiles;
   /** What it writes. */
   outputs: readonly Artifact[];
   /** The Makefile-style dependency file that it writes (`-MD -MF`); not an output. */
   depfile?: Artifact;
+  /** What it reads from standard input: a file, or `{ text }`. */
+  stdin?: Artifact | { readonly text: string };
   /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
   env?: Readonly<Record<string, string>>;
+  /** Processors that it uses; fractions count. Default 1. */
+  cpu?: number;
+  /** Memory that it uses: bytes, or as `"512MiB"`, `"2GiB"`. */
+  memory?: number | string;
+  /** Whether it may use the network; `{ slots }` also takes that many network slots. Default false. */
+  network?: boolean | { readonly slots: number };
+  /** Named resources that it holds while it runs, as `{ gpu: 1 }`; `zako.toml` says how many there are. */
+  resources?: Readonly<Record<string, number>>;
+  /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
+  timeout?: number | string;
+  /** How many times it is tried again when it fails, at most 10. Default 0. */
+  retries?: number;
+  /** How far it is kept apart: `none` or `basic`, by default as the build; the others are not there yet, and an error. */
+  isolation?: "none" | "basic" | "enhanced" | "maximum";
+  /** Whether its result is kept. Default true. */
+  cache?: boolean;
+  /**
+   * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. There are no such processes
+   * yet: it is run as the command that it is, so it must do the same both ways.
+   */
+  worker?: "json";
   /** A short word for what it does, as `compile`. */
   mnemonic?: string;
   /** The line that people see while it runs. */
@@ -223,8 +421,16 @@ export interface Ctx<A, T, O> {
   dir(name: string): Artifact;
   /** Declares an action. It runs when something that it writes is needed; one without outputs is a check. */
   run(action: RunSpec): void;
-  /** Declares an action that writes `text` to `artifact`. */
-  write(artifact: Artifact, text: string): void;
+  /** Declares an action that writes `text` to `artifact`; `executable` makes it a program. */
+  write(artifact: Artifact, text: string, options?: { readonly executable?: boolean }): void;
+  /** Declares an action that copies a file, or a directory with all that is in it, to `artifact`. */
+  copy(artifact: Artifact, from: Artifact): void;
+  /** Declares an action that makes `artifact` a relative link to `to`. What reads the link reads what it leads to. */
+  symlink(artifact: Artifact, to: Artifact): void;
+  /** Declares an action that fills a directory (`ctx.dir`) with copies: each path in it, with the file or directory that goes there. */
+  tree(directory: Artifact, files: Readonly<Record<string, Artifact>>): void;
+  /** Adds to what the target needs when it runs: what `zako run` and dependents' `dep.runfiles` have. */
+  runfiles(...items: readonly (Artifact | Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[])[]): void;
   /** Makes an artifact the target's named output, or (with a list) what it builds by default. */
   expose(name: O | "default", artifact: Artifact | readonly Artifact[]): void;
 }
@@ -345,6 +551,8 @@ function describe(value: unknown): string {
   if (value === null) return "null";
   if (isTarget(value)) return "a target that lacks it";
   if (isArtifact(value)) return "a file";
+  if (isDepset(value)) return "a depset";
+  if (isArgs(value)) return "a part of a command";
   if (Array.isArray(value)) return "a list";
   return typeof value === "string" ? JSON.stringify(value) : typeof value === "object" ? "an object" : `${typeof value} ${String(value)}`;
 }

@@ -26,4 +26,4 @@ pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
 pub use realm::ops::HostFailure;
 pub use realm::{Limits, Usage};
 pub use transpile::{Export, Import, TranspileRequest, Transpiled, Transpiler, declare};
-pub use value::{ArtifactRef, TargetRef, Value};
+pub use value::{ArgsPart, ArtifactRef, DepsetRef, TargetRef, Value};

@@ -43,6 +43,28 @@ pub enum Value {
     Script(String),
     /// Strings and files to be joined into one argument of a command.
     Joined(Vec<Value>),
+    /// Arguments of a command made out of others, by one of the functions of `args`.
+    Args(ArgsPart),
+    /// A set that the engine holds.
+    Depset(DepsetRef),
+}
+
+/// Arguments made out of others: which function of `args` made them, and what it was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArgsPart {
+    /// The function's name, as `each`.
+    pub form: String,
+    /// What it was given, by name.
+    pub fields: IndexMap<String, Value>,
+}
+
+/// A depset by the digest of its content, so that equal sets are the same and nothing of them is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DepsetRef {
+    /// The digest, 32 hexadecimal digits.
+    pub id: String,
+    /// The order in which it is listed, as the script calls it.
+    pub order: String,
 }
 
 /// A target as others see it: where it is and what it offers, without its attributes, so that an importer
@@ -148,6 +170,8 @@ impl Value {
             Value::Artifact(_) => "a file",
             Value::Script(_) => "a script",
             Value::Joined(_) => "joined text",
+            Value::Args(_) => "a part of a command",
+            Value::Depset(_) => "a depset",
         }
     }
 
@@ -208,6 +232,17 @@ impl Value {
                 ),
                 _ => return Err(bad()),
             },
+            "args" => match parts.get(2) {
+                Some(Json::Object(fields)) => Value::Args(ArgsPart {
+                    form: text(1)?,
+                    fields: plain(fields.clone())?,
+                }),
+                _ => return Err(bad()),
+            },
+            "depset" => Value::Depset(DepsetRef {
+                id: text(1)?,
+                order: text(2)?,
+            }),
             "target" => Value::Target(handle(parts).ok_or_else(bad)?),
             "output" => Value::Artifact(ArtifactRef::Output {
                 target: target(parts.get(1)).ok_or_else(bad)?,
@@ -261,6 +296,21 @@ impl Value {
             Value::Joined(items) => special(vec![
                 "joined".into(),
                 Json::Array(items.iter().map(Value::to_json).collect()),
+            ]),
+            Value::Args(ArgsPart { form, fields }) => special(vec![
+                "args".into(),
+                form.clone().into(),
+                Json::Object(
+                    fields
+                        .iter()
+                        .map(|(key, field)| (key.clone(), field.to_json()))
+                        .collect(),
+                ),
+            ]),
+            Value::Depset(DepsetRef { id, order }) => special(vec![
+                "depset".into(),
+                id.clone().into(),
+                order.clone().into(),
             ]),
             Value::Artifact(ArtifactRef::Output { target, name }) => special(vec![
                 "output".into(),
@@ -346,7 +396,7 @@ fn number(n: f64) -> Result<Json, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArtifactRef, TargetHandle, TargetRef, Value};
+    use super::{ArgsPart, ArtifactRef, DepsetRef, TargetHandle, TargetRef, Value};
     use proptest::prelude::*;
 
     fn values() -> impl Strategy<Value = Value> {
@@ -382,12 +432,22 @@ mod tests {
                 ArtifactRef::File { path, directory }
             )),
             "/[a-z/]{1,9}".prop_map(|path| Value::Artifact(ArtifactRef::Tool { path })),
+            ("[0-9a-f]{4}", "[a-z]{1,5}")
+                .prop_map(|(id, order)| Value::Depset(DepsetRef { id, order })),
         ];
         leaf.prop_recursive(5, 40, 6, |inner| {
             let key = prop_oneof![Just("$zako".to_owned()), any::<String>()];
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Joined),
+                (
+                    "[a-z]{1,5}",
+                    prop::collection::vec(("[a-z]{1,4}", inner.clone()), 0..3)
+                )
+                    .prop_map(|(form, fields)| {
+                        let fields = fields.into_iter().collect();
+                        Value::Args(ArgsPart { form, fields })
+                    }),
                 prop::collection::vec((key, inner), 0..6)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! lowered: deed, told
-//! deed:    body, env, inputs, staged, tools, outputs, depfile, stdin, network, timeout, cache, script, write, test
-//! told:    owner, mnemonic, message, resources, retries, isolation
+//! deed:    body, env, inputs, staged, tools, outputs, depfile, stdin, network, timeout, cache, script, work, test
+//! told:    owner, mnemonic, message, resources, retries, isolation, worker
 //! ```
 //!
 //! The *deed* decides what the action does and what comes of it; the rest says how it is called, admitted and run.
@@ -13,12 +13,13 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use zako_action::{
     ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef,
+    WorkerProtocol,
 };
 use zako_path::NeutralPath;
 
 use super::{Coded, Fingerprint, decoded, fingerprint};
 use crate::files::{Decoder, Encoder};
-use crate::target::Lowered;
+use crate::target::{FileWork, Lowered};
 
 /// Two fingerprints of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ fn encode_deed(action: &Lowered, out: &mut Encoder) {
     let Lowered {
         spec,
         script,
-        write,
+        work,
         test,
     } = action;
     let ActionSpec {
@@ -80,6 +81,7 @@ fn encode_deed(action: &Lowered, out: &mut Encoder) {
         retries: _,
         isolation: _,
         cache,
+        worker: _,
     } = spec;
     body.encode(out);
     env.encode(out);
@@ -93,7 +95,7 @@ fn encode_deed(action: &Lowered, out: &mut Encoder) {
     timeout.encode(out);
     cache.encode(out);
     script.encode(out);
-    write.encode(out);
+    work.encode(out);
     test.encode(out);
 }
 
@@ -104,6 +106,7 @@ fn encode_told(spec: &ActionSpec, out: &mut Encoder) {
     spec.resources.encode(out);
     out.u32(spec.retries);
     spec.isolation.encode(out);
+    spec.worker.encode(out);
 }
 
 impl Coded for Lowered {
@@ -125,7 +128,7 @@ impl Coded for Lowered {
         spec.timeout = Coded::decode(body)?;
         spec.cache = Coded::decode(body)?;
         let script = Coded::decode(body)?;
-        let write = Coded::decode(body)?;
+        let work = Coded::decode(body)?;
         let test = Coded::decode(body)?;
         spec.owner = Coded::decode(body)?;
         spec.mnemonic = Coded::decode(body)?;
@@ -133,10 +136,11 @@ impl Coded for Lowered {
         spec.resources = Coded::decode(body)?;
         spec.retries = Coded::decode(body)?;
         spec.isolation = Coded::decode(body)?;
+        spec.worker = Coded::decode(body)?;
         Some(Lowered {
             spec,
             script,
-            write,
+            work,
             test,
         })
     }
@@ -300,6 +304,64 @@ impl Coded for Isolation {
     }
 }
 
+impl Coded for WorkerProtocol {
+    fn encode(&self, out: &mut Encoder) {
+        out.u8(match self {
+            WorkerProtocol::Json => 0,
+        });
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        match body.u8()? {
+            0 => Some(WorkerProtocol::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Coded for FileWork {
+    fn encode(&self, out: &mut Encoder) {
+        match self {
+            FileWork::Write { text, executable } => {
+                out.u8(0);
+                out.text(text);
+                executable.encode(out);
+            }
+            FileWork::Copy { from } => {
+                out.u8(1);
+                from.encode(out);
+            }
+            FileWork::Symlink { to } => {
+                out.u8(2);
+                to.encode(out);
+            }
+            FileWork::Tree { entries } => {
+                out.u8(3);
+                entries.encode(out);
+            }
+        }
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(match body.u8()? {
+            0 => FileWork::Write {
+                text: String::decode(body)?,
+                executable: bool::decode(body)?,
+            },
+            1 => FileWork::Copy {
+                from: NeutralPath::decode(body)?,
+            },
+            2 => FileWork::Symlink {
+                to: NeutralPath::decode(body)?,
+            },
+            3 => FileWork::Tree {
+                entries: Vec::decode(body)?,
+            },
+            _ => return None,
+        })
+    }
+}
+
 impl Coded for Duration {
     fn encode(&self, out: &mut Encoder) {
         out.u64(self.as_secs());
@@ -317,12 +379,24 @@ pub(crate) mod tests {
     use super::super::encoded;
     use super::super::tests::{is_total, survives};
     use super::*;
+    use std::sync::Arc;
+
     use proptest::collection::{btree_map, vec};
     use proptest::option;
     use proptest::prelude::*;
 
     fn paths() -> impl Strategy<Value = NeutralPath> {
         "[a-z]{1,3}(/[a-z]{1,3}){0,2}".prop_map(|path| NeutralPath::new(path).expect("a path"))
+    }
+
+    fn works() -> impl Strategy<Value = FileWork> {
+        prop_oneof![
+            ("[a-z ]{0,4}", any::<bool>())
+                .prop_map(|(text, executable)| FileWork::Write { text, executable }),
+            paths().prop_map(|from| FileWork::Copy { from }),
+            paths().prop_map(|to| FileWork::Symlink { to }),
+            vec((paths(), paths()), 0..3).prop_map(|entries| FileWork::Tree { entries }),
+        ]
     }
 
     pub(crate) fn actions() -> impl Strategy<Value = Lowered> {
@@ -374,7 +448,7 @@ pub(crate) mod tests {
             (text, text, option::of(text)),
             resources,
             any::<u32>(),
-            option::of(isolation),
+            (option::of(isolation), any::<bool>()),
         );
         let files = (
             vec(paths(), 0..3),
@@ -389,15 +463,15 @@ pub(crate) mod tests {
             btree_map(text, text, 0..3),
             any::<Option<Duration>>(),
             option::of(paths()),
-            option::of(text),
+            option::of(works()),
         );
         (body, told, files, flags, rest).prop_map(
             |(
                 body,
-                ((owner, mnemonic, message), resources, retries, isolation),
+                ((owner, mnemonic, message), resources, retries, (isolation, worker)),
                 (inputs, staged, tools, outputs, depfile, stdin),
                 (network, cache, test),
-                (env, timeout, script, write),
+                (env, timeout, script, work),
             )| Lowered {
                 spec: ActionSpec {
                     owner,
@@ -417,9 +491,10 @@ pub(crate) mod tests {
                     retries,
                     isolation,
                     cache,
+                    worker: worker.then_some(WorkerProtocol::Json),
                 },
                 script,
-                write,
+                work: work.map(Arc::new),
                 test,
             },
         )
@@ -466,7 +541,10 @@ pub(crate) mod tests {
         Lowered {
             spec,
             script: None,
-            write: Some("w".into()),
+            work: Some(Arc::new(FileWork::Write {
+                text: "w".into(),
+                executable: true,
+            })),
             test: true,
         }
     }
@@ -488,7 +566,8 @@ pub(crate) mod tests {
             "0101000000000000000065cd1d",
             "01",
             "00",
-            "010100000077",
+            "01000100000077",
+            "01",
             "01",
             "050000002f2f613a62",
             "020000006363",
@@ -497,6 +576,7 @@ pub(crate) mod tests {
             "01000000",
             "02000000",
             "0101",
+            "00",
         );
         let (bytes, prints) = encode_lowered(&action);
         assert_eq!(
@@ -516,7 +596,7 @@ pub(crate) mod tests {
     fn each_field_is_in_its_fingerprint() {
         let path = || NeutralPath::new("other").expect("a path");
         let base = example();
-        let changes: [Change; 20] = [
+        let changes: [Change; 21] = [
             (|a| a.spec.owner.push('x'), false),
             (|a| a.spec.mnemonic.push('x'), false),
             (|a| a.spec.message = None, false),
@@ -535,7 +615,8 @@ pub(crate) mod tests {
             (|a| a.spec.timeout = None, true),
             (|a| a.spec.cache = false, true),
             (|a| a.script = Some(NeutralPath::root()), true),
-            (|a| a.write = None, true),
+            (|a| a.work = None, true),
+            (|a| a.spec.worker = Some(WorkerProtocol::Json), false),
             (|a| a.test = false, true),
         ];
         for (at, (change, is_deed)) in changes.into_iter().enumerate() {

@@ -12,11 +12,15 @@ impl Coded for Analyzed {
             files,
             outputs,
             actions,
+            sets,
+            runfiles,
             wire,
         } = self;
         files.encode(out);
         outputs.encode(out);
         actions.encode(out);
+        sets.encode(out);
+        runfiles.encode(out);
         out.text(wire.text());
     }
 
@@ -25,6 +29,8 @@ impl Coded for Analyzed {
             files: Vec::decode(body)?,
             outputs: BTreeMap::decode(body)?,
             actions: Vec::decode(body)?,
+            sets: Vec::decode(body)?,
+            runfiles: Option::decode(body)?,
             wire: Wire::new(body.text()?.into()),
         })
     }
@@ -32,20 +38,28 @@ impl Coded for Analyzed {
 
 #[cfg(test)]
 mod tests {
-    use super::super::action::tests::actions;
+    use super::super::draft::tests::{drafts, sets};
     use super::super::encoded;
     use super::super::tests::{is_total, survives};
     use super::*;
+    use std::sync::Arc;
+
     use proptest::prelude::*;
     use zako_path::NeutralPath;
 
     proptest! {
         #[test]
-        fn analyses_survive(actions in prop::collection::vec(actions(), 0..3), wire in any::<String>()) {
+        fn analyses_survive(
+            actions in prop::collection::vec(drafts(), 0..3),
+            made in prop::collection::vec(sets(), 0..2),
+            wire in any::<String>(),
+        ) {
             survives(&Analyzed {
-                files: actions.iter().flat_map(|action| action.spec.inputs.clone()).collect(),
+                files: actions.iter().flat_map(|draft| draft.action.spec.inputs.clone()).collect(),
                 outputs: BTreeMap::from([("o".to_owned(), NeutralPath::root())]),
                 actions,
+                runfiles: made.first().map(crate::target::SetNode::id),
+                sets: made.into_iter().map(Arc::new).collect(),
                 wire: Wire::new(wire.into()),
             });
         }
@@ -63,12 +77,16 @@ mod tests {
             files: vec![path.clone()],
             outputs: BTreeMap::from([("n".to_owned(), path)]),
             actions: vec![],
+            sets: vec![],
+            runfiles: None,
             wire: Wire::new("{}".into()),
         };
         let golden = concat!(
             "01000000010000006f",
             "01000000010000006e010000006f",
             "00000000",
+            "00000000",
+            "00",
             "020000007b7d"
         );
         assert_eq!(

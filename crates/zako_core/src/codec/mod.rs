@@ -19,6 +19,7 @@ pub(crate) mod action;
 mod analysis;
 mod artifact;
 mod diagnostic;
+mod draft;
 mod module;
 mod package;
 mod toolchain;

@@ -3,13 +3,13 @@
 //! ```text
 //! value:  0 undefined  1 null  2 false  3 true  4 number (8 bytes)  5 bigint (text)  6 string
 //!         7 array  8 object  9 target  10 output (target reference, name)  11 file (path, directory)
-//!         12 script (text)  13 joined (list)  14 tool (path)
+//!         12 script (text)  13 joined (list)  14 args (form, fields)  15 depset (id, order)  16 tool (path)
 //! target: reference, rule, provides, outputs;  reference: 0 local (u32), 1 label (text)
 //! ```
 
 use indexmap::IndexMap;
 use zako_script::value::TargetHandle;
-use zako_script::{ArtifactRef, TargetRef, Value};
+use zako_script::{ArgsPart, ArtifactRef, DepsetRef, TargetRef, Value};
 
 use super::{Coded, decode_with, length};
 use crate::files::{Decoder, Encoder};
@@ -42,11 +42,7 @@ impl Coded for Value {
             }
             Value::Object(fields) => {
                 out.u8(8);
-                length(fields.len(), out);
-                for (key, field) in fields {
-                    out.text(key);
-                    field.encode(out);
-                }
+                encode_fields(fields, out);
             }
             Value::Target(handle) => {
                 out.u8(9);
@@ -70,8 +66,18 @@ impl Coded for Value {
                 out.u8(13);
                 items.encode(out);
             }
-            Value::Artifact(ArtifactRef::Tool { path }) => {
+            Value::Args(ArgsPart { form, fields }) => {
                 out.u8(14);
+                out.text(form);
+                encode_fields(fields, out);
+            }
+            Value::Depset(DepsetRef { id, order }) => {
+                out.u8(15);
+                out.text(id);
+                out.text(order);
+            }
+            Value::Artifact(ArtifactRef::Tool { path }) => {
+                out.u8(16);
                 out.text(path);
             }
         }
@@ -80,6 +86,23 @@ impl Coded for Value {
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
         value(body, 0)
     }
+}
+
+fn encode_fields(fields: &IndexMap<String, Value>, out: &mut Encoder) {
+    length(fields.len(), out);
+    for (key, field) in fields {
+        out.text(key);
+        field.encode(out);
+    }
+}
+
+fn decode_fields(body: &mut Decoder<'_>, depth: usize) -> Option<IndexMap<String, Value>> {
+    let pairs = decode_with(body, |body| {
+        Some((String::decode(body)?, value(body, depth)?))
+    })?;
+    let count = pairs.len();
+    let fields: IndexMap<String, Value> = pairs.into_iter().collect();
+    (fields.len() == count).then_some(fields)
 }
 
 fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
@@ -97,15 +120,7 @@ fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
         5 => Value::BigInt(text(body)?),
         6 => Value::String(text(body)?),
         7 => Value::Array(items(body)?),
-        8 => {
-            let pairs = decode_with(body, |body| Some((text(body)?, value(body, depth + 1)?)))?;
-            let count = pairs.len();
-            let fields: IndexMap<String, Value> = pairs.into_iter().collect();
-            if fields.len() != count {
-                return None;
-            }
-            Value::Object(fields)
-        }
+        8 => Value::Object(decode_fields(body, depth + 1)?),
         9 => Value::Target(TargetHandle::decode(body)?),
         10 => Value::Artifact(ArtifactRef::Output {
             target: TargetRef::decode(body)?,
@@ -117,7 +132,15 @@ fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
         }),
         12 => Value::Script(text(body)?),
         13 => Value::Joined(items(body)?),
-        14 => Value::Artifact(ArtifactRef::Tool { path: text(body)? }),
+        14 => Value::Args(ArgsPart {
+            form: text(body)?,
+            fields: decode_fields(body, depth + 1)?,
+        }),
+        15 => Value::Depset(DepsetRef {
+            id: text(body)?,
+            order: text(body)?,
+        }),
+        16 => Value::Artifact(ArtifactRef::Tool { path: text(body)? }),
         _ => return None,
     })
 }
@@ -211,11 +234,20 @@ pub(crate) mod tests {
             (text, any::<bool>()).prop_map(|(path, directory)| Value::Artifact(
                 ArtifactRef::File { path, directory }
             )),
+            (text, text).prop_map(|(id, order)| Value::Depset(DepsetRef { id, order })),
         ];
-        leaf.prop_recursive(4, 24, 4, |inner| {
+        leaf.prop_recursive(4, 24, 4, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Joined),
+                (
+                    text,
+                    prop::collection::vec(("[a-z]{0,2}", inner.clone()), 0..3)
+                )
+                    .prop_map(|(form, fields)| Value::Args(ArgsPart {
+                        form,
+                        fields: fields.into_iter().collect()
+                    })),
                 prop::collection::vec(("[a-z]{0,2}", inner), 0..4)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
@@ -296,6 +328,14 @@ pub(crate) mod tests {
                     }),
                     Value::Script("//s".into()),
                     Value::BigInt("9".into()),
+                    Value::Args(ArgsPart {
+                        form: "each".into(),
+                        fields: IndexMap::from([("f".to_owned(), Value::Null)]),
+                    }),
+                    Value::Depset(DepsetRef {
+                        id: "1a".into(),
+                        order: "pre".into(),
+                    }),
                 ]),
             ),
         ]));
@@ -305,11 +345,14 @@ pub(crate) mod tests {
             "0100000061070400000000010306",
             "02000000c3a4",
             "01000000740900070000000300000072237801000000010000005000000000",
-            "010000006f0d04000000",
+            "010000006f0d06000000",
             "0a01030000002f2f70010000006e",
             "0b010000006601",
             "0c030000002f2f73",
             "050100000039",
+            "0e0400000065616368010000000100000066",
+            "01",
+            "0f02000000316103000000707265",
         );
         assert_eq!(
             hex::encode(encoded(&value)),

@@ -158,8 +158,8 @@ impl Room {
             .values()
             .flat_map(|result| &result.actions)
             .filter_map(|action| {
-                let output = action.spec.outputs.first()?;
-                Some((output.path.to_string(), fingerprints(action).whole))
+                let output = action.outputs().first()?;
+                Some((output.path.to_string(), fingerprints(&action.action).whole))
             })
             .collect();
         Ran {

@@ -4,7 +4,7 @@ use zako_action::{ActionBody, ActionSpec, Stdin, ToolRef};
 use zako_path::NeutralPath;
 
 use super::PlannedAction;
-use crate::target::Lowered;
+use crate::target::{FileWork, Lowered};
 
 /// How much of a value is shown, in characters.
 const MAX_SHOWN: usize = 80;
@@ -14,9 +14,7 @@ pub(super) fn differences(before: &Lowered, now: &PlannedAction) -> Vec<String> 
     let (old, new) = (&before.spec, &*now.spec);
     let mut lines = Vec::new();
     body(old, new, &mut lines);
-    if before.write != now.write {
-        lines.push("the text that it writes".to_owned());
-    }
+    work(before.work.as_deref(), now.work.as_deref(), &mut lines);
     for (name, value) in &old.env {
         match new.env.get(name) {
             None => lines.push(format!("environment: {name} is gone")),
@@ -74,6 +72,28 @@ pub(super) fn differences(before: &Lowered, now: &PlannedAction) -> Vec<String> 
         lines.push("the modules of its script".to_owned());
     }
     lines
+}
+
+fn work(was: Option<&FileWork>, is: Option<&FileWork>, lines: &mut Vec<String>) {
+    let line = match (was, is) {
+        (was, is) if was == is => return,
+        (Some(FileWork::Write { text: was, .. }), Some(FileWork::Write { text: is, .. })) => {
+            match was == is {
+                true => "whether what it writes is a program",
+                false => "the text that it writes",
+            }
+        }
+        (Some(FileWork::Tree { .. }), Some(FileWork::Tree { .. })) => {
+            "what stands where in the directory"
+        }
+        (Some(FileWork::Symlink { .. }), Some(FileWork::Symlink { .. })) => {
+            "what the link leads to"
+        }
+        // Which file is copied is an input.
+        (Some(FileWork::Copy { .. }), Some(FileWork::Copy { .. })) => return,
+        _ => "what kind of thing it does",
+    };
+    lines.push(line.to_owned());
 }
 
 fn body(old: &ActionSpec, new: &ActionSpec, lines: &mut Vec<String>) {
@@ -162,7 +182,7 @@ mod tests {
         Lowered {
             spec: ActionSpec::new("//a:b", "c", ActionBody::Command { argv }),
             script: None,
-            write: None,
+            work: None,
             test: false,
         }
     }

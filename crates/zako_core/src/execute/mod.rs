@@ -11,6 +11,7 @@ mod difference;
 mod discovered;
 mod edges;
 mod failure;
+mod file_executor;
 mod hint;
 mod history;
 mod identity;
@@ -49,7 +50,7 @@ use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
 use crate::ledger::{Affected, Ledger, SharedLedger};
 use crate::report::{ActionCounts, ActionReason};
-use crate::target::Lowered;
+use crate::target::{FileWork, Lowered};
 
 use history::{History, StableName, stable_names};
 pub(crate) use identity::Identified;
@@ -109,14 +110,14 @@ pub(crate) struct ScriptProgram {
 /// An action of a build.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedAction {
-    /// What it is. For an action that writes a text the body is not looked at.
+    /// What it is. Where zako does the work itself the body is not looked at.
     pub(crate) spec: Arc<ActionSpec>,
     /// Where the target is declared.
     pub(crate) declared_at: Option<Location>,
     /// Whether it is a test: run for its success.
     pub(crate) test: bool,
-    /// The text that it writes to each of its outputs, if that is all that it does.
-    pub(crate) write: Option<String>,
+    /// What zako does itself, if that is all.
+    pub(crate) work: Option<Arc<FileWork>>,
     /// The modules of a script action.
     pub(crate) script: Option<Arc<ScriptProgram>>,
     /// Why it cannot run at all: its script is wrong.
@@ -133,7 +134,7 @@ impl PlannedAction {
             spec: Arc::new(spec),
             declared_at: None,
             test: false,
-            write: None,
+            work: None,
             script: None,
             broken: None,
             known: None,
@@ -146,7 +147,7 @@ impl PlannedAction {
             spec: Arc::new(action.spec.clone()),
             declared_at,
             test: action.test,
-            write: action.write.clone(),
+            work: action.work.clone(),
             script: None,
             broken: None,
             known: None,
@@ -185,7 +186,7 @@ impl PlannedAction {
         Lowered {
             spec: (*self.spec).clone(),
             script: module,
-            write: self.write.clone(),
+            work: self.work.clone(),
             test: self.test,
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
     // What runs comes first, then the declared ones in order.
     let mut tools = ready.action.tools.iter();
     let program = tools.next();
-    if planned.write.is_none()
+    if planned.work.is_none()
         && planned.script.is_none()
         && let (Some(name), Some(program)) =
             (spec.argv().and_then(|argv| argv.first().cloned()), program)

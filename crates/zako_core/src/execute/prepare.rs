@@ -14,8 +14,10 @@ use zako_path::NeutralPath;
 
 use super::tools::{Tools, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
+use crate::codec::encoded;
 use crate::diagnostic::Diagnostic;
 use crate::files::{FileError, Files, Stamp};
+use crate::target::FileWork;
 use crate::workspace::OUTPUT_DIR;
 
 /// How many missing inputs of one action are told.
@@ -133,8 +135,8 @@ impl Found<'_> {
     fn tools(&mut self, planned: &PlannedAction) -> Vec<ResolvedTool> {
         let spec = &planned.spec;
         let mut tools = Vec::new();
-        if let Some(text) = &planned.write {
-            tools.push(written(self.bench.function, text));
+        if let Some(work) = &planned.work {
+            tools.push(own(self.bench.function, work));
         } else if let Some(program) = &planned.script {
             tools.push(script(self.bench.function, program));
         } else if let Some(argv) = spec.argv() {
@@ -206,13 +208,13 @@ impl Found<'_> {
     }
 }
 
-/// The "tool" of an action that only writes a text: the text.
-fn written(function: DigestFunction, text: &str) -> ResolvedTool {
-    let name = "zako:write";
+/// The "tool" of what zako does itself: all that is said of it.
+fn own(function: DigestFunction, work: &FileWork) -> ResolvedTool {
+    let name = format!("zako:{}", work.mnemonic());
     ResolvedTool {
-        name: name.to_owned(),
-        path: name.into(),
-        digest: function.hash(text.as_bytes()),
+        path: name.as_str().into(),
+        name,
+        digest: function.hash(&encoded(work)),
     }
 }
 

@@ -15,12 +15,13 @@ use zako_exec::{LocalExecutor, Priority, Request};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
+use super::file_executor::FileExecutor;
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
 use super::note::{Success, note};
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
-use super::script_executor::{ScriptExecutor, WriteExecutor};
+use super::script_executor::ScriptExecutor;
 use super::{PlannedAction, Workshop, failure, hint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::{ActionStatus, ActionUsage, BuildEvent, millis};
@@ -306,10 +307,10 @@ async fn attempts(
 
 fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     let store = shop.parts.store.clone();
-    if let Some(text) = &planned.write {
-        Box::new(WriteExecutor {
+    if let Some(work) = &planned.work {
+        Box::new(FileExecutor {
             store,
-            text: text.clone(),
+            work: work.clone(),
         })
     } else if let Some(program) = &planned.script {
         let (engine, limits) = (shop.parts.engine.clone(), shop.parts.script_limits);
@@ -370,7 +371,7 @@ fn conclude(
         Ok(executed) => executed,
         Err(error) => {
             let local = LocalExecutor::new(shop.parts.store.clone(), shop.pool.clone());
-            let local = (planned.script.is_none() && planned.write.is_none()).then_some(&local);
+            let local = (planned.script.is_none() && planned.work.is_none()).then_some(&local);
             let Some(diagnostic) = failure::of_error(planned, error, job, local, output) else {
                 return Err(Stopped::Cancelled);
             };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -119,45 +120,7 @@ impl Executor for ScriptExecutor {
     }
 }
 
-/// The executor of actions that write a text which is known already.
-pub(super) struct WriteExecutor {
-    pub(super) store: Store,
-    pub(super) text: String,
-}
-
-impl Executor for WriteExecutor {
-    fn execute<'a>(
-        &'a self,
-        job: &'a Job,
-        _sink: &'a dyn OutputSink,
-        _cancel: &'a CancellationToken,
-    ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
-        let (store, text, job) = (self.store.clone(), self.text.clone(), job.clone());
-        blocking(move || {
-            let started = Instant::now();
-            let (spec, root) = (&job.action.spec, job.scratch.join("root"));
-            make_room(spec, &job.scratch, &root)?;
-            for output in &spec.outputs {
-                write(&output.path.to_os_path(&root), text.as_bytes())?;
-            }
-            let nothing = store.put_bytes(b"")?;
-            Ok(Executed {
-                exit: Exit::Code(0),
-                stdout: nothing,
-                stderr: nothing,
-                outputs: collect(spec, &root, &store)?,
-                usage: Usage {
-                    wall: started.elapsed(),
-                    ..Usage::default()
-                },
-                depfile: None,
-            })
-        })
-        .boxed()
-    }
-}
-
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ExecuteError> + Send + 'static,
 ) -> Result<T, ExecuteError> {
     match tokio::task::spawn_blocking(work).await {
@@ -166,7 +129,10 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> ExecuteError + 'a {
+pub(super) fn io<'a>(
+    verb: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> ExecuteError + 'a {
     move |source| ExecuteError::Io {
         verb,
         path: path.to_owned(),
@@ -175,7 +141,11 @@ fn io<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> 
 }
 
 /// An empty scratch folder, but for the declared folders.
-fn make_room(spec: &ActionSpec, scratch: &Path, root: &Path) -> Result<(), ExecuteError> {
+pub(super) fn make_room(
+    spec: &ActionSpec,
+    scratch: &Path,
+    root: &Path,
+) -> Result<(), ExecuteError> {
     remove_all(scratch).map_err(io("remove", scratch))?;
     fs::create_dir_all(root).map_err(io("create", root))?;
     for output in spec
@@ -189,7 +159,7 @@ fn make_room(spec: &ActionSpec, scratch: &Path, root: &Path) -> Result<(), Execu
     Ok(())
 }
 
-fn write(place: &Path, bytes: &[u8]) -> Result<(), ExecuteError> {
+pub(super) fn write(place: &Path, bytes: &[u8]) -> Result<(), ExecuteError> {
     if let Some(folder) = place.parent() {
         fs::create_dir_all(folder).map_err(io("create", folder))?;
     }
@@ -197,7 +167,11 @@ fn write(place: &Path, bytes: &[u8]) -> Result<(), ExecuteError> {
 }
 
 /// Stores what was written below `root`.
-fn collect(spec: &ActionSpec, root: &Path, store: &Store) -> Result<Vec<Produced>, ExecuteError> {
+pub(super) fn collect(
+    spec: &ActionSpec,
+    root: &Path,
+    store: &Store,
+) -> Result<Vec<Produced>, ExecuteError> {
     let is_missing = |path: &NeutralPath| fs::symlink_metadata(path.to_os_path(root)).is_err();
     let paths: Vec<_> = spec
         .outputs
@@ -210,10 +184,17 @@ fn collect(spec: &ActionSpec, root: &Path, store: &Store) -> Result<Vec<Produced
     }
     let collect_one = |output: &zako_action::OutputSpec| {
         let place = output.path.to_os_path(root);
+        let found = fs::symlink_metadata(&place).map_err(io("read", &place))?;
         let value = match output.kind {
+            _ if found.is_symlink() => {
+                let target = fs::read_link(&place).map_err(io("read", &place))?;
+                ArtifactValue::Symlink {
+                    target: target.to_string_lossy().into_owned(),
+                }
+            }
             OutputKind::File => ArtifactValue::File {
                 digest: store.put_file(&place)?,
-                executable: false,
+                executable: found.permissions().mode() & 0o100 != 0,
             },
             OutputKind::Directory => {
                 let tree = store.put_directory(&place).map_err(|error| match error {

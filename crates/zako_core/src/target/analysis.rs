@@ -13,8 +13,10 @@ use zako_action::OutputKind;
 use zako_graph::Request;
 use zako_path::NeutralPath;
 
+use super::depset::{SetId, SetNode, Sets};
+use super::draft::Draft;
 use super::group::{Done, analyze_group};
-use super::lower::{File, Lowered, lower_task};
+use super::lower::{File, lower_task};
 use super::memo::{AnalysisKey, AnalysisMemo};
 use super::met::Met;
 use super::order::Order;
@@ -35,6 +37,8 @@ pub(crate) struct Analysis {
     pub(crate) faults: Vec<Diagnostic>,
     /// The targets whose rules were asked, in the order of asking.
     pub(crate) asked: Vec<String>,
+    /// The sets that the targets' data and actions name.
+    pub(crate) sets: Arc<Sets>,
 }
 
 /// What analysis made of one target.
@@ -45,7 +49,11 @@ pub(crate) struct Analyzed {
     /// Its named outputs.
     pub(crate) outputs: BTreeMap<String, NeutralPath>,
     /// Its actions.
-    pub(crate) actions: Vec<Lowered>,
+    pub(crate) actions: Vec<Draft>,
+    /// The sets that its analysis made, each after those that it names.
+    pub(crate) sets: Vec<Arc<SetNode>>,
+    /// What it needs when it runs.
+    pub(crate) runfiles: Option<SetId>,
     /// What those who depend on it see.
     pub(crate) wire: Wire,
 }
@@ -140,6 +148,7 @@ pub(crate) async fn analyze(
                 let key = key(own, &order, at, &analysis);
                 match memo.get(label, &key) {
                     Some(known) => {
+                        analysis.sets.restore(&known.sets);
                         analysis.results.insert(label.to_owned(), known);
                         order.end(at, true);
                     }
@@ -261,5 +270,7 @@ fn task_result(target: &Target, analysis: &Analysis) -> Result<Analyzed, String>
             &json!({ "files": outputs.iter().map(file).collect::<Vec<_>>(), "providers": {}, "outputs": named }),
         ),
         actions: vec![lowered],
+        sets: Vec::new(),
+        runfiles: None,
     })
 }

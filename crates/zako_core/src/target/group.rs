@@ -11,7 +11,9 @@ use zako_script::{Evaluation, Host, HostCall, HostFailure, LogLevel, Place};
 
 use super::Target;
 use super::analysis::{Analysis, Analyzed, Declared, Wire};
-use super::lower::{File, Lowered, lower};
+use super::depset::{SetId, SetNode, Sets};
+use super::draft::Draft;
+use super::lower::{File, lower};
 use super::met::Met;
 use super::rules::rule_modules;
 use super::task::output_folder;
@@ -27,7 +29,9 @@ pub(super) struct Done {
     /// The target whose `analyze` runs.
     current: Option<String>,
     /// The actions that it declared so far.
-    actions: Vec<Lowered>,
+    actions: Vec<Draft>,
+    /// The sets that it made so far.
+    sets: Vec<Arc<SetNode>>,
 }
 
 impl Done {
@@ -78,6 +82,7 @@ pub(super) async fn analyze_group(
         let host = AnalysisHost {
             analysis: Some(json!({ "requests": requests, "dependencies": dependencies })),
             targets: mine,
+            sets: analysis.sets.clone(),
             done: done.clone(),
         };
         let evaluation = Evaluation {
@@ -93,6 +98,7 @@ pub(super) async fn analyze_group(
             faults,
             current,
             actions: _,
+            sets: _,
         } = std::mem::take(&mut *done.lock());
         let mut gone: HashSet<String> = results.keys().cloned().collect();
         whole.results.extend(results);
@@ -162,18 +168,33 @@ fn request(target: &Target, met: &Met<'_>) -> Json {
 struct AnalysisHost {
     analysis: Option<Json>,
     targets: HashMap<String, Declared>,
+    sets: Arc<Sets>,
     done: Arc<Mutex<Done>>,
 }
 
 impl Host for AnalysisHost {
-    fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
+    fn call(&mut self, mut call: HostCall<'_>) -> Result<Json, HostFailure> {
         match call.name {
             "analysis" => Ok(self.analysis.take().unwrap_or(Json::Null)),
             "analyzing" => {
                 let mut done = self.done.lock();
                 done.current = call.args["label"].as_str().map(str::to_owned);
                 done.actions.clear();
+                done.sets.clear();
                 Ok(Json::Null)
+            }
+            "depset" => {
+                let node = SetNode::of(&call.args).map(Arc::new);
+                let node = node.ok_or_else(|| misuse("this is no depset".to_owned()))?;
+                let lost = |id: SetId| misuse(format!("there is no depset {id}"));
+                let id = self.sets.add(&node).map_err(lost)?;
+                self.done.lock().sets.push(node);
+                Ok(Json::String(id.to_string()))
+            }
+            "depsetList" => {
+                let id = call.args["id"].as_str().and_then(SetId::parse);
+                let id = id.ok_or_else(|| misuse("this is no depset".to_owned()))?;
+                Ok(self.sets.list_json(id))
             }
             // Lowered as it is declared, so that what is wrong with it is told at that line.
             "action" => {
@@ -182,7 +203,7 @@ impl Host for AnalysisHost {
                 let Some((target, _)) = self.targets.get(&current) else {
                     return Ok(Json::Null);
                 };
-                let lowered = lower(target, &call.args["action"]).map_err(misuse)?;
+                let lowered = lower(target, call.args["action"].take()).map_err(misuse)?;
                 done.actions.push(lowered);
                 Ok(Json::Null)
             }
@@ -193,7 +214,8 @@ impl Host for AnalysisHost {
                 }
                 let mut done = self.done.lock();
                 let actions = std::mem::take(&mut done.actions);
-                let result = analyzed(actions, call.args).map_err(misuse)?;
+                let sets = std::mem::take(&mut done.sets);
+                let result = analyzed(actions, sets, call.args).map_err(misuse)?;
                 done.results.insert(label, Arc::new(result));
                 Ok(Json::Null)
             }
@@ -215,7 +237,11 @@ fn misuse(message: String) -> HostFailure {
     }
 }
 
-fn analyzed(actions: Vec<Lowered>, mut args: Json) -> Result<Analyzed, String> {
+fn analyzed(
+    actions: Vec<Draft>,
+    sets: Vec<Arc<SetNode>>,
+    mut args: Json,
+) -> Result<Analyzed, String> {
     let path = |json: &Json, what: &str| {
         File::parse(json)
             .map(|file| file.path)
@@ -233,11 +259,20 @@ fn analyzed(actions: Vec<Lowered>, mut args: Json) -> Result<Analyzed, String> {
         .flatten()
         .map(|(name, file)| Ok((name.clone(), path(file, "a named output")?)))
         .collect::<Result<BTreeMap<_, _>, String>>()?;
-    let wire = json!({ "files": args["files"].take(), "providers": args["providers"].take(), "outputs": args["outputs"].take() });
+    let runfiles = &args["runfiles"]["$zako"][1];
+    let runfiles = runfiles.as_str().and_then(SetId::parse);
+    let wire = json!({
+        "files": args["files"].take(),
+        "providers": args["providers"].take(),
+        "outputs": args["outputs"].take(),
+        "runfiles": args["runfiles"].take(),
+    });
     Ok(Analyzed {
         files,
         outputs,
         actions,
+        sets,
+        runfiles,
         wire: Wire::of(&wire),
     })
 }

@@ -55,6 +55,8 @@ mod tests {
             files: vec![],
             outputs: BTreeMap::new(),
             actions: vec![],
+            sets: vec![],
+            runfiles: None,
             wire: Wire::new(wire.into()),
         })
     }
@@ -93,7 +95,7 @@ mod tests {
         let golden = format!(
             "{}{}",
             "01".repeat(16),
-            "000000000000000000000000020000007b7d"
+            "0000000000000000000000000000000000020000007b7d"
         );
         assert_eq!(
             ledger.lock().last_analysis("//a").map(hex::encode),

@@ -1,6 +1,11 @@
 //! Targets: what a package declared, named; what their rules make of them; the actions that follow.
 
 mod analysis;
+mod command;
+mod depset;
+mod draft;
+mod fields;
+mod file_work;
 mod group;
 mod kept;
 mod lower;
@@ -14,12 +19,16 @@ mod task;
 
 use std::fmt;
 
-use zako_script::{Place, TargetRef, Value};
+use zako_script::{ArgsPart, Place, TargetRef, Value};
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
 
 pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
+pub(crate) use command::{Form, Response, ResponseFormat, Word};
+pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder};
+pub(crate) use draft::{Draft, Finished, Late};
+pub(crate) use file_work::{FileWork, link_text};
 pub(crate) use kept::KeptAnalyses;
 pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
@@ -115,7 +124,9 @@ fn collect<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         Value::Array(items) | Value::Joined(items) => {
             items.iter().for_each(|item| collect(item, found))
         }
-        Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
+        Value::Object(fields) | Value::Args(ArgsPart { fields, .. }) => {
+            fields.values().for_each(|field| collect(field, found));
+        }
         _ => {}
     }
 }

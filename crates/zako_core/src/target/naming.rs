@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use zako_path::NeutralPath;
-use zako_script::{ArtifactRef, TargetRef, Value};
+use zako_script::{ArgsPart, ArtifactRef, TargetRef, Value};
 
 use super::Target;
 use crate::diagnostic::{Diagnostic, Location, Severity};
@@ -209,7 +210,7 @@ impl Namer<'_> {
                     self.used(&format!("{name}[{index}]"), item);
                 }
             }
-            Value::Object(fields) => {
+            Value::Object(fields) | Value::Args(ArgsPart { fields, .. }) => {
                 for (key, field) in fields {
                     self.used(&format!("{name}.{key}"), field);
                 }
@@ -248,6 +249,12 @@ fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
 /// The value with every reference to a target by what `reference` makes of it.
 pub(super) fn rename(value: &Value, reference: &impl Fn(&TargetRef) -> TargetRef) -> Value {
     let all = |items: &[Value]| items.iter().map(|item| rename(item, reference)).collect();
+    let each = |fields: &IndexMap<String, Value>| {
+        let fields = fields.iter();
+        fields
+            .map(|(key, field)| (key.clone(), rename(field, reference)))
+            .collect()
+    };
     match value {
         Value::Target(handle) => {
             let mut handle = handle.clone();
@@ -262,12 +269,11 @@ pub(super) fn rename(value: &Value, reference: &impl Fn(&TargetRef) -> TargetRef
         }
         Value::Array(items) => Value::Array(all(items)),
         Value::Joined(items) => Value::Joined(all(items)),
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(key, field)| (key.clone(), rename(field, reference)))
-                .collect(),
-        ),
+        Value::Object(fields) => Value::Object(each(fields)),
+        Value::Args(ArgsPart { form, fields }) => Value::Args(ArgsPart {
+            form: form.clone(),
+            fields: each(fields),
+        }),
         other => other.clone(),
     }
 }

@@ -2,6 +2,7 @@
 //! costs seconds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod actions;
 mod damage;
 mod dead;
 mod embedding;

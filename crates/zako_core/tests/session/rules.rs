@@ -73,15 +73,15 @@ async fn analysis_errors_have_the_line_and_the_target() {
         ),
         (
             "ctx.run({ args: [\"x\", 3 as any], outputs: [out] });",
-            "TypeError: args of ctx.run takes strings and files",
+            "TypeError: \"args\" of ctx.run takes strings, files and depsets, not a number",
         ),
         (
             "ctx.run({ args: [\"x\"], outputs: [out], env: { A: 1 as any } });",
-            "TypeError: env.A of ctx.run takes a string",
+            "TypeError: \"env.A\" of ctx.run takes a string, not a number",
         ),
         (
             "ctx.run({ args: [\"x\"], outputs: \"x\" as any });",
-            "TypeError: outputs of ctx.run takes a list of files",
+            "TypeError: \"outputs\" of ctx.run takes a list of files, not a string",
         ),
         (
             "ctx.file(`${ctx.name}.txt`);",

@@ -1,14 +1,18 @@
 // Runs the `analyze` of rules: attributes and dependencies in, actions and providers out.
 
-import { decode, encode } from "zako:internal/encode";
+import { decode, encode, nextAnalysis } from "zako:internal/encode";
 import { call } from "zako:internal/host";
 import { find } from "zako:internal/identity";
-import { artifactState, isArtifact, isTarget, newArtifact, targetState } from "zako:internal/target";
+import {
+  artifactState, isArtifact, isDepset, isTarget, newArtifact, newDepset, targetState,
+} from "zako:internal/target";
+import type { DepsetObject } from "zako:internal/target";
 
 interface Result {
   files: unknown[];
   providers: Record<string, unknown>;
   outputs: Record<string, unknown>;
+  runfiles: unknown;
 }
 
 interface Request {
@@ -26,14 +30,18 @@ const { freeze } = Object;
 /** Everything that is known about targets analysed already, in the engine's encoding until it is looked at. */
 const known = new Map<string, Result>();
 
+const NO_FILES: DepsetObject = newDepset({ order: "default", direct: freeze([]), transitive: freeze([]) });
+
 /** What a rule sees of a target that it depends on. */
 class DepObject {
   readonly label: string;
   readonly files: readonly unknown[];
+  readonly runfiles: unknown;
   #providers: Record<string, unknown>;
   constructor(label: string, result: Result) {
     this.label = label;
     this.files = result.files;
+    this.runfiles = result.runfiles ?? NO_FILES;
     this.#providers = result.providers;
     freeze(this);
   }
@@ -119,6 +127,7 @@ function analyzeOne(request: Request): void {
     declared.add(path);
     return newArtifact({ path, directory });
   };
+  const runfiles: { direct: unknown[]; transitive: DepsetObject[] } = { direct: [], transitive: [] };
   const own = (what: string, artifact: unknown) => {
     if (!isArtifact(artifact)) throw new TypeError(`${what} writes files made by ctx.file or ctx.dir`);
     if (!declared.has(artifact.path)) throw new TypeError(`${what} may not write ${artifact.path}: it is no file that ctx.file or ctx.dir of ${label} made`);
@@ -137,10 +146,33 @@ function analyzeOne(request: Request): void {
       for (const artifact of action.depfile === undefined ? written : [...written, action.depfile]) own("ctx.run", artifact);
       call("action", { action: encode(action, "the action") });
     },
-    write(artifact: unknown, text: string) {
+    write(artifact: unknown, text: string, options: Record<string, unknown> = {}) {
       own("ctx.write", artifact);
       if (typeof text !== "string") throw new TypeError("ctx.write takes the text as its second argument");
-      call("action", { action: { write: text, outputs: [encode(artifact)] } });
+      checkOptions("ctx.write", options, ["executable"]);
+      work(artifact, { kind: "write", text, executable: options.executable === true });
+    },
+    copy(artifact: unknown, from: unknown) {
+      own("ctx.copy", artifact);
+      alike("ctx.copy", artifact, from);
+      work(artifact, { kind: "copy", from });
+    },
+    symlink(artifact: unknown, to: unknown) {
+      own("ctx.symlink", artifact);
+      alike("ctx.symlink", artifact, to);
+      work(artifact, { kind: "symlink", to });
+    },
+    tree(artifact: unknown, files: unknown) {
+      own("ctx.tree", artifact);
+      if (!isDirectory(artifact)) throw new TypeError("ctx.tree fills a directory made by ctx.dir");
+      work(artifact, { kind: "tree", files });
+    },
+    runfiles(...items: unknown[]) {
+      for (const item of items.flat(Infinity)) {
+        if (isDepset(item)) runfiles.transitive.push(item);
+        else if (isArtifact(item)) runfiles.direct.push(item);
+        else throw new TypeError("ctx.runfiles takes files and depsets of files, as the runfiles of a dependency");
+      }
     },
     expose(name: string, artifact: unknown) {
       if (name === "default") files = Array.isArray(artifact) ? artifact : [artifact];
@@ -148,6 +180,7 @@ function analyzeOne(request: Request): void {
       else throw new TypeError(`the rule ${rule.export} declares no output "${name}"`);
     },
   });
+  nextAnalysis();
   const returned = definition.analyze(ctx);
   const providers: Record<string, unknown> = {};
   for (const key of Object.keys(definition.provides)) {
@@ -160,7 +193,10 @@ function analyzeOne(request: Request): void {
   for (const name of definition.outputs ?? []) {
     if (!(name in outputs)) throw new TypeError(`analyze of ${rule.export} must expose its output "${name}"`);
   }
-  const encoded = { files: encode(files ?? [], "the default output"), providers: {} as Record<string, unknown>, outputs: encode(outputs) };
+  const encoded = { files: encode(files ?? [], "the default output"), providers: {} as Record<string, unknown>, outputs: encode(outputs), runfiles: null as unknown };
+  if (runfiles.direct.length > 0 || runfiles.transitive.length > 0) {
+    encoded.runfiles = encode(newDepset({ order: "default", ...runfiles }), "the runfiles");
+  }
   for (const id of Object.keys(providers)) encoded.providers[id] = encode(providers[id], id);
   // Dependents see exactly what a dependent in another realm would see.
   known.set(label, decodeResult(encoded));
@@ -172,7 +208,33 @@ function decodeResult(encoded: any): Result {
     files: decode(encoded.files) as unknown[],
     providers: Object.fromEntries(Object.keys(encoded.providers).map((id) => [id, decode(encoded.providers[id])])),
     outputs: decode(encoded.outputs) as Record<string, unknown>,
+    runfiles: decode(encoded.runfiles),
   };
+}
+
+/** Declares what zako does itself. */
+function work(artifact: unknown, fields: Record<string, unknown>): void {
+  call("action", { action: { work: encode(fields, `ctx.${fields.kind}`), outputs: [encode(artifact)] } });
+}
+
+const isDirectory = (artifact: unknown): boolean => {
+  const state = artifactState(artifact as any);
+  return "directory" in state && state.directory;
+};
+
+/** Refuses to make a directory of a file, or the other way round. */
+function alike(what: string, made: unknown, from: unknown): void {
+  if (!isArtifact(from)) throw new TypeError(`${what} takes a file as its second argument`);
+  // A source does not say what it is.
+  if (isDirectory(from) && !isDirectory(made)) {
+    throw new TypeError(`${what}: ${from.path} is a directory; make the output with ctx.dir`);
+  }
+}
+
+function checkOptions(what: string, options: Record<string, unknown>, names: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (!names.includes(key)) throw new TypeError(`${what} has no option "${key}"; it has ${names.join(", ")}`);
+  }
 }
 
 /** Analyses what the engine asks for, in its order. */

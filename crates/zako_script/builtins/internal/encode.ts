@@ -2,8 +2,10 @@
 
 import { call } from "zako:internal/host";
 import {
-  artifactState, isArtifact, isJoined, isScript, isTarget, newArtifact, newJoined, newScript, newTarget, newTool, targetState,
+  artifactState, depsetState, isArgs, isArtifact, isDepset, isJoined, isScript, isTarget, newArgs, newArtifact, newDepset,
+  newJoined, newScript, newTarget, newTool, onList, targetState,
 } from "zako:internal/target";
+import type { DepsetObject } from "zako:internal/target";
 
 const MAX_DEPTH = 64;
 const MARK = "$zako";
@@ -49,10 +51,12 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
     return state.tool ? special("tool", state.path) : special("file", state.path, state.directory);
   }
   if (isScript(object)) return special("script", object.specifier);
+  if (isDepset(object)) return special("depset", intern(object), depsetState(object).order);
   if (above.includes(object)) throw new Refused(`${path} contains itself`);
   if (depth >= MAX_DEPTH) throw new Refused(`${path} nests more than ${MAX_DEPTH} levels deep`);
   const inner = [...above, object];
   if (isJoined(object)) return special("joined", object.parts.map((v, i) => enc(v, `${path}[${i}]`, depth + 1, inner)));
+  if (isArgs(object)) return special("args", object.form, enc(object.fields, path, depth + 1, inner));
   if (isArray(object)) return Array.from(object, (v, i) => enc(v, `${path}[${i}]`, depth + 1, inner));
   const proto = getPrototypeOf(object);
   if (proto !== Object.prototype && proto !== null) {
@@ -66,6 +70,47 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
   }
   return keys(out).length === 1 && MARK in out ? special("object", out) : out;
 }
+
+/** Which analysis this is: a set is handed to the engine once for each that uses it. */
+let analysis = 0;
+
+/** Another target is analysed from now on. */
+export function nextAnalysis(): void {
+  analysis += 1;
+}
+
+/** Hands a set and those in it to the engine, without a stack as deep as they are; how the engine calls it. */
+function intern(set: DepsetObject): string {
+  const isKnown = (d: DepsetObject) => {
+    const state = depsetState(d);
+    return state.id !== undefined && (state.analysis === undefined || state.analysis === analysis);
+  };
+  const open: DepsetObject[] = [set];
+  while (open.length > 0) {
+    const last = open[open.length - 1] as DepsetObject;
+    const state = depsetState(last);
+    if (isKnown(last)) {
+      open.pop();
+      continue;
+    }
+    const before = state.transitive.filter((d) => !isKnown(d));
+    if (before.length > 0) {
+      for (const d of before) open.push(d);
+      continue;
+    }
+    const direct = state.direct.map((item, i) => {
+      if (isDepset(item)) throw new Refused(`direct[${i}] of the depset is a depset; pass it as one of transitive`);
+      return enc(item, `direct[${i}] of the depset`, 0, []);
+    });
+    const transitive = state.transitive.map((d) => depsetState(d).id);
+    state.id = call("depset", { order: state.order, direct, transitive });
+    state.analysis = analysis;
+    open.pop();
+  }
+  return depsetState(set).id as string;
+}
+
+onList((set) => decode(call("depsetList", { id: intern(set) })) as readonly unknown[]);
 
 /** What `encode` made of JSON text, back as frozen data. */
 export function revive(text: string): unknown {
@@ -89,6 +134,8 @@ export function decode(json: any): unknown {
       case "tool": return newTool(a);
       case "script": return newScript(a);
       case "joined": return newJoined(a.map(decode));
+      case "args": return newArgs(a, plain(b) as Record<string, unknown>);
+      case "depset": return newDepset({ id: a, order: b, direct: [], transitive: [] });
       case "object": return plain(a);
     }
   }

@@ -99,7 +99,60 @@ class JoinedObject {
     return refuseText("an arg`…`");
   }
 }
-for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject]) {
+/** What a function of `args` was given. */
+class ArgsObject {
+  readonly form: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  constructor(form: string, fields: Readonly<Record<string, unknown>>) {
+    this.form = form;
+    this.fields = freeze({ ...fields });
+    freeze(this);
+  }
+  toString(): never {
+    return refuseText("a part of a command");
+  }
+}
+
+/** A set: one made here, or one that the engine holds. */
+export interface DepsetState {
+  readonly order: string;
+  readonly direct: readonly unknown[];
+  readonly transitive: readonly DepsetObject[];
+  /** How the engine calls it, once it does. */
+  id?: string;
+  /** The analysis for which it was handed to the engine; none for one that came from there. */
+  analysis?: number;
+}
+
+let depsetState: (d: DepsetObject) => DepsetState;
+let listDepset: (d: DepsetObject) => readonly unknown[] = () => refuseText("a depset");
+
+class DepsetObject {
+  #state: DepsetState;
+  static {
+    depsetState = (d) => d.#state;
+  }
+  constructor(state: DepsetState) {
+    this.#state = state;
+    freeze(this);
+  }
+  get order(): string {
+    return this.#state.order;
+  }
+  toList(): readonly unknown[] {
+    return listDepset(this);
+  }
+  toString(): never {
+    throw new TypeError("a depset is no text; pass it to ctx.run as it is, or list it with toList()");
+  }
+}
+
+/** Says how sets are listed; the encoding does. */
+export const onList = (list: (d: DepsetObject) => readonly unknown[]): void => {
+  listDepset = list;
+};
+
+for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject, ArgsObject, DepsetObject]) {
   freeze(c.prototype);
   // No way to make one from an instance's constructor.
   freeze(c);
@@ -110,10 +163,14 @@ export const newArtifact = (state: ArtifactState): ArtifactObject => new Artifac
 export const newTool = (path: string): ArtifactObject => new ArtifactObject({ path, directory: false, tool: true });
 export const newScript = (specifier: string): ScriptObject => new ScriptObject(specifier);
 export const newJoined = (parts: readonly unknown[]): JoinedObject => new JoinedObject(parts);
+export const newArgs = (form: string, fields: Readonly<Record<string, unknown>>): ArgsObject => new ArgsObject(form, fields);
+export const newDepset = (state: DepsetState): DepsetObject => new DepsetObject(state);
 
 export const isTarget = (v: unknown): v is TargetObject => v instanceof TargetObject;
 export const isArtifact = (v: unknown): v is ArtifactObject => v instanceof ArtifactObject;
 export const isScript = (v: unknown): v is ScriptObject => v instanceof ScriptObject;
 export const isJoined = (v: unknown): v is JoinedObject => v instanceof JoinedObject;
-export { artifactState, targetState };
-export type { ArtifactObject, JoinedObject, ScriptObject, TargetObject };
+export const isArgs = (v: unknown): v is ArgsObject => v instanceof ArgsObject;
+export const isDepset = (v: unknown): v is DepsetObject => v instanceof DepsetObject;
+export { artifactState, depsetState, targetState };
+export type { ArgsObject, ArtifactObject, DepsetObject, JoinedObject, ScriptObject, TargetObject };

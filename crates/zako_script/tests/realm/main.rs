@@ -33,6 +33,7 @@ pub(crate) struct Seen {
     pub(crate) declared: Vec<(Json, Option<String>)>,
     pub(crate) analyzed: Vec<Json>,
     pub(crate) actions: Vec<Json>,
+    pub(crate) depsets: Vec<Json>,
 }
 
 /// A host that records, and answers as a package called `pkg` would.
@@ -58,6 +59,10 @@ impl Host for TestHost {
             "config" => Ok(Json::Null),
             "analysis" => Ok(self.analysis.clone()),
             "analyzing" => Ok(Json::Null),
+            "depset" => {
+                seen.depsets.push(call.args);
+                Ok(json!(format!("{:032x}", seen.depsets.len())))
+            }
             "action" => {
                 let action = call.args["action"].clone();
                 seen.actions.push(action);

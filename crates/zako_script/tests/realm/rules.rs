@@ -147,7 +147,10 @@ async fn analysis_gives_actions_and_providers() {
         a["actions"][0]["args"],
         json!(["cat", file("pkg/x.txt"), "-o", file("zako-out/pkg/a.txt")])
     );
-    assert_eq!(a["actions"][1]["write"], json!("[\"pkg/x.txt\",\"far\"]"));
+    assert_eq!(
+        a["actions"][1]["work"]["text"],
+        json!("[\"pkg/x.txt\",\"far\"]")
+    );
     let b = &seen.analyzed[1];
     assert_eq!(
         b["providers"]["Info"]["names"],
@@ -176,4 +179,74 @@ async fn rules_outside_packages_are_refused_by_name() {
         "{error}"
     );
     assert_eq!(error.place.unwrap().to_string(), "a.ts:2:1");
+}
+
+const GATHER: &str = r#"
+import { attr, depset, provider, rule, type, type Artifact, type Depset } from "zako:rule";
+export const Info = provider("Info", type<{ readonly headers: Depset<Artifact> }>());
+export const lib = rule({
+  attrs: { srcs: attr.files(), deps: attr.list(attr.target(Info)).default([]) },
+  provides: { info: Info },
+  analyze(ctx) {
+    const headers = depset({ direct: ctx.attrs.srcs, transitive: ctx.attrs.deps.map((d) => d.get(Info).headers) });
+    const out = ctx.file(ctx.name);
+    ctx.run({ args: ["cc", headers, "-o", out], inputs: headers, staged: [headers], outputs: [out] });
+    ctx.expose("default", out);
+    return { info: { headers } };
+  },
+});
+"#;
+
+/// What analysing a chain of `count` libraries hands to the engine: sets, and bytes in all.
+async fn chain(count: usize) -> (usize, usize) {
+    let shape = json!({ "rule": "//pkg/gather.rule.ts#lib", "provides": ["Info"], "outputs": [] });
+    let requests: Vec<_> = (0..count)
+        .map(|at| {
+            let deps = at
+                .checked_sub(1)
+                .map(|before| json!({ "$zako": ["target", format!("//pkg:l{before:05}"), shape] }));
+            json!({
+                "label": format!("//pkg:l{at:05}"), "package": "pkg", "name": format!("l{at:05}"), "outputRoot": "zako-out/pkg",
+                "rule": { "module": "//pkg/gather.rule.ts", "export": "lib" },
+                "attrs": { "srcs": [{ "$zako": ["file", format!("pkg/l{at:05}.h"), false] }], "deps": Vec::from_iter(deps) },
+            })
+        })
+        .collect();
+    let host = TestHost {
+        analysis: json!({ "requests": requests, "dependencies": {} }),
+        ..TestHost::default()
+    };
+    let module = Specifier::File(NeutralPath::new("pkg/gather.rule.ts").unwrap());
+    let evaluation = Evaluation {
+        modules: modules(&[("pkg/gather.rule.ts", GATHER)]).await.unwrap(),
+        entry: Entry::Analysis(vec![module]),
+        host: Box::new(host.clone()),
+        limits: None,
+    };
+    ENGINE
+        .evaluate(evaluation, &CancellationToken::new())
+        .await
+        .unwrap();
+    let seen = host.seen.lock();
+    assert_eq!(seen.analyzed.len(), count);
+    let bytes = |all: &[serde_json::Value]| all.iter().map(|v| v.to_string().len()).sum::<usize>();
+    let last = &seen.depsets[seen.depsets.len() - 1];
+    assert_eq!(last["direct"].as_array().map(Vec::len), Some(1));
+    assert_eq!(last["transitive"].as_array().map(Vec::len), Some(1));
+    (
+        seen.depsets.len(),
+        bytes(&seen.analyzed) + bytes(&seen.depsets),
+    )
+}
+
+#[tokio::test]
+async fn what_gathers_along_a_chain_costs_the_same_at_each_link() {
+    let (few_sets, few_bytes) = chain(1_000).await;
+    let (many_sets, many_bytes) = chain(10_000).await;
+    assert_eq!((few_sets, many_sets), (1_000, 10_000));
+    // All names have the same length.
+    assert!(
+        many_bytes < few_bytes * 10 + 10_000,
+        "{few_bytes} bytes for a thousand, {many_bytes} for ten thousand"
+    );
 }

@@ -147,7 +147,10 @@ async fn a_script_that_does_not_end_is_ended() {
 async fn a_known_text_is_written_without_a_process() {
     let world = World::new(&[]);
     let write = |text: &str| PlannedAction {
-        write: Some(text.into()),
+        work: Some(Arc::new(FileWork::Write {
+            text: text.into(),
+            executable: false,
+        })),
         ..PlannedAction::new(sh("exit 1", &[], &["zako-out/x"]))
     };
     for (text, status) in [
