@@ -16,6 +16,11 @@ export interface Shape {
 
 let targetState: (t: TargetObject) => { ref: Ref; shape: Shape };
 let artifactState: (a: ArtifactObject) => ArtifactState;
+// Asks for the private state itself: a prototype can be borrowed.
+let isTarget: (v: unknown) => v is TargetObject;
+let isArtifact: (v: unknown) => v is ArtifactObject;
+let isScript: (v: unknown) => v is ScriptObject;
+let isJoined: (v: unknown) => v is JoinedObject;
 
 /** What an artifact is: a named output of a target, or a file at a known path. */
 export type ArtifactState =
@@ -37,6 +42,7 @@ class TargetObject {
   readonly out: Readonly<Record<string, ArtifactObject>>;
   static {
     targetState = (t) => ({ ref: t.#ref, shape: t.#shape });
+    isTarget = (v): v is TargetObject => typeof v === "object" && v !== null && #ref in v;
   }
   constructor(ref: Ref, shape: Shape) {
     this.#ref = ref;
@@ -61,6 +67,7 @@ class ArtifactObject {
   #state: ArtifactState;
   static {
     artifactState = (a) => a.#state;
+    isArtifact = (v): v is ArtifactObject => typeof v === "object" && v !== null && #state in v;
   }
   constructor(state: ArtifactState) {
     this.#state = state;
@@ -82,7 +89,11 @@ class ArtifactObject {
 }
 
 class ScriptObject {
+  #made = true;
   readonly specifier: string;
+  static {
+    isScript = (v): v is ScriptObject => typeof v === "object" && v !== null && #made in v;
+  }
   constructor(specifier: string) {
     this.specifier = specifier;
     freeze(this);
@@ -90,7 +101,11 @@ class ScriptObject {
 }
 
 class JoinedObject {
+  #made = true;
   readonly parts: readonly unknown[];
+  static {
+    isJoined = (v): v is JoinedObject => typeof v === "object" && v !== null && #made in v;
+  }
   constructor(parts: readonly unknown[]) {
     this.parts = freeze([...parts]);
     freeze(this);
@@ -100,8 +115,9 @@ class JoinedObject {
   }
 }
 for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject]) {
+  // No way from an instance to what makes others.
+  delete (c.prototype as { constructor?: unknown }).constructor;
   freeze(c.prototype);
-  // No way to make one from an instance's constructor.
   freeze(c);
 }
 
@@ -110,9 +126,5 @@ export const newArtifact = (state: ArtifactState): ArtifactObject => new Artifac
 export const newScript = (specifier: string): ScriptObject => new ScriptObject(specifier);
 export const newJoined = (parts: readonly unknown[]): JoinedObject => new JoinedObject(parts);
 
-export const isTarget = (v: unknown): v is TargetObject => v instanceof TargetObject;
-export const isArtifact = (v: unknown): v is ArtifactObject => v instanceof ArtifactObject;
-export const isScript = (v: unknown): v is ScriptObject => v instanceof ScriptObject;
-export const isJoined = (v: unknown): v is JoinedObject => v instanceof JoinedObject;
-export { artifactState, targetState };
+export { artifactState, isArtifact, isJoined, isScript, isTarget, targetState };
 export type { ArtifactObject, JoinedObject, ScriptObject, TargetObject };
