@@ -26,6 +26,7 @@ fn main() {
 
     let mut modules = Vec::new();
     let mut entry = String::new();
+    let mut public = Vec::new();
     let mut declarations = String::from("&[\n");
     let mut sources: Vec<PathBuf> = list("builtins");
     sources.extend(list("builtins/internal"));
@@ -46,7 +47,12 @@ fn main() {
         let source = fs::read_to_string(path).expect("a builtin is readable");
         let lowered =
             lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
-        writeln!(entry, "import \"{specifier}\";").expect("strings take all");
+        if internal {
+            writeln!(entry, "import \"{specifier}\";").expect("strings take all");
+        } else {
+            writeln!(entry, "import * as {stem} from \"{specifier}\";").expect("strings take all");
+            public.push(stem.to_owned());
+        }
         modules.push((specifier.clone(), ascii(&lowered.js)));
         if !internal {
             let text =
@@ -61,6 +67,13 @@ fn main() {
             .expect("strings take all");
         }
     }
+    // For harden.js, which freezes what they export.
+    writeln!(
+        entry,
+        "globalThis.__zako_builtins = [{}];",
+        public.join(", ")
+    )
+    .expect("strings take all");
     declarations.push_str("]\n");
     fs::write(out.join("declarations.rs"), declarations).expect("OUT_DIR is writable");
 

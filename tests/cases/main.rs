@@ -7,6 +7,7 @@ mod command_line;
 mod embed;
 mod examples;
 mod guide;
+mod hermetic;
 mod imports;
 mod interrupt;
 mod killed;

@@ -136,7 +136,7 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
         "zako:build" | "zako:cc" => &[Build, Library, Rule, Builtin],
         "zako:rule" => &[Build, Library, Rule, Config, Toolchain, Builtin],
         "zako:script" => &[Script, Builtin],
-        "zako:toolchain" => &[Toolchain, Builtin],
+        "zako:toolchain" | "zako:toolchains" => &[Toolchain, Builtin],
         "zako:host" => &[Builtin],
         _ => &[
             Build, Rule, Config, Toolchain, Script, Library, Builtin, Memory,

@@ -7,6 +7,7 @@
 (() => {
   const { defineProperty, freeze, getOwnPropertyDescriptor, getPrototypeOf } = Object;
   const ownKeys = Reflect.ownKeys;
+  const resolved = Promise.resolve();
 
   // Fails closed: a global that a newer V8 brings is not there until it is listed here.
   const keep = new Set([
@@ -53,6 +54,18 @@
     return NativeDate.parse(text.includes("T") && match[1] === undefined ? `${text}Z` : text);
   };
   const UTC = NativeDate.UTC;
+  const { getTime } = NativeDate.prototype;
+  const isObject = (value) => (typeof value === "object" && value !== null) || typeof value === "function";
+  // ECMA-262's ToPrimitive without a preferred type.
+  const primitive = (object) => {
+    const exotic = object[Symbol.toPrimitive];
+    const ways = exotic === undefined || exotic === null ? [object.valueOf, object.toString] : [exotic];
+    for (const way of ways) {
+      const value = typeof way === "function" ? Reflect.apply(way, object, ["default"]) : object;
+      if (!isObject(value)) return value;
+    }
+    throw new TypeError("Cannot convert object to primitive value");
+  };
   function ZakoDate(...args) {
     if (new.target === undefined) refuse("Date()", clock);
     if (args.length === 0) refuse("new Date() without a time", clock);
@@ -61,8 +74,8 @@
       time = UTC(...args);
     } else {
       let value = args[0];
-      if (typeof value === "object" && value !== null) {
-        value = value instanceof NativeDate ? NativeDate.prototype.getTime.call(value) : value[Symbol.toPrimitive]?.("default") ?? value.valueOf();
+      if (isObject(value)) {
+        value = value instanceof NativeDate ? getTime.call(value) : primitive(value);
       }
       time = typeof value === "string" ? parse(value) : Number(value);
     }
@@ -116,6 +129,16 @@
       return a < b ? -1 : a > b ? 1 : 0;
     },
   }.localeCompare);
+
+  // deno_core's replaces itself at its first call, which the frozen global object does not let it do.
+  method(globalThis, "queueMicrotask", {
+    queueMicrotask(callback) {
+      if (typeof callback !== "function") throw new TypeError("queueMicrotask takes a function");
+      resolved.then(() => {
+        callback();
+      });
+    },
+  }.queueMicrotask);
 
   // State shared behind everybody's back, and what shows the garbage collector at work.
   for (const key of ownKeys(RegExp)) {
@@ -190,6 +213,9 @@
   }
   const thrower = getOwnPropertyDescriptor(function () { "use strict"; return arguments; }(), "callee").get;
   reach(thrower);
+  const stack = getOwnPropertyDescriptor(new Error(), "stack");
+  reach(stack.get);
+  reach(stack.set);
   const reachProperties = (object) => {
     reach(getPrototypeOf(object));
     for (const key of ownKeys(object)) {
@@ -205,6 +231,17 @@
     reachProperties(object);
     if (isLeaf(object)) freeze(object);
     else late.push([object, ownKeys(object).length]);
+  }
+
+  // What the builtins export is zako's own, which nothing is added to later: frozen here and now.
+  for (const module of globalThis.__zako_builtins) {
+    for (const key of ownKeys(module)) reach(module[key]);
+  }
+  delete globalThis.__zako_builtins;
+  while (queue.length > 0) {
+    const object = queue.pop();
+    reachProperties(object);
+    freeze(object);
   }
 
   globalThis.__zako_seal = () => {

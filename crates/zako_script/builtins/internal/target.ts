@@ -16,6 +16,13 @@ export interface Shape {
 
 let targetState: (t: TargetObject) => { ref: Ref; shape: Shape };
 let artifactState: (a: ArtifactObject) => ArtifactState;
+// Asks for the private state itself: a prototype can be borrowed.
+let isTarget: (v: unknown) => v is TargetObject;
+let isArtifact: (v: unknown) => v is ArtifactObject;
+let isScript: (v: unknown) => v is ScriptObject;
+let isJoined: (v: unknown) => v is JoinedObject;
+let isArgs: (v: unknown) => v is ArgsObject;
+let isDepset: (v: unknown) => v is DepsetObject;
 
 /** What an artifact is: a named output of a target, a file at a known path, or (`tool`) a program of the machine. */
 export type ArtifactState =
@@ -37,6 +44,7 @@ class TargetObject {
   readonly out: Readonly<Record<string, ArtifactObject>>;
   static {
     targetState = (t) => ({ ref: t.#ref, shape: t.#shape });
+    isTarget = (v): v is TargetObject => typeof v === "object" && v !== null && #ref in v;
   }
   constructor(ref: Ref, shape: Shape) {
     this.#ref = ref;
@@ -61,6 +69,7 @@ class ArtifactObject {
   #state: ArtifactState;
   static {
     artifactState = (a) => a.#state;
+    isArtifact = (v): v is ArtifactObject => typeof v === "object" && v !== null && #state in v;
   }
   constructor(state: ArtifactState) {
     this.#state = state;
@@ -82,7 +91,11 @@ class ArtifactObject {
 }
 
 class ScriptObject {
+  #made = true;
   readonly specifier: string;
+  static {
+    isScript = (v): v is ScriptObject => typeof v === "object" && v !== null && #made in v;
+  }
   constructor(specifier: string) {
     this.specifier = specifier;
     freeze(this);
@@ -90,7 +103,11 @@ class ScriptObject {
 }
 
 class JoinedObject {
+  #made = true;
   readonly parts: readonly unknown[];
+  static {
+    isJoined = (v): v is JoinedObject => typeof v === "object" && v !== null && #made in v;
+  }
   constructor(parts: readonly unknown[]) {
     this.parts = freeze([...parts]);
     freeze(this);
@@ -101,8 +118,12 @@ class JoinedObject {
 }
 /** What a function of `args` was given. */
 class ArgsObject {
+  #made = true;
   readonly form: string;
   readonly fields: Readonly<Record<string, unknown>>;
+  static {
+    isArgs = (v): v is ArgsObject => typeof v === "object" && v !== null && #made in v;
+  }
   constructor(form: string, fields: Readonly<Record<string, unknown>>) {
     this.form = form;
     this.fields = freeze({ ...fields });
@@ -131,6 +152,7 @@ class DepsetObject {
   #state: DepsetState;
   static {
     depsetState = (d) => d.#state;
+    isDepset = (v): v is DepsetObject => typeof v === "object" && v !== null && #state in v;
   }
   constructor(state: DepsetState) {
     this.#state = state;
@@ -153,8 +175,9 @@ export const onList = (list: (d: DepsetObject) => readonly unknown[]): void => {
 };
 
 for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject, ArgsObject, DepsetObject]) {
+  // No way from an instance to what makes others.
+  delete (c.prototype as { constructor?: unknown }).constructor;
   freeze(c.prototype);
-  // No way to make one from an instance's constructor.
   freeze(c);
 }
 
@@ -166,11 +189,5 @@ export const newJoined = (parts: readonly unknown[]): JoinedObject => new Joined
 export const newArgs = (form: string, fields: Readonly<Record<string, unknown>>): ArgsObject => new ArgsObject(form, fields);
 export const newDepset = (state: DepsetState): DepsetObject => new DepsetObject(state);
 
-export const isTarget = (v: unknown): v is TargetObject => v instanceof TargetObject;
-export const isArtifact = (v: unknown): v is ArtifactObject => v instanceof ArtifactObject;
-export const isScript = (v: unknown): v is ScriptObject => v instanceof ScriptObject;
-export const isJoined = (v: unknown): v is JoinedObject => v instanceof JoinedObject;
-export const isArgs = (v: unknown): v is ArgsObject => v instanceof ArgsObject;
-export const isDepset = (v: unknown): v is DepsetObject => v instanceof DepsetObject;
-export { artifactState, depsetState, targetState };
+export { artifactState, depsetState, isArgs, isArtifact, isDepset, isJoined, isScript, isTarget, targetState };
 export type { ArgsObject, ArtifactObject, DepsetObject, JoinedObject, ScriptObject, TargetObject };

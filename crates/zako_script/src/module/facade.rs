@@ -9,12 +9,15 @@ use serde_json::Value as Json;
 use super::{CompiledModule, Specifier};
 use crate::value::Value;
 
+/// What reads the encoding that values cross between realms in.
+const ENCODE: &str = "zako:internal/encode";
+
 /// The module that importers of the package at `specifier` see: each export, revived and frozen.
 pub fn package_facade<'a>(
     specifier: Specifier,
     exports: impl IntoIterator<Item = (&'a str, &'a Value)>,
 ) -> CompiledModule {
-    let mut js = String::from("import { revive } from \"zako:internal/encode\";\n");
+    let mut js = format!("import {{ revive }} from \"{ENCODE}\";\n");
     let mut names = String::new();
     for (at, (name, value)) in exports.into_iter().enumerate() {
         let wire = Json::String(value.to_wire());
@@ -28,9 +31,7 @@ pub fn package_facade<'a>(
 /// The module that importers of the script at `specifier` see: its default export, a handle.
 pub fn script_facade(specifier: Specifier) -> CompiledModule {
     let wire = Json::String(Value::Script(specifier.to_string()).to_wire());
-    let js = format!(
-        "import {{ revive }} from \"zako:internal/encode\";\nexport default revive({wire});\n"
-    );
+    let js = format!("import {{ revive }} from \"{ENCODE}\";\nexport default revive({wire});\n");
     generated(specifier, js)
 }
 
@@ -40,6 +41,6 @@ fn generated(specifier: Specifier, js: String) -> CompiledModule {
         js: js.into(),
         map: "".into(),
         source: "".into(),
-        imports: HashMap::new(),
+        imports: HashMap::from([(ENCODE.to_owned(), Specifier::Builtin(ENCODE.to_owned()))]),
     }
 }

@@ -192,10 +192,14 @@ unsafe extern "C" fn gc_ended(
     // SAFETY: as in `interrupted`.
     let control = unsafe { &*data.cast::<Control>() };
     control.collections.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: as in `interrupted`.
+    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
+    let heap = isolate.get_heap_statistics();
+    // Resizable buffers do not come from the realm's allocator, which bounds all others.
+    if heap.external_memory() > control.limits.heap_bytes {
+        control.stop(StopReason::HeapLimit);
+    }
     if let Some(hook) = &control.gc_hook {
-        // SAFETY: as in `interrupted`.
-        let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
-        let heap = isolate.get_heap_statistics();
         hook(&GcEvent {
             full: kind == v8::GCType::kGCTypeMarkSweepCompact,
             used_before: *control.used_before_gc.lock(),

@@ -9,10 +9,13 @@ use deno_core::{
 };
 use deno_error::JsErrorBox;
 
+use super::ops::is_user_url;
 use crate::module::ModuleSet;
 
 /// What a module imports to see its own namespace (the transpiler's trailer does).
 const SELF: &str = "zako:self";
+/// What else that trailer imports.
+const IDENTITY: &str = "zako:internal/identity";
 
 pub(super) struct SetLoader {
     modules: Arc<ModuleSet>,
@@ -47,8 +50,12 @@ impl ModuleLoader for SetLoader {
             .and_then(|module| module.imports.get(specifier));
         match resolved {
             Some(resolved) => url(&resolved.url()),
-            // Written by the engine: a user's import of it was refused before anything ran.
-            None if specifier.starts_with("zako:") => url(specifier),
+            // Written by the engine: nothing but the trailer in a module of a user's, anything in its own.
+            None if specifier == IDENTITY
+                || specifier.starts_with("zako:") && !is_user_url(referrer) =>
+            {
+                url(specifier)
+            }
             None => Err(JsErrorBox::type_error(format!(
                 "\"{specifier}\" is not among this evaluation's modules"
             ))),

@@ -127,12 +127,23 @@ fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
     runtime
         .execute_script("zako:internal/seal", SEAL)
         .map_err(CoreError::from)?;
+    runtime
+        .v8_isolate()
+        .set_host_initialize_import_meta_object_callback(leave_meta_empty);
     let context = runtime.main_context();
     {
         deno_core::scope!(scope, &mut runtime);
         v8::Local::new(scope, context).set_allow_generation_from_strings(false);
     }
     Ok(runtime)
+}
+
+/// `import.meta` has nothing: deno_core's `resolve` would answer for modules that a script may not import.
+extern "C" fn leave_meta_empty(
+    _context: v8::Local<'_, v8::Context>,
+    _module: v8::Local<'_, v8::Module>,
+    _meta: v8::Local<'_, v8::Object>,
+) {
 }
 
 async fn evaluate(runtime: &mut JsRuntime, entry: &str) -> Result<(), CoreError> {

@@ -108,6 +108,9 @@ pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
     }
     let (imports, exports, exports_star) = records(&parsed.module_record, source)?;
     let mut program = parsed.program;
+    if let Some(fault) = program.body.iter().find_map(how_it_is_imported) {
+        return Err(vec![fault]);
+    }
     program.body.retain(|statement| !is_type_only(statement));
     let checked = SemanticBuilder::new()
         .with_check_syntax_error(true)
@@ -200,6 +203,38 @@ fn is_type_only(statement: &Statement<'_>) -> bool {
     }
 }
 
+/// The fault of an import that says how it is to be loaded: every module is loaded the one way there is.
+fn how_it_is_imported(statement: &Statement<'_>) -> Option<Fault> {
+    let attributes = |span| loaded_otherwise("import attributes have no meaning here", span);
+    match statement {
+        Statement::ImportDeclaration(import) if import.phase.is_some() => Some(loaded_otherwise(
+            "a module is imported whole, without a phase",
+            import.span.into(),
+        )),
+        Statement::ImportDeclaration(import) => {
+            let clause = import.with_clause.as_ref()?;
+            Some(attributes(clause.span.into()))
+        }
+        Statement::ExportFromDeclaration(export) => {
+            let clause = export.with_clause.as_ref()?;
+            Some(attributes(clause.span.into()))
+        }
+        Statement::ExportAllDeclaration(export) => {
+            let clause = export.with_clause.as_ref()?;
+            Some(attributes(clause.span.into()))
+        }
+        _ => None,
+    }
+}
+
+fn loaded_otherwise(message: &str, span: ByteSpan) -> Fault {
+    Fault {
+        message: message.to_owned(),
+        help: Some("every module is TypeScript; read data with readJson or readText".to_owned()),
+        span: Some(span),
+    }
+}
+
 type Records = (Vec<ImportRecord>, Vec<ExportRecord>, bool);
 
 fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault>> {
@@ -250,7 +285,7 @@ fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault
         let quoted = text.len() >= 2
             && (text.starts_with('"') || text.starts_with('\''))
             && text.ends_with(&text[..1])
-            && !text.contains('\\');
+            && !text[1..text.len() - 1].contains([text.as_bytes()[0] as char, '\\']);
         if !quoted {
             return Err(vec![Fault {
                 message: "import() takes a literal specifier only".to_owned(),
@@ -260,6 +295,18 @@ fn records(record: &ModuleRecord<'_>, source: &str) -> Result<Records, Vec<Fault
                 ),
                 span: Some(span),
             }]);
+        }
+        let whole = ByteSpan::from(dynamic.span);
+        let beside = |from: u32, to: u32| {
+            let text = source.get(from as usize..to as usize);
+            text.unwrap_or_default()
+                .trim_matches([' ', '\t', '\n', '\r', ',', '(', ')'])
+        };
+        if beside(whole.start, span.start) != "import" || !beside(span.end, whole.end).is_empty() {
+            return Err(vec![loaded_otherwise(
+                "import() takes a specifier and nothing else",
+                whole,
+            )]);
         }
         let specifier = text[1..text.len() - 1].to_owned();
         if !imports.iter().any(|i| i.specifier == specifier) {

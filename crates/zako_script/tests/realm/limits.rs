@@ -130,6 +130,26 @@ async fn typed_arrays_have_a_limit_too() {
     );
 }
 
+/// They do not come from the allocator that bounds the others.
+#[tokio::test]
+async fn resizable_buffers_have_a_limit_too() {
+    for make in [
+        "new ArrayBuffer(1 << 20, { maxByteLength: 1 << 20 })",
+        "(() => { const b: any = new ArrayBuffer(0, { maxByteLength: 1 << 20 } as any); b.resize(1 << 20); return b; })()",
+    ] {
+        let source = format!(
+            "const all: unknown[] = [];\nfor (let n = 0; n < 1000; n++) all.push({make});\nexport const n = all.length;\n"
+        );
+        let files = [("pkg/BUILD.ts", source.as_str())];
+        let error = evaluate_with(&files, TestHost::default(), Some(SMALL)).await;
+        assert_eq!(
+            error.unwrap_err().kind,
+            ScriptErrorKind::HeapLimit,
+            "{make}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn endless_recursion_is_a_plain_error() {
     let error = evaluate("const f = (): number => f() + 1;\nf();\n")

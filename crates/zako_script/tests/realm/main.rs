@@ -1,10 +1,13 @@
 //! Scripts in real realms: what they can do, what they cannot, and how they fail.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod conformance;
 mod declared;
+mod escapes;
 mod evaluate;
 mod hermetic;
 mod limits;
+mod reach;
 mod rules;
 
 use std::collections::HashMap;
