@@ -14,7 +14,7 @@ use super::machine::{Answer, Machine, Question, version_is};
 use super::toolchain::Toolchain;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
-use crate::target::{RuleId, TaskAttrs, elsewhere};
+use crate::target::{RuleId, TaskAttrs, cases, elsewhere};
 use crate::workspace::ReadFault;
 
 /// The most targets of one package.
@@ -120,7 +120,9 @@ impl PackageHost {
         };
         let attrs = Value::from_json(call.args["attrs"].clone()).map_err(misuse)?;
         if rule.is_task() {
-            TaskAttrs::parse(&attrs).map_err(misuse)?;
+            for attrs in cases(&attrs) {
+                TaskAttrs::parse(&attrs).map_err(misuse)?;
+            }
         }
         let words = |key: &str| {
             call.args["shape"][key]

@@ -11,6 +11,7 @@ use zako_graph::{Codecs, Data, Encoded, Kept};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::{ModuleKind, Transpiled};
 
+use super::config::ConfigFile;
 use super::glob::Globbed;
 use super::leaf::{
     ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, Registered, SourceText,
@@ -46,6 +47,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<Registered>()
         .with::<Toolchains>()
         .with::<ToolchainFor>()
+        .with::<ConfigFile>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -369,6 +371,26 @@ impl Kept for PackageExports {
 
     fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
         None
+    }
+}
+
+impl Kept for ConfigFile {
+    const KIND: Kind = kinds::CONFIG_FILE;
+
+    fn encode_key(&self, data: &Data, out: &mut Vec<u8>) -> bool {
+        path_key(self.0, data, out)
+    }
+
+    fn decode_key(bytes: &[u8], data: &Data) -> Option<Self> {
+        key_path(bytes, data).map(|(path, _)| ConfigFile(path))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(|config| Ok(Arc::new(config)))
     }
 }
 
