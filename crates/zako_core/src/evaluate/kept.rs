@@ -15,6 +15,7 @@ use super::config::ConfigFile;
 use super::glob::Globbed;
 use super::leaf::{
     ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, Registered, SourceText,
+    Variable,
 };
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
@@ -48,6 +49,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<Toolchains>()
         .with::<ToolchainFor>()
         .with::<ConfigFile>()
+        .with::<Variable>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -163,6 +165,29 @@ impl Kept for ConfigValue {
         std::str::from_utf8(bytes)
             .ok()
             .map(|name| ConfigValue(name.to_owned()))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put(value, out);
+        Encoded::FingerprintOnly
+    }
+
+    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
+        None
+    }
+}
+
+impl Kept for Variable {
+    const KIND: Kind = kinds::VARIABLE;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        let name = std::str::from_utf8(bytes).ok()?;
+        Some(Variable(name.to_owned()))
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {

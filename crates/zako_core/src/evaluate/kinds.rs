@@ -21,6 +21,8 @@ pub(crate) const PROGRAM_PATH: Kind = Kind::leaf(7);
 pub(crate) const PROGRAM_ANSWER: Kind = Kind::leaf(8);
 /// The files that the manifest registers ([`Registered`](super::leaf::Registered)).
 pub(crate) const REGISTERED: Kind = Kind::leaf(9);
+/// A variable of the environment of whoever builds ([`Variable`](super::leaf::Variable)).
+pub(crate) const VARIABLE: Kind = Kind::leaf(12);
 
 /// The packages below a folder ([`PackageList`](super::leaf::PackageList)).
 pub(crate) const PACKAGE_LIST: Kind = Kind::inner(1);

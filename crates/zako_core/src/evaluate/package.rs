@@ -12,7 +12,7 @@ use zako_script::{Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
 
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
-use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
+use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText, Variable};
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
@@ -400,6 +400,9 @@ async fn record(
             Read::Asked(question, seen) => {
                 let key = ProgramAnswer(question.clone());
                 ctx.get(&key).await.map_err(failed)? == *seen
+            }
+            Read::Variable(name, seen) => {
+                ctx.get(&Variable(name.clone())).await.map_err(failed)? == *seen
             }
             Read::Answer {
                 function,

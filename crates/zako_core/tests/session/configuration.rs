@@ -480,3 +480,69 @@ async fn two_options_of_one_name_are_an_error() {
     let message = "two options are called a: //one.config.ts#a and //two.config.ts#b";
     assert_eq!(built.error().message, message);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_is_seen_through_what_is_declared_only() {
+    let f = Fixture::new(&[
+        (
+            "env.config.ts",
+            "import { env } from \"zako:config\";\nexport const user = env(\"USER_NAME\", { default: \"nobody\" });\nexport const home = env(\"USER_HOME\");\n",
+        ),
+        (
+            "a/BUILD.ts",
+            "import { task } from \"zako:build\";\nimport { user } from \"//env.config.ts\";\nexport const a = task({ outputs: [\"a\"], env: { U: user.get() }, shell: 'echo $U > \"$out\"' });\n",
+        ),
+        ("b/BUILD.ts", "export const b = 1;\n"),
+    ]);
+    let with = |pairs: &[(&str, &str)]| {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        BuildOptions {
+            environment: pairs.iter().map(own).collect(),
+            ..BuildOptions::default()
+        }
+    };
+    let nobody = with(&[]);
+    assert_eq!(
+        again(&f, &nobody).await,
+        ["eval //a", "eval //b", "Ran //a:a"]
+    );
+    assert_eq!(f.read("zako-out/a/a"), "nobody\n");
+    assert_eq!(again(&f, &with(&[("OTHER", "x")])).await, [""; 0]);
+    let ada = with(&[("USER_NAME", "ada")]);
+    assert_eq!(again(&f, &ada).await, ["eval //a", "Ran //a:a"]);
+    assert_eq!(f.read("zako-out/a/a"), "ada\n");
+    assert_eq!(again(&f, &ada).await, [""; 0]);
+    assert_eq!(again(&f, &nobody).await, ["eval //a", "FromCache //a:a"]);
+
+    for (build, message) in [
+        (
+            "import { home } from \"//env.config.ts\";\nexport const h = home.get();\n",
+            "USER_HOME is not set in the environment that zako was started in, and home of //env.config.ts has no default",
+        ),
+        (
+            "import { env } from \"zako:config\";\nexport const h = env(\"HOME\").get();\n",
+            "the variable HOME is declared in no *.config.ts file",
+        ),
+    ] {
+        f.write("b/BUILD.ts", build);
+        let built = f.build_with(&["//b"], with(&[("HOME", "/h")])).await;
+        let error = built.error();
+        assert!(error.message.contains(message), "{error}");
+        assert_eq!(error.location.as_ref().map(|at| at.line), Some(2));
+    }
+    // What is not set is looked at again.
+    f.write(
+        "b/BUILD.ts",
+        "import { home } from \"//env.config.ts\";\nexport const h = home.get();\n",
+    );
+    f.build_with(&["//b"], with(&[("USER_HOME", "/h")]))
+        .await
+        .good();
+    // In a rule there is no environment, and in a configuration file neither.
+    f.write(
+        "env.config.ts",
+        "import { env } from \"zako:config\";\nexport const user = env(\"USER_NAME\", { default: \"nobody\" });\nuser.get();\n",
+    );
+    let built = f.build_with(&["//b"], ada).await;
+    assert!(!built.errors().is_empty(), "{built:?}");
+}
