@@ -1,4 +1,4 @@
-//! `docs/scripts.md`: every file that it shows, put together as one workspace.
+//! `docs/scripts.md` and `docs/configuration.md`: every file that each shows, put together as one workspace.
 
 use std::fs;
 
@@ -41,15 +41,15 @@ fn shown(guide: &str) -> Vec<Shown> {
 }
 
 fn workspace() -> Workspace {
-    let guide = fs::read_to_string(repository().join("docs/scripts.md")).unwrap();
+    workspace_of("docs/scripts.md", 8)
+}
+
+/// The files of a page, which shows that many scripts at least.
+fn workspace_of(page: &str, scripts: usize) -> Workspace {
+    let guide = fs::read_to_string(repository().join(page)).unwrap();
     let files = shown(&guide);
-    assert!(
-        files
-            .iter()
-            .filter(|file| file.path.ends_with(".ts"))
-            .count()
-            >= 8
-    );
+    let is_script = |file: &&Shown| file.path.ends_with(".ts");
+    assert!(files.iter().filter(is_script).count() >= scripts);
     files.iter().fold(Workspace::bare(), |workspace, file| {
         workspace.file(&file.path, &file.text)
     })
@@ -150,4 +150,40 @@ fn the_guides_options_are_read() {
     );
     assert_eq!(workspace.read("zako-out/words/top.txt"), "the\n");
     workspace.zako("build").exits(0).ran_nothing();
+}
+
+#[test]
+fn the_page_on_configuration_is_true() {
+    let workspace = workspace_of("docs/configuration.md", 4);
+    assert_eq!(super::types::tsc(&workspace), "");
+    workspace.zako("build").exits(0).omits("warning");
+    assert_eq!(workspace.read("zako-out/both.txt"), "5\n5\n");
+    assert_eq!(
+        workspace.read("zako-out/weight/weight.txt"),
+        "debug:\nzako-out/@mode-fast/add\nzako-out/add\n"
+    );
+    let release = workspace.zako("build --profile release //weight").exits(0);
+    assert_eq!(
+        workspace.read("zako-out/@release/weight/weight.txt"),
+        "fast:\nzako-out/@release/add\nzako-out/@release/add\n",
+        "{release}"
+    );
+    assert!(workspace.has("zako-out/_objs/sum/checked.c.o"));
+    assert!(!workspace.has("zako-out/@release/_objs/sum/checked.c.o"));
+    for line in [
+        "build",
+        "build --profile release //weight",
+        "build -D mode=fast -D checks=false //weight",
+    ] {
+        workspace.zako(line).exits(0).ran_nothing();
+    }
+    let targets = workspace.zako("targets //:*").exits(0);
+    assert_eq!(
+        targets.stdout,
+        "//:add\n//:both\n//:add @mode-fast\n//:sum\n"
+    );
+    workspace
+        .zako("build -D platform=bord")
+        .exits(2)
+        .says(&["did you mean platform=board?"]);
 }

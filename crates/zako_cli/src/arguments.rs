@@ -160,6 +160,9 @@ pub(crate) struct Options {
     /// Set an option that scripts read, in place of its value in zako.toml; the last one counts
     #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = parse_setting, global = true)]
     pub(crate) define: Vec<(String, String)>,
+    /// Set the options of the profile NAME, which is a table of zako.toml: [profile.NAME]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) profile: Option<String>,
     /// How far actions that do not say are kept apart from the machine
     #[arg(long, value_name = "LEVEL", value_enum, global = true)]
     pub(crate) isolation: Option<IsolationLevel>,

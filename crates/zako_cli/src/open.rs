@@ -135,6 +135,7 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        profile: options.profile.clone(),
         isolation,
         package,
         ..BuildOptions::default()

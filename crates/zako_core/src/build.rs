@@ -48,6 +48,8 @@ pub(crate) struct Building {
     pub(crate) owed: Owed,
     /// What has changed since then.
     pub(crate) changes: Option<Changes>,
+    /// Why it is not to be tried.
+    pub(crate) refused: Option<Diagnostic>,
     /// What was seen of the workspace already.
     pub(crate) glance: Option<Seen>,
     pub(crate) patterns: Vec<String>,
@@ -96,6 +98,9 @@ pub(crate) async fn run(building: Building) -> BuildReport {
 
 /// The stages; each adds to the report what it found, and the first that finds the build impossible ends it.
 async fn stages(mut building: Building, report: &mut BuildReport) {
+    if let Some(error) = building.refused.take() {
+        return building.tell(report, vec![error]).await;
+    }
     let from = match folder(&building.options.package) {
         Ok(from) => from,
         Err(error) => return building.tell(report, vec![error]).await,
@@ -283,7 +288,7 @@ impl Building {
         }
 
         let memo = KeptAnalyses(ledger.clone());
-        let analysis = analyze(&turn, services, &selection.targets, &memo).await;
+        let analysis = analyze(&turn, services, &selection, &memo).await;
         drop(memo);
         self.tell(report, analysis.logs.clone()).await;
         broken |= !analysis.faults.is_empty();

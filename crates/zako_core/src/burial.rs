@@ -69,7 +69,7 @@ impl<'a> Living<'a> {
 
     /// What is known of the target `owner`.
     fn fate(&self, owner: &str) -> Fate {
-        let Ok(label) = Label::parse(owner, None) else {
+        let Ok(label) = Label::parse_configured(owner) else {
             return Fate::Unknown;
         };
         if self.analysis.results.contains_key(owner) {

@@ -48,7 +48,7 @@ impl Glance {
         let started = Instant::now();
         let workspace = Arc::new(Workspace::find(start)?);
         let root = workspace.root();
-        let options = options(root)?;
+        let options = workspace.manifest().with_profile(options(root)?)?;
         let Some(lock) = WorkspaceLock::try_acquire(root).ok().flatten() else {
             return Ok(Glance {
                 seen: None,

@@ -1,6 +1,7 @@
-//! Labels: the names of targets, `//pkg:name`.
+//! Labels: the names of targets, `//pkg:name`; built in another configuration than the base, `//pkg:name @release`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zako_path::NeutralPath;
 
@@ -11,6 +12,19 @@ pub(crate) struct Label {
     pub(crate) package: NeutralPath,
     /// The name within it.
     pub(crate) name: String,
+    /// The name of the configuration that it is built in; `None` for the base, and for what was not asked for yet.
+    pub(crate) configuration: Option<Arc<str>>,
+}
+
+/// What stands between a label and its configuration: no label that a person writes has it.
+pub(crate) const IN: &str = " @";
+
+/// What stands for the target `label` in the configuration of that name.
+pub(crate) fn configured(label: &str, configuration: Option<&Arc<str>>) -> String {
+    match configuration {
+        None => label.to_owned(),
+        Some(name) => format!("{label}{IN}{name}"),
+    }
 }
 
 impl Label {
@@ -19,11 +33,28 @@ impl Label {
         Label {
             package,
             name: name.into(),
+            configuration: None,
+        }
+    }
+
+    /// Reads what [`configured`] and `Display` write.
+    pub(crate) fn parse_configured(text: &str) -> Result<Label, String> {
+        match text.rsplit_once(IN) {
+            None => Label::parse(text, None),
+            Some((label, configuration)) => Ok(Label {
+                configuration: Some(configuration.into()),
+                ..Label::parse(label, None)?
+            }),
         }
     }
 
     /// Reads `//pkg:name` or `//pkg`; with `from`, also `:name`. The error says what is wrong.
     pub(crate) fn parse(text: &str, from: Option<&NeutralPath>) -> Result<Label, String> {
+        if text.contains(IN) {
+            return Err(format!(
+                "\"{text}\" names a configuration, which a label does not; use configured(target, …)"
+            ));
+        }
         let (package, name) = match text.split_once(':') {
             Some((_, "")) => return Err(format!("\"{text}\" has no name after the colon")),
             Some((package, name)) => (package, name),
@@ -55,10 +86,12 @@ impl Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "//{}", self.package)?;
-        if self.name.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ":{}", self.name)
+        if !self.name.is_empty() {
+            write!(f, ":{}", self.name)?;
+        }
+        match &self.configuration {
+            None => Ok(()),
+            Some(configuration) => write!(f, "{IN}{configuration}"),
         }
     }
 }

@@ -7,6 +7,8 @@ mod build;
 mod builtin;
 mod burial;
 mod codec;
+mod configuration;
+mod configured;
 mod demand;
 mod diagnostic;
 mod editor;

@@ -1,14 +1,18 @@
 //! `zako.toml`: what a workspace says of itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zako_path::NeutralPath;
-use zako_script::{ModuleKind, nearest};
+use zako_script::{ModuleKind, Place, nearest};
 
+use crate::configuration::is_word;
 use crate::diagnostic::{Diagnostic, Location};
+use crate::options::BuildOptions;
 
 /// The manifest's file name; the folder that has it is the workspace's root.
 pub(crate) const MANIFEST: &str = "zako.toml";
@@ -32,6 +36,12 @@ pub(crate) struct Manifest {
     pub(crate) toolchains: Vec<String>,
     /// Named resources, and how many there are of each.
     pub(crate) resources: BTreeMap<String, u32>,
+    /// Configuration files whose options the command line can set, besides those at the root.
+    pub(crate) config_files: Vec<NeutralPath>,
+    /// What each profile sets.
+    pub(crate) profiles: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where the settings stand, by table and name.
+    pub(crate) places: BTreeMap<(String, String), Place>,
 }
 
 impl Manifest {
@@ -92,19 +102,25 @@ impl Manifest {
                     }
                 }
                 ("config", DeValue::Table(options)) => {
-                    for (name, value) in options {
-                        let text = match value.get_ref() {
-                            DeValue::String(text) => text.to_string(),
-                            DeValue::Boolean(flag) => flag.to_string(),
-                            DeValue::Integer(number) => number.to_string(),
-                            _ => {
-                                return Err(source.error(
-                                    value.span(),
-                                    "an option is a string, a whole number or a boolean",
-                                ));
-                            }
+                    manifest.config = source.settings("config", options, &mut manifest.places)?;
+                }
+                ("config-files", DeValue::Array(items)) => {
+                    for item in items.iter() {
+                        manifest.config_files.push(source.config_file(item)?);
+                    }
+                }
+                ("profile", DeValue::Table(profiles)) => {
+                    for (name, settings) in profiles {
+                        let DeValue::Table(settings) = settings.get_ref() else {
+                            return Err(source.error(
+                                settings.span(),
+                                "a profile is a table of options, as [profile.release]",
+                            ));
                         };
-                        manifest.config.insert(name.get_ref().to_string(), text);
+                        let name = source.profile_name(name)?;
+                        let table = format!("profile.{name}");
+                        let settings = source.settings(&table, settings, &mut manifest.places)?;
+                        manifest.profiles.insert(name, settings);
                     }
                 }
                 ("resources", DeValue::Table(resources)) => {
@@ -166,12 +182,14 @@ impl Manifest {
 }
 
 /// The keys, and what each takes.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 8] = [
     ("zako", "a version, as \"0.1\""),
     ("name", "a string"),
     ("ignore", "a list of patterns"),
     ("toolchains", "a list of files"),
     ("config", "a table of options"),
+    ("config-files", "a list of *.config.ts files"),
+    ("profile", "tables of options, as [profile.release]"),
     ("resources", "a table of numbers"),
 ];
 
@@ -192,11 +210,93 @@ fn parts(version: &str) -> Option<Vec<u32>> {
     Some(parts)
 }
 
+impl Manifest {
+    /// Where a setting stands: in the table `config`, or `profile.NAME`.
+    pub(crate) fn place_of(&self, table: &str, name: &str) -> Option<&Place> {
+        self.places.get(&(table.to_owned(), name.to_owned()))
+    }
+
+    /// The options with those that their profile sets; what they set themselves counts. The error names the nearest profile.
+    pub(crate) fn with_profile(
+        &self,
+        mut options: BuildOptions,
+    ) -> Result<BuildOptions, Diagnostic> {
+        let Some(name) = &options.profile else {
+            return Ok(options);
+        };
+        let Some(settings) = self.profiles.get(name) else {
+            let error = Diagnostic::user(format!("there is no profile \"{name}\" in {MANIFEST}"));
+            let known = self.profiles.keys().map(String::as_str);
+            return Err(error.with_help(match nearest(name, known.clone()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if self.profiles.is_empty() => format!("add a table [profile.{name}]"),
+                None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
+            }));
+        };
+        for (name, value) in settings {
+            let set = options.config.entry(name.clone());
+            set.or_insert_with(|| value.clone());
+        }
+        Ok(options)
+    }
+}
+
 struct Source(Arc<str>);
 
 impl Source {
+    /// The options in a table, as text; where each stands goes into `places`.
+    fn settings(
+        &self,
+        table: &str,
+        options: &DeTable<'_>,
+        places: &mut BTreeMap<(String, String), Place>,
+    ) -> Result<BTreeMap<String, String>, Diagnostic> {
+        let mut settings = BTreeMap::new();
+        for (name, value) in options {
+            let text = match value.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Boolean(flag) => flag.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                _ => {
+                    let wanted = "an option is a string, a whole number or a boolean";
+                    return Err(self.error(value.span(), wanted));
+                }
+            };
+            let name = name.get_ref().to_string();
+            places.insert((table.to_owned(), name.clone()), self.place(value.span()));
+            settings.insert(name, text);
+        }
+        Ok(settings)
+    }
+
+    /// A profile's name is a part of paths and labels.
+    fn profile_name(&self, name: &Spanned<Cow<'_, str>>) -> Result<String, Diagnostic> {
+        match is_word(name.get_ref()) {
+            true => Ok(name.get_ref().to_string()),
+            false => Err(self.error(
+                name.span(),
+                "a profile's name is made of letters, digits, _, - and .",
+            )),
+        }
+    }
+
+    fn config_file(&self, item: &Spanned<DeValue<'_>>) -> Result<NeutralPath, Diagnostic> {
+        let wanted = "config-files takes *.config.ts files, as \"//build/options.config.ts\"";
+        let path = match item.get_ref() {
+            DeValue::String(text) => text.strip_prefix("//").map(str::to_owned),
+            _ => None,
+        };
+        let path = path.and_then(|path| NeutralPath::new(path).ok());
+        let path = path.filter(|path| ModuleKind::of(path) == Some(ModuleKind::Config));
+        path.ok_or_else(|| self.error(item.span(), wanted))
+    }
+
+    fn place(&self, span: std::ops::Range<usize>) -> Place {
+        zako_script::error::place_of(MANIFEST, &self.0, span.start, span.end)
+    }
+
     fn error(&self, span: std::ops::Range<usize>, message: impl Into<String>) -> Diagnostic {
-        let place = zako_script::error::place_of(MANIFEST, &self.0, span.start, span.end);
+        let place = self.place(span);
         Diagnostic::user(message).at(Location::new(&place, Some(self.0.clone())))
     }
 }

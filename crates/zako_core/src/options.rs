@@ -47,10 +47,12 @@ impl GlobalStateOptions {
 pub struct BuildOptions {
     /// Go on after a failure with what does not depend on it.
     pub keep_going: bool,
-    /// Options for scripts, in place of `[config]` in `zako.toml`.
+    /// Options for scripts, in place of `[config]` and of the profile's in `zako.toml`.
     pub config: BTreeMap<String, String>,
     /// The environment of whoever builds. Toolchains find programs on its `PATH`; actions never see it.
     pub environment: BTreeMap<String, String>,
+    /// The profile of `zako.toml` whose options are set.
+    pub profile: Option<String>,
     /// Isolation of actions that ask for none of their own; `None` for `basic`.
     pub isolation: Option<Isolation>,
     /// Also run the test actions of the targets.

@@ -2,6 +2,8 @@
 
 use zako_path::NeutralPath;
 
+use crate::label::IN;
+
 /// Which targets a person means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
@@ -38,6 +40,11 @@ pub(crate) enum Names {
 impl Pattern {
     /// Reads a pattern; relative ones start from the folder `from`. The error says what is wrong.
     pub(crate) fn parse(text: &str, from: &NeutralPath) -> Result<Pattern, String> {
+        if text.contains(IN) {
+            return Err(format!(
+                "\"{text}\" names a configuration; say which with --profile or -D"
+            ));
+        }
         let (exclude, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -143,7 +150,7 @@ mod tests {
         assert!(pattern.exclude && pattern.covers(&path("x/y")) && !pattern.covers(&path("xy")));
         let pattern = Pattern::parse("//p:t#header", &from).expect("valid");
         assert_eq!(pattern.output.as_deref(), Some("header"));
-        for bad in ["//a:", "//../x:y", "//a:b#", "../../x:y"] {
+        for bad in ["//a:b @release", "//a:", "//../x:y", "//a:b#", "../../x:y"] {
             assert!(Pattern::parse(bad, &from).is_err(), "{bad}");
         }
     }

@@ -14,6 +14,7 @@ use zako_cas::DigestFunction;
 use zako_graph::archive::Id;
 
 use crate::diagnostic::Diagnostic;
+use crate::evaluate::kinds::CONFIG_VALUE;
 use crate::evaluate::{Checker, Given, confirm};
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
@@ -110,10 +111,13 @@ fn look(
         return Ok(Recalled::Unknown(ledger));
     };
     let mut groups = ledger.groups(request).into_iter();
-    let (scripts, actions) = (
+    let (mut scripts, actions) = (
         groups.next().unwrap_or_default(),
         groups.next().unwrap_or_default(),
     );
+    // What the command line says is in the request's key, and the manifest is a leaf of it: an option that was something else
+    // meanwhile, for another request, is what it was for this one.
+    scripts.retain(|leaf| ledger.archive().kind(*leaf) != CONFIG_VALUE);
     if actions.iter().any(|action| !ledger.archive().has(*action)) {
         tracing::debug!("an action of the request never succeeded");
         return Ok(Recalled::Unknown(ledger));

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use zako_graph::Request;
 use zako_path::NeutralPath;
-use zako_script::nearest;
+use zako_script::{TargetRef, nearest};
 
+use crate::configuration::{Configurations, Scheme};
+use crate::configured::Configured;
 use crate::diagnostic::{Diagnostic, Location};
-use crate::evaluate::{FileThere, Package, PackageList, PackageValue, Services, graph_fault};
+use crate::evaluate::{
+    FileThere, Package, PackageList, PackageValue, Services, graph_fault, scheme,
+};
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
 use crate::target::Target;
@@ -35,7 +39,9 @@ pub(crate) struct Selection {
     pub(crate) targets: Targets,
     /// The packages that were asked for; `None` for those that are wrong.
     pub(crate) packages: BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
-    /// What the packages logged, in the order of their paths.
+    /// The configurations of those.
+    pub(crate) configurations: Configurations,
+    /// What configuration files and packages logged, in the order of their paths.
     pub(crate) logs: Vec<Diagnostic>,
     /// What is wrong. Without `keep_going` there is nothing else when there is something here.
     pub(crate) faults: Vec<Diagnostic>,
@@ -73,17 +79,19 @@ pub(crate) async fn select(
             )),
         }
     }
+    let (mut scheme, faults, mut logs) = scheme(request, services).await;
+    let is_wrong = !faults.is_empty();
+    selector.faults.extend(faults);
     let roots = selector.roots(&parsed).await;
-    let (roots, targets) = selector.closure(roots).await;
-    let logs = selector
-        .packages
-        .values()
-        .flatten()
-        .flat_map(|package| package.logs.iter().cloned())
-        .collect();
+    // What is to be built in a configuration that nobody asked for is not worth a second error.
+    let roots = if is_wrong { Vec::new() } else { roots };
+    let (roots, targets) = selector.closure(roots, &mut scheme).await;
+    let packages = selector.packages.values().flatten();
+    logs.extend(packages.flat_map(|package| package.logs.iter().cloned()));
     Selection {
         roots,
         targets,
+        configurations: scheme.configurations(),
         logs,
         faults: selector.faults,
         packages: selector.packages,
@@ -261,6 +269,10 @@ impl Selector<'_> {
     }
 
     fn unknown(&self, label: &Label, package: &PackageValue) -> Diagnostic {
+        let label = &Label {
+            configuration: None,
+            ..label.clone()
+        };
         let names: Vec<&str> = package
             .targets
             .keys()
@@ -278,9 +290,14 @@ impl Selector<'_> {
 
     /// The roots and all that they depend on, each by the label under which it was declared. A target whose dependencies
     /// are not all there is left out: it cannot be built.
-    async fn closure(&mut self, roots: Vec<Root>) -> (Vec<Root>, Targets) {
+    async fn closure(&mut self, roots: Vec<Root>, scheme: &mut Scheme) -> (Vec<Root>, Targets) {
         let mut targets = Targets::new();
         let mut aliases: HashMap<String, String> = HashMap::new();
+        let mut configured = Configured::new(self.request, self.services, scheme);
+        let roots: Vec<Root> = roots
+            .into_iter()
+            .map(|root| configured.root(root))
+            .collect();
         let mut wave: Vec<(String, Option<String>)> = roots
             .iter()
             .map(|root| (root.label.clone(), None))
@@ -289,7 +306,7 @@ impl Selector<'_> {
             let labels: Vec<(Label, Option<String>)> = wave
                 .drain(..)
                 .filter(|(text, _)| !targets.contains_key(text) && !aliases.contains_key(text))
-                .filter_map(|(text, user)| Some((Label::parse(&text, None).ok()?, user)))
+                .filter_map(|(text, user)| Some((Label::parse_configured(&text).ok()?, user)))
                 .collect();
             let packages: BTreeSet<NeutralPath> = labels
                 .iter()
@@ -306,8 +323,13 @@ impl Selector<'_> {
                     continue;
                 };
                 if let Some(real) = package.aliases.get(&label.name) {
-                    wave.push((real.clone(), user));
-                    aliases.insert(text, real.clone());
+                    match configured.reference(real, &label).await {
+                        Ok(real) => {
+                            wave.push((real.clone(), user));
+                            aliases.insert(text, real);
+                        }
+                        Err(faults) => faults.into_iter().for_each(|fault| self.report(fault)),
+                    }
                     continue;
                 }
                 let Some(target) = package.targets.get(&label.name) else {
@@ -319,6 +341,13 @@ impl Selector<'_> {
                     self.report(error);
                     continue;
                 };
+                let target = match configured.target(target, &label).await {
+                    Ok(target) => target,
+                    Err(faults) => {
+                        faults.into_iter().for_each(|fault| self.report(fault));
+                        continue;
+                    }
+                };
                 let location = target
                     .place
                     .as_ref()
@@ -329,7 +358,7 @@ impl Selector<'_> {
                         .into_iter()
                         .map(|dep| (dep.to_owned(), Some(text.clone()))),
                 );
-                targets.insert(text, (target.clone(), location));
+                targets.insert(text, (target, location));
             }
         }
         let real = |label: &str| -> String {
@@ -446,6 +475,27 @@ fn drop_broken(targets: &mut Targets) {
     }
 }
 
+/// The exports of `package` that are targets in another configuration, but for those tagged `manual` unless those count.
+fn configured(package: &PackageValue, manual: bool) -> impl Iterator<Item = Label> {
+    let is_manual = |of: &TargetRef| {
+        let TargetRef::Label(label) = of else {
+            return false;
+        };
+        let label = Label::parse(label, None).ok();
+        let label = label.filter(|label| label.package == package.path);
+        let target = label.and_then(|label| package.targets.get(&label.name));
+        target.is_some_and(|target| target.is_manual())
+    };
+    package
+        .aliases
+        .iter()
+        .filter(move |(_, reference)| match reference {
+            TargetRef::Configured { of, .. } => manual || !is_manual(of),
+            _ => false,
+        })
+        .map(|(name, _)| Label::new(package.path.clone(), name.as_str()))
+}
+
 /// The targets of `package` that `pattern` means; those tagged `manual` only by name, or for an exclusion.
 fn named(pattern: &Pattern, package: &PackageValue, manual: bool) -> Vec<Label> {
     let label = |name: &str| Label::new(package.path.clone(), name);
@@ -457,10 +507,10 @@ fn named(pattern: &Pattern, package: &PackageValue, manual: bool) -> Vec<Label> 
             .filter(|target| !target.label.name.contains('/'))
     };
     let all = || -> Vec<Label> {
-        own()
+        let own = own()
             .filter(|target| manual || !target.is_manual())
-            .map(|target| target.label.clone())
-            .collect()
+            .map(|target| target.label.clone());
+        own.chain(configured(package, manual)).collect()
     };
     let Names::Named(name) = &pattern.names else {
         return all();
@@ -468,8 +518,11 @@ fn named(pattern: &Pattern, package: &PackageValue, manual: bool) -> Vec<Label> 
     if package.targets.contains_key(name) {
         return vec![label(name)];
     }
-    if let Some(alias) = package.aliases.get(name) {
-        return Label::parse(alias, None).into_iter().collect();
+    match package.aliases.get(name) {
+        Some(TargetRef::Label(alias)) => return Label::parse(alias, None).into_iter().collect(),
+        // A target in another configuration has this name only.
+        Some(_) => return vec![label(name)],
+        None => {}
     }
     if name.is_empty() {
         return all();

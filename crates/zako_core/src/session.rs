@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_exec::ResourcePool;
 use zako_path::NeutralPath;
+use zako_script::value::Setting;
 use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 
 use crate::build::{self, Building};
@@ -179,8 +180,13 @@ impl Session {
         let is_watched = self.is_watched.load(Ordering::Relaxed);
         let (send, events) = mpsc::channel(MAX_EVENTS);
         let cancel = CancellationToken::new();
+        let (options, refused) = match self.workspace.manifest().with_profile(options.clone()) {
+            Ok(options) => (options, None),
+            Err(error) => (options, Some(error)),
+        };
         let services = self.services(&options, &cancel, Some(send.clone()));
         let building = Building {
+            refused,
             global: self.global.clone(),
             pool: self.pool.clone(),
             services,
@@ -207,6 +213,7 @@ impl Session {
         patterns: &[String],
         options: &BuildOptions,
     ) -> Result<Vec<TargetInfo>, Vec<Diagnostic>> {
+        let options = &self.with_profile(options).map_err(|e| vec![e])?;
         let services = self.services(options, &CancellationToken::new(), None);
         let from = folder(&options.package).map_err(|e| vec![e])?;
         let turn = self.look_into(&services).await;
@@ -327,6 +334,7 @@ impl Session {
         file: &Path,
         options: &BuildOptions,
     ) -> Result<EvaluatedFile, Diagnostic> {
+        let options = &self.with_profile(options)?;
         let services = self.services(options, &CancellationToken::new(), None);
         let real = std::fs::canonicalize(file)
             .map_err(|e| Diagnostic::user(format!("{} cannot be read: {e}", file.display())))?;
@@ -381,6 +389,7 @@ impl Session {
         source: &str,
         options: &BuildOptions,
     ) -> Result<EvaluatedFile, Diagnostic> {
+        let options = &self.with_profile(options)?;
         let services = self.services(options, &CancellationToken::new(), None);
         let (exports, logs) = evaluate_text(&services, name, source).await?;
         Ok(EvaluatedFile::of(&exports, logs))
@@ -428,6 +437,10 @@ impl Session {
         self.graph.begin(services, &ledger, None).await
     }
 
+    fn with_profile(&self, options: &BuildOptions) -> Result<BuildOptions, Diagnostic> {
+        self.workspace.manifest().with_profile(options.clone())
+    }
+
     fn services(
         &self,
         options: &BuildOptions,
@@ -445,6 +458,8 @@ impl Session {
             functions: self.global.functions.clone(),
             config,
             machine: Machine::new(options.environment.clone()),
+            settings: options.config.clone(),
+            profile: options.profile.clone(),
             cancel: cancel.clone(),
             events,
         })
@@ -459,10 +474,6 @@ pub(crate) fn folder(path: &str) -> Result<NeutralPath, Diagnostic> {
 
 /// A value as plain JSON, for people and other programs.
 fn plain(value: &Value) -> Json {
-    let target = |target: &TargetRef| match target {
-        TargetRef::Label(label) => label.clone(),
-        TargetRef::Local(local) => format!("target {local}"),
-    };
     match value {
         Value::Undefined | Value::Null => Json::Null,
         Value::Bool(flag) => Json::Bool(*flag),
@@ -490,7 +501,32 @@ fn plain(value: &Value) -> Json {
             Json::String(path.clone())
         }
         Value::Script(specifier) => Json::String(specifier.clone()),
+        Value::Option(option) => Json::String(option.id.clone()),
+        Value::Setting(settings) => settings.iter().map(setting).collect(),
+        Value::Select(select) => {
+            let cases = select.cases.iter();
+            let cases = cases.map(|(name, case)| (name.clone(), plain(case)));
+            json!({ "select": select.option, "cases": cases.collect::<Map<_, _>>() })
+        }
     }
+}
+
+/// A target as people know it, with what is set for it.
+fn target(reference: &TargetRef) -> String {
+    match reference {
+        TargetRef::Label(label) => label.clone(),
+        TargetRef::Local(local) => format!("target {local}"),
+        TargetRef::Configured { of, transition } => {
+            let exec = transition.exec.then(|| "for tools".to_owned());
+            let settings = transition.settings.iter().map(setting);
+            let all: Vec<String> = exec.into_iter().chain(settings).collect();
+            format!("{} ({})", target(of), all.join(", "))
+        }
+    }
+}
+
+fn setting(setting: &Setting) -> String {
+    format!("{}={}", setting.option, setting.value)
 }
 
 #[cfg(unix)]

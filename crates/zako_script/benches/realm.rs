@@ -115,13 +115,15 @@ export const r = rule({
     let requests: Vec<Json> = (0..TARGETS)
         .map(|at| {
             json!({
-                "label": format!("//p:t{at}"), "package": "p", "name": format!("t{at}"), "outputRoot": "zako-out/p",
+                "label": format!("//p:t{at}"), "package": "p", "name": format!("t{at}"), "outputRoot": "zako-out/p", "configuration": 0,
                 "rule": { "module": "//r.rule.ts", "export": "r" },
                 "attrs": { "srcs": [{ "$zako": ["file", format!("p/{at}.c"), false] }] },
             })
         })
         .collect();
-    let analysis = json!({ "requests": requests, "dependencies": {} });
+    let configuration = json!({ "outputRoot": "zako-out", "values": {} });
+    let analysis =
+        json!({ "requests": requests, "dependencies": {}, "configurations": [configuration] });
     bencher
         .with_inputs(|| analysis.clone())
         .bench_values(|analysis| {

@@ -2,7 +2,9 @@ import type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
-import { newArtifact, newTarget } from "zako:internal/target";
+import { isSelect, mapSelect } from "zako:internal/option";
+import { inConfiguration, newArtifact, newTarget } from "zako:internal/target";
+import type { Sel, Select } from "zako:config";
 
 export { arg, args } from "zako:rule";
 export type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
@@ -14,7 +16,7 @@ export interface ScriptModule {
 }
 
 /** An item of a task's command. A target stands for all that it builds by default. */
-export type CommandItem = File | JoinedArg | ArgPart;
+export type CommandItem = File | JoinedArg | ArgPart | Select<readonly (File | JoinedArg | ArgPart)[]>;
 
 /** How a task's outputs are given: a list of paths, or an object that names them. */
 export type Outputs = readonly string[] | { readonly [name: string]: string };
@@ -25,7 +27,7 @@ export type OutputNames<S extends Outputs> = S extends readonly string[] ? never
 /** What a task's `command` function is given. */
 export interface CommandArgs<S extends Outputs> {
   /** The inputs, in order. */
-  readonly inputs: readonly (Artifact | Target<any, any>)[];
+  readonly inputs: readonly (Artifact | Target<any, any> | Select<readonly File[]>)[];
   /** The outputs by name; for a list of outputs, by their paths as given. */
   readonly out: Readonly<Record<S extends readonly (infer P extends string)[] ? P : keyof S & string, Artifact>>;
 }
@@ -33,11 +35,11 @@ export interface CommandArgs<S extends Outputs> {
 /** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
 export interface TaskSpec<S extends Outputs> {
   /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
-  inputs?: readonly File[] | File;
+  inputs?: Sel<readonly File[]> | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
-  deps?: readonly File[] | File;
+  deps?: Sel<readonly File[]> | File;
   /** Tools that it runs, built for the machine that runs the action. */
-  tools?: readonly File[] | File;
+  tools?: Sel<readonly File[]> | File;
   /**
    * What it writes, below `zako-out/PACKAGE/`: a list of paths, or an object that names them. A trailing `/`
    * means a directory. With none the task is a check: its success is cached.
@@ -47,13 +49,13 @@ export interface TaskSpec<S extends Outputs> {
    * The command: the program and its arguments. The whole items `$in`, `$out` and `$out.NAME` stand for the inputs and
    * outputs, `$$` for a dollar sign. The function form gets them typed.
    */
-  command?: readonly CommandItem[] | ((a: CommandArgs<S>) => readonly CommandItem[]);
+  command?: readonly CommandItem[] | Select<readonly CommandItem[]> | ((a: CommandArgs<S>) => readonly CommandItem[]);
   /** A script for `sh -eu -c`, with `in`, `out` and `out_NAME` in its environment. */
-  shell?: string;
+  shell?: Sel<string>;
   /** A `*.script.ts` module, run inside zako. */
   script?: ScriptModule;
   /** The environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
-  env?: Readonly<Record<string, string>>;
+  env?: Readonly<Record<string, Sel<string>>>;
   /** What it reads from standard input: a file, or `{ text }`. */
   stdin?: File | { readonly text: string };
   /** The Makefile-style dependency file that it writes, a path like an output's; of `deps`, only what it lists counts. */
@@ -101,9 +103,17 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
   let names: string[] = [];
   if (Array.isArray(outputs)) names = [...outputs];
   else if (typeof outputs === "object" && outputs !== null) names = Object.keys(outputs);
+  for (const key of ["outputs", "tags"] as const) {
+    const given: unknown = spec[key];
+    if (isSelect(given) || (typeof given === "object" && given !== null && Object.values(given).some(isSelect))) {
+      throw new TypeError(`"${key}" of task cannot depend on the configuration: it takes no select`);
+    }
+  }
   const fields: Record<string, unknown> = { ...spec };
   for (const key of ["inputs", "deps", "tools"] as const) {
-    if (spec[key] !== undefined && spec[key] !== null) fields[key] = filesOf(spec[key], key);
+    if (spec[key] === undefined || spec[key] === null) continue;
+    const files = filesOf(spec[key], key);
+    fields[key] = key === "tools" ? inConfiguration(files, true, []) : files;
   }
   if (typeof command === "function") {
     const out: Record<string, unknown> = Object.create(null);
@@ -120,12 +130,15 @@ export function task<const S extends Outputs = readonly []>(spec: TaskSpec<S>): 
 
 /** Each path below the package as the file that it names, which is where commands find it; the rest as it is. */
 function filesOf(value: unknown, key: string): readonly unknown[] {
+  if (isSelect(value)) return [mapSelect(value, (v, name) => (v === undefined ? [] : filesOf(v, `${key} (case "${name}")`)))];
   const list = Array.isArray(value) ? value.flat(Infinity) : [value];
   return Object.freeze(
     list.map((item, i) =>
       typeof item === "string"
         ? newArtifact({ path: call("source", { path: item, where: `${key}[${i}] of the task` }), directory: false })
-        : item,
+        : isSelect(item)
+          ? filesOf(item, `${key}[${i}]`)[0]
+          : item,
     ),
   );
 }

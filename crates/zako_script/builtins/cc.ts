@@ -1,7 +1,7 @@
 import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { basename, extname, join } from "zako:path";
-import type { Artifact, Dep, Depset, File, Has, Provider, Target, ToolchainType } from "zako:rule";
+import type { Artifact, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
 
 /** The tools for C and C++. */
 export interface CcTools {
@@ -45,19 +45,19 @@ export type CcTarget = Target<Has<typeof CcInfo>, any>;
 /** What all C and C++ rules take. */
 export interface CcProps {
   /** Sources (`.c`, `.cc`, `.cpp`, `.cxx`, `.S`) and private headers. */
-  srcs?: readonly File[];
+  srcs?: Sel<readonly File[]>;
   /** Libraries that it uses. */
-  deps?: readonly CcTarget[];
+  deps?: Sel<readonly CcTarget[]>;
   /** Folders below the package to search for headers; for a library, its dependents search them too. */
-  includes?: readonly string[];
+  includes?: Sel<readonly string[]>;
   /** Definitions, as `"NAME"` or `"NAME=value"`; for a library, its dependents get them too. */
-  defines?: readonly string[];
+  defines?: Sel<readonly string[]>;
   /** Definitions for this target alone. */
-  localDefines?: readonly string[];
+  localDefines?: Sel<readonly string[]>;
   /** Options for the compiler, for this target alone. */
-  copts?: readonly string[];
+  copts?: Sel<readonly string[]>;
   /** Options for the linker; for a library, whatever links it gets them too. */
-  linkopts?: readonly string[];
+  linkopts?: Sel<readonly string[]>;
   /** Words to select it by; `manual` keeps it out of patterns. */
   tags?: readonly string[];
 }
@@ -65,15 +65,15 @@ export interface CcProps {
 /** What {@link ccLibrary} takes. */
 export interface CcLibraryProps extends CcProps {
   /** Public headers: dependents may include them, by their path from the workspace's root or from a folder of `includes`. */
-  hdrs?: readonly File[];
+  hdrs?: Sel<readonly File[]>;
 }
 
 /** What {@link ccTest} takes. */
 export interface CcTestProps extends CcProps {
   /** Arguments of the test program. */
-  args?: readonly string[];
+  args?: Sel<readonly string[]>;
   /** Files that it reads when it runs. */
-  data?: readonly File[];
+  data?: Sel<readonly File[]>;
   /** Its environment. */
   env?: Readonly<Record<string, string>>;
 }
@@ -118,14 +118,14 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
   }
   const own: string[] = attrs.includes.flatMap((folder: string) => {
     const path = join(ctx.package, folder);
-    return [path, join("zako-out", path)];
+    return [path, join(ctx.outputRoot, path)];
   });
   const includes = depset({ direct: own, transitive: deps.map((d) => d.includes), order: "preorder" });
   const defines = depset<string>({ direct: attrs.defines, transitive: deps.map((d) => d.defines), order: "preorder" });
   const headers = depset({ direct: hdrs, transitive: deps.map((d) => d.headers) });
   const flags = [
     "-I.",
-    "-Izako-out",
+    `-I${ctx.outputRoot}`,
     args.prefix("-I", includes),
     args.prefix("-D", [defines, ...attrs.localDefines]),
     ...attrs.copts,

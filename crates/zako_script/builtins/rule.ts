@@ -1,9 +1,14 @@
 import { callAt, call } from "zako:internal/host";
 import { encode } from "zako:internal/encode";
 import { remember } from "zako:internal/identity";
+import { isSelect, joinSettings, mapSelect, settingData } from "zako:internal/option";
 import {
-  depsetState, isArgs, isArtifact, isDepset, isTarget, newArgs, newArtifact, newDepset, newJoined, newTarget, targetState,
+  depsetState, inConfiguration, isArgs, isArtifact, isDepset, isTarget, newArgs, newArtifact, newDepset, newJoined, newTarget,
+  targetState,
 } from "zako:internal/target";
+import type { Option, Sel, Setting, Value } from "zako:config";
+
+export type { Sel } from "zako:config";
 
 /** A type that exists only for the compiler; made by {@link type}. */
 export interface Type<T> {
@@ -84,11 +89,24 @@ export interface Attr<I, V, Opt extends boolean = false> {
   default(v: I): Attr<I, V, true>;
 }
 
+/** An attribute that takes a target. */
+export interface TargetKind<I, V> extends Attr<I, V> {
+  /**
+   * The same attribute, whose target is built with these settings, whatever its user's configuration says. It comes before
+   * `optional` and `default`.
+   *
+   * ```ts
+   * attr.target().transition(mode.is("fast"));
+   * ```
+   */
+  transition(...settings: readonly Setting[]): TargetKind<I, V>;
+}
+
 /** How a file is named: a path below the package, an artifact, or a target (all that it builds by default). */
 export type File = string | Artifact | Target<any, any>;
 
 /** An attribute that takes a target with the given providers. */
-export type TargetAttr = <R extends Token[]>(...p: R) => Attr<Target<Has<R[number]>, any>, Dep<Has<R[number]>>>;
+export type TargetAttr = <R extends Token[]>(...p: R) => TargetKind<Target<Has<R[number]>, any>, Dep<Has<R[number]>>>;
 
 /** The kinds of attribute. */
 export interface AttrKinds {
@@ -119,6 +137,8 @@ interface Schema {
   of?: Schema;
   values?: readonly string[];
   providers?: readonly string[];
+  /** What is set for the target, as data. */
+  settings?: readonly Setting[];
   opt: boolean;
   fallback?: unknown;
 }
@@ -129,6 +149,9 @@ const schema = (fields: Omit<Schema, "opt">): any => {
       ...s,
       optional: () => make({ ...s, opt: true }),
       default: (fallback: unknown) => make({ ...s, opt: true, fallback }),
+      ...(s.kind === "target" || s.kind === "exec"
+        ? { transition: (...settings: Setting[]) => make({ ...s, settings: [...(s.settings ?? []), joinSettings(settings, "transition")] }) }
+        : {}),
     });
   return make({ ...fields, opt: false });
 };
@@ -151,7 +174,7 @@ export const attr: AttrKinds = Object.freeze({
 });
 
 type Only<A, O> = Pick<A, { [K in keyof A]: A[K] extends { "~opt": O } ? K : never }[keyof A]>;
-type In<A> = { [K in keyof A]: A[K] extends { "~in": infer I } ? I : never };
+type In<A> = { [K in keyof A]: A[K] extends { "~in": infer I } ? Sel<I> : never };
 /** What the caller of a rule with the attributes `A` writes. */
 export type Props<A> = In<Only<A, false>> & Partial<In<Only<A, true>>>;
 /** What the caller of any rule may write besides. */
@@ -431,6 +454,10 @@ export interface Ctx<A, T, O> {
   tree(directory: Artifact, files: Readonly<Record<string, Artifact>>): void;
   /** Adds to what the target needs when it runs: what `zako run` and dependents' `dep.runfiles` have. */
   runfiles(...items: readonly (Artifact | Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[])[]): void;
+  /** The value of an option in the configuration that the target is built in. */
+  config<V extends Value>(option: Option<V>): V;
+  /** The folder below which outputs of the target's configuration are: `zako-out`, or `zako-out/@NAME` for another than the base. */
+  readonly outputRoot: string;
   /** Makes an artifact the target's named output, or (with a list) what it builds by default. */
   expose(name: O | "default", artifact: Artifact | readonly Artifact[]): void;
 }
@@ -502,6 +529,8 @@ function check(rule: string, own: Record<string, Schema>, props: Record<string, 
     if (value === undefined) {
       if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
       if (Object.hasOwn(own, key)) attrs[key] = null;
+    } else if (!Object.hasOwn(own, key) && holdsSelect(value)) {
+      throw new TypeError(`"${key}" of ${rule} cannot depend on the configuration: it takes no select`);
     } else {
       attrs[key] = encode(convert(`attribute "${key}" of ${rule}`, s, value));
     }
@@ -509,10 +538,13 @@ function check(rule: string, own: Record<string, Schema>, props: Record<string, 
   return attrs;
 }
 
+const holdsSelect = (value: unknown): boolean => isSelect(value) || (Array.isArray(value) && value.some(holdsSelect));
+
 function convert(where: string, s: Schema, value: any): unknown {
   const wrong = (wanted: string): never => {
     throw new TypeError(`${where} takes ${wanted}, not ${describe(value)}`);
   };
+  if (isSelect(value)) return eachCase(where, s, value);
   switch (s.kind) {
     case "string":
       return typeof value === "string" ? value : wrong("a string");
@@ -525,7 +557,9 @@ function convert(where: string, s: Schema, value: any): unknown {
     case "file":
       return file(where, value);
     case "files":
-      return Array.isArray(value) ? value.flat(Infinity).map((v, i) => file(`${where}[${i}]`, v)) : wrong("a list of files");
+      return Array.isArray(value)
+        ? value.flat(Infinity).map((v, i) => (isSelect(v) ? eachCase(`${where}[${i}]`, s, v) : file(`${where}[${i}]`, v)))
+        : wrong("a list of files");
     case "target":
     case "exec": {
       if (!isTarget(value)) return wrong("a target");
@@ -533,10 +567,15 @@ function convert(where: string, s: Schema, value: any): unknown {
       // A late-bound label has no shape; what it provides is checked at analysis.
       const missing = shape.rule === "" ? [] : (s.providers ?? []).filter((id) => !shape.provides.includes(id));
       if (missing.length > 0) return wrong(`a target that provides ${missing.join(" and ")}`);
-      return value;
+      return s.kind === "exec" || s.settings !== undefined
+        ? inConfiguration(value, s.kind === "exec", settingData(joinSettings(s.settings ?? [], "transition")))
+        : value;
     }
     case "list":
-      return Array.isArray(value) ? value.map((v, i) => convert(`${where}[${i}]`, s.of as Schema, v)) : wrong("a list");
+      // A select among the items stands for lists.
+      return Array.isArray(value)
+        ? value.map((v, i) => (isSelect(v) ? eachCase(`${where}[${i}]`, s, v) : convert(`${where}[${i}]`, s.of as Schema, v)))
+        : wrong("a list");
     case "dict": {
       if (typeof value !== "object" || value === null || Array.isArray(value) || isTarget(value)) return wrong("an object");
       const out: Record<string, unknown> = {};
@@ -547,8 +586,17 @@ function convert(where: string, s: Schema, value: any): unknown {
   return wrong("something else");
 }
 
+/** The select with each case as the attribute wants it. */
+const eachCase = (where: string, s: Schema, select: any): unknown =>
+  mapSelect(select, (v, name) => {
+    if (v !== undefined) return convert(`${where} (case "${name}")`, s, v);
+    if (!s.opt) throw new TypeError(`${where} needs a value in case "${name}"`);
+    return s.fallback === undefined ? null : convert(where, s, s.fallback);
+  });
+
 function describe(value: unknown): string {
   if (value === null) return "null";
+  if (isSelect(value)) return "a select";
   if (isTarget(value)) return "a target that lacks it";
   if (isArtifact(value)) return "a file";
   if (isDepset(value)) return "a depset";

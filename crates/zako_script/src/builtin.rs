@@ -134,7 +134,7 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
     }
     Some(match name {
         "zako:build" | "zako:cc" => &[Build, Library, Rule, Builtin],
-        "zako:rule" => &[Build, Library, Rule, Config, Toolchain, Builtin],
+        "zako:rule" | "zako:config" => &[Build, Library, Rule, Config, Toolchain, Builtin],
         "zako:script" => &[Script, Builtin],
         "zako:toolchain" | "zako:toolchains" => &[Toolchain, Builtin],
         "zako:host" => &[Builtin],

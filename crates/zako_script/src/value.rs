@@ -7,8 +7,12 @@
 //! **Invariant:** equal values have equal wire text, so text can be compared and hashed; an object's
 //! keys keep the order in which the script made them, since an importer can see it.
 
+mod configuration;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
+
+pub use configuration::{OptionDeclaration, OptionKind, Select, Setting, Transition};
 
 /// The deepest nesting that crosses; deeper values are an error at their exporter.
 pub const MAX_DEPTH: usize = 64;
@@ -47,6 +51,12 @@ pub enum Value {
     Args(ArgsPart),
     /// A set that the engine holds.
     Depset(DepsetRef),
+    /// An option of the configuration.
+    Option(Box<OptionDeclaration>),
+    /// Values for options.
+    Setting(Vec<Setting>),
+    /// A value that depends on the configuration.
+    Select(Box<Select>),
 }
 
 /// Arguments made out of others: which function of `args` made them, and what it was given.
@@ -88,6 +98,26 @@ pub enum TargetRef {
     Local(u32),
     /// A target of another package, by its label.
     Label(String),
+    /// A target in another configuration than its user's.
+    Configured {
+        /// The target, which is no such reference itself.
+        of: Box<TargetRef>,
+        /// How the configuration differs.
+        transition: Transition,
+    },
+}
+
+impl TargetRef {
+    /// The same, with the place of the target by what `place` makes of it.
+    pub fn map(&self, place: &impl Fn(&TargetRef) -> TargetRef) -> TargetRef {
+        match self {
+            TargetRef::Configured { of, transition } => TargetRef::Configured {
+                of: Box::new(of.map(place)),
+                transition: transition.clone(),
+            },
+            other => place(other),
+        }
+    }
 }
 
 /// Which file an artifact stands for.
@@ -172,6 +202,9 @@ impl Value {
             Value::Joined(_) => "joined text",
             Value::Args(_) => "a part of a command",
             Value::Depset(_) => "a depset",
+            Value::Option(_) => "an option",
+            Value::Setting(_) => "a setting",
+            Value::Select(_) => "a select",
         }
     }
 
@@ -253,6 +286,12 @@ impl Value {
                 directory: parts.get(2).and_then(Json::as_bool).ok_or_else(bad)?,
             }),
             "tool" => Value::Artifact(ArtifactRef::Tool { path: text(1)? }),
+            "option" => {
+                let declaration = parts.get(1).and_then(OptionDeclaration::from_json);
+                Value::Option(Box::new(declaration.ok_or_else(bad)?))
+            }
+            "setting" => Value::Setting(configuration::settings(parts.get(1)).ok_or_else(bad)?),
+            "select" => Value::Select(Box::new(Select::from_parts(parts)?)),
             "object" => match parts.get(1) {
                 Some(Json::Object(fields)) => Value::Object(plain(fields.clone())?),
                 _ => return Err(bad()),
@@ -326,6 +365,12 @@ impl Value {
                 special(vec!["tool".into(), path.clone().into()])
             }
             Value::Script(specifier) => special(vec!["script".into(), specifier.clone().into()]),
+            Value::Option(declaration) => special(vec!["option".into(), declaration.to_json()]),
+            Value::Setting(settings) => special(vec![
+                "setting".into(),
+                configuration::settings_json(settings),
+            ]),
+            Value::Select(select) => special(select.parts()),
         }
     }
 }
@@ -359,14 +404,17 @@ fn target(json: Option<&Json>) -> Option<TargetRef> {
     match json? {
         Json::Number(n) => Some(TargetRef::Local(u32::try_from(n.as_u64()?).ok()?)),
         Json::String(label) => Some(TargetRef::Label(label.clone())),
+        Json::Object(_) => configuration::configured(json?),
         _ => None,
     }
 }
 
+/// What [`target`] reads.
 fn target_json(target: &TargetRef) -> Json {
     match target {
         TargetRef::Local(index) => (*index).into(),
         TargetRef::Label(label) => label.clone().into(),
+        TargetRef::Configured { of, transition } => configuration::configured_json(of, transition),
     }
 }
 
@@ -396,14 +444,46 @@ fn number(n: f64) -> Result<Json, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArgsPart, ArtifactRef, DepsetRef, TargetHandle, TargetRef, Value};
+    use super::{
+        ArgsPart, ArtifactRef, DepsetRef, OptionDeclaration, OptionKind, Select, Setting,
+        TargetHandle, TargetRef, Transition, Value,
+    };
     use proptest::prelude::*;
 
     fn values() -> impl Strategy<Value = Value> {
-        let target = prop_oneof![
+        let place = prop_oneof![
             any::<u32>().prop_map(TargetRef::Local),
             "//[a-z]{1,4}:[a-z]".prop_map(TargetRef::Label)
         ];
+        let settings = prop::collection::vec(("[a-z]{0,4}", "[a-z]{0,2}"), 0..3).prop_map(|set| {
+            let setting = |(option, value)| Setting { option, value };
+            set.into_iter().map(setting).collect::<Vec<_>>()
+        });
+        let target = prop_oneof![
+            place.clone(),
+            (place, any::<bool>(), settings.clone()).prop_map(|(of, exec, settings)| {
+                TargetRef::Configured {
+                    of: Box::new(of),
+                    transition: Transition { exec, settings },
+                }
+            })
+        ];
+        let option = (
+            "[a-z#]{0,5}",
+            prop::option::of("[a-z]{1,2}"),
+            any::<bool>(),
+            prop::collection::vec("[a-z]{0,2}", 0..3),
+        )
+            .prop_map(|(id, name, is_flag, values)| OptionDeclaration {
+                id: id.clone(),
+                name,
+                kind: match is_flag {
+                    true => OptionKind::Flag,
+                    false => OptionKind::Choice,
+                },
+                values,
+                default: id,
+            });
         let leaf = prop_oneof![
             Just(Value::Undefined),
             Just(Value::Null),
@@ -413,6 +493,8 @@ mod tests {
                 .prop_map(Value::Number),
             "-?[1-9][0-9]{0,30}".prop_map(Value::BigInt),
             any::<String>().prop_map(Value::String),
+            option.prop_map(|option| Value::Option(Box::new(option))),
+            settings.prop_map(Value::Setting),
             (
                 target.clone(),
                 "[a-z#]{0,5}",
@@ -448,6 +530,14 @@ mod tests {
                         let fields = fields.into_iter().collect();
                         Value::Args(ArgsPart { form, fields })
                     }),
+                (
+                    "[a-z#]{0,5}",
+                    prop::collection::vec(("[a-z$]{0,5}", inner.clone()), 0..3)
+                )
+                    .prop_map(|(option, cases)| Value::Select(Box::new(Select {
+                        option,
+                        cases: cases.into_iter().collect(),
+                    }))),
                 prop::collection::vec((key, inner), 0..6)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! package:  path, exports, targets by name, aliases, logs
+//! config:   options, platforms by name, logs
 //! target:   name, rule's module, rule's export, attributes, place, outputs, tags, toolchains; its package is the one it is in
 //! paths:    for each of a sorted list: how many bytes it shares with the one before (u32), the rest (text)
 //! ```
@@ -14,7 +15,7 @@ use zako_path::NeutralPath;
 use zako_script::{Place, Value};
 
 use super::{Coded, PathList, decode_with, length};
-use crate::evaluate::PackageValue;
+use crate::evaluate::{ConfigFileValue, PackageValue};
 use crate::files::{Decoder, Encoder};
 use crate::label::Label;
 use crate::target::{RuleId, Target};
@@ -57,6 +58,27 @@ impl Coded for PackageValue {
             aliases: BTreeMap::decode(body)?,
             logs: Vec::decode(body)?,
             path,
+        })
+    }
+}
+
+impl Coded for ConfigFileValue {
+    fn encode(&self, out: &mut Encoder) {
+        let ConfigFileValue {
+            options,
+            platforms,
+            logs,
+        } = self;
+        options.encode(out);
+        platforms.encode(out);
+        logs.encode(out);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(ConfigFileValue {
+            options: Vec::decode(body)?,
+            platforms: Vec::decode(body)?,
+            logs: Vec::decode(body)?,
         })
     }
 }
@@ -190,6 +212,7 @@ mod tests {
     use super::*;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
+    use zako_script::TargetRef;
 
     fn packages() -> impl Strategy<Value = PackageValue> {
         let word = "[a-z.]{0,4}";
@@ -205,7 +228,7 @@ mod tests {
             "[a-z]{1,3}(/[a-z]{1,3})?",
             vec((word, values()), 0..3),
             btree_map(word, target, 0..3),
-            btree_map(word, word, 0..3),
+            btree_map(word, word.prop_map(TargetRef::Label), 0..3),
             vec(diagnostics(), 0..2),
         )
             .prop_map(|(path, exports, targets, aliases, logs)| {
@@ -280,7 +303,7 @@ mod tests {
             path,
             exports: vec![("e".into(), Value::Bool(true))],
             targets: BTreeMap::from([("t".to_owned(), Arc::new(target))]),
-            aliases: BTreeMap::from([("a".to_owned(), "//b".to_owned())]),
+            aliases: BTreeMap::from([("a".to_owned(), TargetRef::Label("//b".to_owned()))]),
             logs: vec![],
         };
         let golden = concat!(
@@ -291,7 +314,7 @@ mod tests {
             "01000000010000006f",
             "00000000",
             "010000000100000063020000006363",
-            "010000000100000061030000002f2f62",
+            "01000000010000006101030000002f2f62",
             "00000000",
         );
         assert_eq!(

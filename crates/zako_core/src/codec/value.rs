@@ -4,11 +4,16 @@
 //! value:  0 undefined  1 null  2 false  3 true  4 number (8 bytes)  5 bigint (text)  6 string
 //!         7 array  8 object  9 target  10 output (target reference, name)  11 file (path, directory)
 //!         12 script (text)  13 joined (list)  14 args (form, fields)  15 depset (id, order)  16 tool (path)
-//! target: reference, rule, provides, outputs;  reference: 0 local (u32), 1 label (text)
+//!         17 option  18 setting (list)  19 select: option (text), cases (map)
+//! target: reference, rule, provides, outputs;  reference: 0 local (u32), 1 label (text), 2 configured: a reference of the
+//!         other two kinds, for tools (bool), settings (list of option and value)
+//! option: where it is exported (text), its name (option of text), 0 choice or 1 flag, values (list), default (text)
 //! ```
 
 use indexmap::IndexMap;
-use zako_script::value::TargetHandle;
+use zako_script::value::{
+    OptionDeclaration, OptionKind, Select, Setting, TargetHandle, Transition,
+};
 use zako_script::{ArgsPart, ArtifactRef, DepsetRef, TargetRef, Value};
 
 use super::{Coded, decode_with, length};
@@ -80,6 +85,20 @@ impl Coded for Value {
                 out.u8(16);
                 out.text(path);
             }
+            Value::Option(declaration) => {
+                out.u8(17);
+                declaration.encode(out);
+            }
+            Value::Setting(settings) => {
+                out.u8(18);
+                settings.encode(out);
+            }
+            Value::Select(select) => {
+                let Select { option, cases } = &**select;
+                out.u8(19);
+                out.text(option);
+                encode_fields(cases, out);
+            }
         }
     }
 
@@ -141,8 +160,59 @@ fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
             order: text(body)?,
         }),
         16 => Value::Artifact(ArtifactRef::Tool { path: text(body)? }),
+        17 => Value::Option(Box::new(OptionDeclaration::decode(body)?)),
+        18 => Value::Setting(Vec::decode(body)?),
+        19 => Value::Select(Box::new(Select {
+            option: text(body)?,
+            cases: decode_fields(body, depth + 1)?,
+        })),
         _ => return None,
     })
+}
+
+impl Coded for OptionDeclaration {
+    fn encode(&self, out: &mut Encoder) {
+        let OptionDeclaration {
+            id,
+            name,
+            kind,
+            values,
+            default,
+        } = self;
+        out.text(id);
+        name.encode(out);
+        (*kind == OptionKind::Flag).encode(out);
+        values.encode(out);
+        out.text(default);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(OptionDeclaration {
+            id: String::decode(body)?,
+            name: Option::decode(body)?,
+            kind: match bool::decode(body)? {
+                false => OptionKind::Choice,
+                true => OptionKind::Flag,
+            },
+            values: Vec::decode(body)?,
+            default: String::decode(body)?,
+        })
+    }
+}
+
+impl Coded for Setting {
+    fn encode(&self, out: &mut Encoder) {
+        let Setting { option, value } = self;
+        out.text(option);
+        out.text(value);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(Setting {
+            option: String::decode(body)?,
+            value: String::decode(body)?,
+        })
+    }
 }
 
 impl Coded for TargetHandle {
@@ -180,15 +250,38 @@ impl Coded for TargetRef {
                 out.u8(1);
                 out.text(label);
             }
+            TargetRef::Configured { of, transition } => {
+                let Transition { exec, settings } = transition;
+                out.u8(2);
+                of.encode(out);
+                exec.encode(out);
+                settings.encode(out);
+            }
         }
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
-        Some(match body.u8()? {
-            0 => TargetRef::Local(body.u32()?),
-            1 => TargetRef::Label(String::decode(body)?),
-            _ => return None,
+        let kind = body.u8()?;
+        if kind != 2 {
+            return place(kind, body);
+        }
+        let of = body.u8()?;
+        Some(TargetRef::Configured {
+            of: Box::new(place(of, body)?),
+            transition: Transition {
+                exec: bool::decode(body)?,
+                settings: Vec::decode(body)?,
+            },
         })
+    }
+}
+
+/// A reference that says where a target is, of the given kind.
+fn place(kind: u8, body: &mut Decoder<'_>) -> Option<TargetRef> {
+    match kind {
+        0 => Some(TargetRef::Local(body.u32()?)),
+        1 => Some(TargetRef::Label(String::decode(body)?)),
+        _ => None,
     }
 }
 
@@ -201,10 +294,35 @@ pub(crate) mod tests {
 
     pub(crate) fn values() -> impl Strategy<Value = Value> {
         let text = "[a-z/:$]{0,5}";
-        let target = prop_oneof![
+        let place = prop_oneof![
             any::<u32>().prop_map(TargetRef::Local),
             text.prop_map(TargetRef::Label)
         ];
+        let settings = prop::collection::vec((text, text), 0..3).prop_map(|set| {
+            let setting = |(option, value)| Setting { option, value };
+            set.into_iter().map(setting).collect::<Vec<_>>()
+        });
+        let transition = (any::<bool>(), settings.clone())
+            .prop_map(|(exec, settings)| Transition { exec, settings });
+        let target = prop_oneof![
+            place.clone(),
+            (place, transition).prop_map(|(of, transition)| TargetRef::Configured {
+                of: Box::new(of),
+                transition,
+            })
+        ];
+        let option = (text, prop::option::of(text), any::<bool>(), text).prop_map(
+            |(id, name, is_flag, default)| OptionDeclaration {
+                id,
+                name,
+                kind: match is_flag {
+                    true => OptionKind::Flag,
+                    false => OptionKind::Choice,
+                },
+                values: vec![default.clone()],
+                default,
+            },
+        );
         let leaf = prop_oneof![
             Just(Value::Undefined),
             Just(Value::Null),
@@ -215,6 +333,8 @@ pub(crate) mod tests {
             text.prop_map(Value::BigInt),
             any::<String>().prop_map(Value::String),
             text.prop_map(Value::Script),
+            option.prop_map(|option| Value::Option(Box::new(option))),
+            settings.prop_map(Value::Setting),
             (
                 target.clone(),
                 text,
@@ -248,6 +368,14 @@ pub(crate) mod tests {
                         form,
                         fields: fields.into_iter().collect()
                     })),
+                (
+                    text,
+                    prop::collection::vec(("[a-z]{0,2}", inner.clone()), 0..3)
+                )
+                    .prop_map(|(option, cases)| Value::Select(Box::new(Select {
+                        option,
+                        cases: cases.into_iter().collect(),
+                    }))),
                 prop::collection::vec(("[a-z]{0,2}", inner), 0..4)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
@@ -261,7 +389,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_value_or_none(bytes in prop::collection::vec(0_u8..16, 0..64)) {
+        fn any_bytes_are_a_value_or_none(bytes in prop::collection::vec(0_u8..18, 0..64)) {
             is_total::<Value>(&bytes);
         }
     }
@@ -360,5 +488,54 @@ pub(crate) mod tests {
             "raise CODEC_VERSION with any change"
         );
         survives(&value);
+    }
+
+    #[test]
+    fn what_depends_on_the_configuration_has_an_encoding_too() {
+        let setting = Setting {
+            option: "o#m".into(),
+            value: "v".into(),
+        };
+        let value = Value::Array(vec![
+            Value::Option(Box::new(OptionDeclaration {
+                id: "o#m".into(),
+                name: Some("n".into()),
+                kind: OptionKind::Flag,
+                values: vec!["v".into()],
+                default: "v".into(),
+            })),
+            Value::Setting(vec![setting.clone()]),
+            Value::Select(Box::new(Select {
+                option: "o#m".into(),
+                cases: IndexMap::from([("v".to_owned(), Value::Null)]),
+            })),
+            Value::Artifact(ArtifactRef::Output {
+                target: TargetRef::Configured {
+                    of: Box::new(TargetRef::Local(7)),
+                    transition: Transition {
+                        exec: true,
+                        settings: vec![setting],
+                    },
+                },
+                name: "n".into(),
+            }),
+        ]);
+        let golden = concat!(
+            "0704000000",
+            "11030000006f236d01010000006e01010000000100000076",
+            "0100000076",
+            "1201000000030000006f236d0100000076",
+            "13030000006f236d01000000010000007601",
+            "0a0200070000000101000000030000006f236d0100000076010000006e",
+        );
+        assert_eq!(
+            hex::encode(encoded(&value)),
+            golden,
+            "raise CODEC_VERSION with any change"
+        );
+        survives(&value);
+        // A configured reference is not configured again.
+        let nested = [10, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert!(decoded::<Value>(&nested).is_none());
     }
 }

@@ -14,7 +14,7 @@ use super::machine::{Answer, Machine, Question, version_is};
 use super::toolchain::Toolchain;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
-use crate::target::{RuleId, TaskAttrs, elsewhere};
+use crate::target::{RuleId, TaskAttrs, cases, elsewhere};
 use crate::workspace::ReadFault;
 
 /// The most targets of one package.
@@ -45,6 +45,8 @@ pub(crate) enum Read {
         found: Vec<String>,
     },
     Config(String, Option<String>),
+    /// A variable of the environment of whoever builds.
+    Variable(String, Option<String>),
     /// Where a program is.
     Program(String, Option<Arc<str>>),
     /// What a program said.
@@ -120,7 +122,9 @@ impl PackageHost {
         };
         let attrs = Value::from_json(call.args["attrs"].clone()).map_err(misuse)?;
         if rule.is_task() {
-            TaskAttrs::parse(&attrs).map_err(misuse)?;
+            for attrs in cases(&attrs) {
+                TaskAttrs::parse(&attrs).map_err(misuse)?;
+            }
         }
         let words = |key: &str| {
             call.args["shape"][key]
@@ -310,6 +314,14 @@ impl Host for PackageHost {
                     .map_err(misuse)
             }
             "toolchain" => self.toolchain(&call),
+            "env" => {
+                self.package(call.name)?;
+                let name = text(&call.args["name"]);
+                let value = self.services.machine.variable(&name).map(str::to_owned);
+                let read = Read::Variable(name, value.clone());
+                self.recorded.lock().reads.push(read);
+                Ok(json!(value))
+            }
             "function" => {
                 let (function, args) = (text(&call.args["name"]), call.args["args"].to_string());
                 let Some(body) = self.services.functions.get(&function) else {

@@ -11,9 +11,11 @@ use zako_graph::{Codecs, Data, Encoded, Kept};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::{ModuleKind, Transpiled};
 
+use super::config::ConfigFile;
 use super::glob::Globbed;
 use super::leaf::{
     ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, Registered, SourceText,
+    Variable,
 };
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
@@ -46,6 +48,8 @@ pub(crate) fn codecs() -> Codecs {
         .with::<Registered>()
         .with::<Toolchains>()
         .with::<ToolchainFor>()
+        .with::<ConfigFile>()
+        .with::<Variable>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -161,6 +165,29 @@ impl Kept for ConfigValue {
         std::str::from_utf8(bytes)
             .ok()
             .map(|name| ConfigValue(name.to_owned()))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put(value, out);
+        Encoded::FingerprintOnly
+    }
+
+    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
+        None
+    }
+}
+
+impl Kept for Variable {
+    const KIND: Kind = kinds::VARIABLE;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(self.0.as_bytes());
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        let name = std::str::from_utf8(bytes).ok()?;
+        Some(Variable(name.to_owned()))
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
@@ -369,6 +396,26 @@ impl Kept for PackageExports {
 
     fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
         None
+    }
+}
+
+impl Kept for ConfigFile {
+    const KIND: Kind = kinds::CONFIG_FILE;
+
+    fn encode_key(&self, data: &Data, out: &mut Vec<u8>) -> bool {
+        path_key(self.0, data, out)
+    }
+
+    fn decode_key(bytes: &[u8], data: &Data) -> Option<Self> {
+        key_path(bytes, data).map(|(path, _)| ConfigFile(path))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(|config| Ok(Arc::new(config)))
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) const PROGRAM_PATH: Kind = Kind::leaf(7);
 pub(crate) const PROGRAM_ANSWER: Kind = Kind::leaf(8);
 /// The files that the manifest registers ([`Registered`](super::leaf::Registered)).
 pub(crate) const REGISTERED: Kind = Kind::leaf(9);
+/// A variable of the environment of whoever builds ([`Variable`](super::leaf::Variable)).
+pub(crate) const VARIABLE: Kind = Kind::leaf(12);
 
 /// The packages below a folder ([`PackageList`](super::leaf::PackageList)).
 pub(crate) const PACKAGE_LIST: Kind = Kind::inner(1);
@@ -40,3 +42,5 @@ pub(crate) const RULE_CODE: Kind = Kind::inner(7);
 pub(crate) const TOOLCHAINS: Kind = Kind::inner(8);
 /// The toolchain that serves for a type ([`ToolchainFor`](super::toolchain::ToolchainFor)).
 pub(crate) const TOOLCHAIN_FOR: Kind = Kind::inner(9);
+/// What a configuration file declares ([`ConfigFile`](super::config::ConfigFile)).
+pub(crate) const CONFIG_FILE: Kind = Kind::inner(12);

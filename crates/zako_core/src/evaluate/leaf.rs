@@ -129,6 +129,25 @@ impl Key for ConfigValue {
     }
 }
 
+/// A variable of the environment of whoever builds, if it is set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Variable(pub(crate) String);
+
+impl Key for Variable {
+    type Value = Option<String>;
+    const LEAF: bool = true;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let value = services(ctx).ok()?.machine.variable(&self.0);
+        ctx.set_witness(witness::option(value));
+        value.map(str::to_owned)
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
 /// Which folders the manifest says to leave alone: what every search depends on beside the folders.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Ignored;

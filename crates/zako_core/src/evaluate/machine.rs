@@ -80,6 +80,11 @@ impl Machine {
         }
     }
 
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
     /// Where programs are looked for: the PATH of the environment.
     pub(crate) fn search_path(&self) -> &str {
         search_path(&self.environment)

@@ -3,6 +3,7 @@
 //! Every fact that an evaluation learned is a node below it, so in a later revision it is evaluated again only
 //! when one of those facts is different.
 
+mod config;
 mod confirm;
 mod glob;
 mod host;
@@ -34,6 +35,7 @@ use crate::manifest::VERSION;
 use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
 
+pub(crate) use config::{ConfigFileValue, learn, scheme};
 pub(crate) use confirm::confirm;
 pub(crate) use host::TargetDeclaration;
 pub(crate) use kept::codecs;
@@ -57,6 +59,10 @@ pub(crate) struct Services {
     pub(crate) config: BTreeMap<String, String>,
     /// The machine, for toolchains.
     pub(crate) machine: Machine,
+    /// Those of the command line, a profile's among them.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The profile that was asked for.
+    pub(crate) profile: Option<String>,
     pub(crate) cancel: CancellationToken,
     pub(crate) events: Option<mpsc::Sender<BuildEvent>>,
 }
@@ -100,8 +106,10 @@ pub(crate) fn identity(
     }
     let functions: Vec<String> = functions.keys().cloned().collect();
     let embedder = encoded(&(hex::encode(code_fingerprint(&registered)), functions));
+    // What the platform's options are by default.
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     format!(
-        "zako {VERSION} codecs {CODEC_VERSION} builtins {BUILTINS_IDENTITY} embedder {}",
+        "zako {VERSION} on {os} {arch} codecs {CODEC_VERSION} builtins {BUILTINS_IDENTITY} embedder {}",
         hex::encode(fingerprint(&embedder))
     )
 }

@@ -8,11 +8,11 @@ use zako_graph::{Ctx, GraphError, Key};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::engine::Entry;
 use zako_script::module::package_facade;
-use zako_script::{Evaluation, ScriptErrorKind, Specifier, Value};
+use zako_script::{Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
 
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
-use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText};
+use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText, Variable};
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
@@ -37,8 +37,8 @@ pub(crate) struct PackageValue {
     pub(crate) exports: Vec<(String, Value)>,
     /// Its targets, by name.
     pub(crate) targets: BTreeMap<String, Arc<Target>>,
-    /// Names that stand for targets of other packages: name to label.
-    pub(crate) aliases: BTreeMap<String, String>,
+    /// Names that stand for targets of other packages, or for targets in another configuration.
+    pub(crate) aliases: BTreeMap<String, TargetRef>,
     /// What it logged.
     pub(crate) logs: Vec<Diagnostic>,
 }
@@ -214,7 +214,7 @@ pub(super) struct Start<'a> {
 
 impl<'a> Start<'a> {
     /// The exports of `file`, which is that package.
-    fn exports(file: &NeutralPath, package: Option<&'a NeutralPath>) -> Start<'a> {
+    pub(super) fn exports(file: &NeutralPath, package: Option<&'a NeutralPath>) -> Start<'a> {
         let module = Specifier::File(file.clone());
         Start {
             entry: Entry::Exports(module.clone()),
@@ -226,7 +226,7 @@ impl<'a> Start<'a> {
 
 /// What came of it.
 pub(super) struct Ran {
-    exports: Vec<(String, Value)>,
+    pub(super) exports: Vec<(String, Value)>,
     refused: Vec<(String, String)>,
     pub(super) recorded: Recorded,
     closure: Closure,
@@ -400,6 +400,9 @@ async fn record(
             Read::Asked(question, seen) => {
                 let key = ProgramAnswer(question.clone());
                 ctx.get(&key).await.map_err(failed)? == *seen
+            }
+            Read::Variable(name, seen) => {
+                ctx.get(&Variable(name.clone())).await.map_err(failed)? == *seen
             }
             Read::Answer {
                 function,

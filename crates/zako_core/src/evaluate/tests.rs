@@ -90,6 +90,8 @@ impl Room {
             functions: global.functions.clone(),
             config,
             machine: Machine::default(),
+            settings: BTreeMap::new(),
+            profile: None,
             cancel: CancellationToken::new(),
             events: Some(send),
         });
@@ -127,7 +129,7 @@ impl Room {
         });
         let selection = select(&request, &services, &[], &NeutralPath::root()).await;
         let memo = KeptAnalyses(ledger.clone());
-        let analysis = analyze(&request, &services, &selection.targets, &memo).await;
+        let analysis = analyze(&request, &services, &selection, &memo).await;
         let revision = request.revision().get();
         {
             let mut ledger = ledger.lock();

@@ -3,7 +3,7 @@
 //! ```text
 //! file, folder:    nothing there: 0;  there: its signature;  not to be told by that: empty
 //! is it there:     0 no  1 yes
-//! option, ignored: the fingerprint of what it is
+//! option, variable, ignored: the fingerprint of what it is
 //! program:         0 none  1 its path;  its answer: a fingerprint of all that it depends on (see `machine.rs`)
 //! ```
 //!
@@ -206,6 +206,7 @@ impl<'a> Checker<'a> {
             },
             kinds::FILE_THERE => witness == [u8::from(self.place(key).is_file())],
             kinds::CONFIG_VALUE => witness == option(config.get(key).map(String::as_str)),
+            kinds::VARIABLE => witness == option(environment.get(key).map(String::as_str)),
             kinds::PROGRAM_PATH => witness == program_witness(key, environment),
             _ => return None,
         })

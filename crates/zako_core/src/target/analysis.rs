@@ -25,6 +25,7 @@ use super::{Target, TaskAttrs, located};
 use crate::codec::{Fingerprint, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::evaluate::Services;
+use crate::select::Selection;
 
 /// What analysis made of targets.
 #[derive(Debug, Default)]
@@ -95,15 +96,15 @@ impl Wire {
 /// A target to analyse, with the place of its declaration.
 pub(crate) type Declared = (Arc<Target>, Option<Location>);
 
-/// Analyses `targets`, which contain all that they depend on.
+/// Analyses the targets of `selection`, which contain all that they depend on.
 pub(crate) async fn analyze(
     ctx: &Request,
     services: &Arc<Services>,
-    targets: &BTreeMap<String, Declared>,
+    selection: &Selection,
     memo: &dyn AnalysisMemo,
 ) -> Analysis {
     let mut analysis = Analysis::default();
-    let mut order = Order::new(targets);
+    let mut order = Order::new(&selection.targets);
     // Targets on a cycle fail; those beside it do not.
     for chain in order.cycles() {
         let labels: Vec<&str> = chain.iter().map(|at| order.label(*at)).collect();
@@ -117,7 +118,7 @@ pub(crate) async fn analyze(
             order.end(at, false);
         }
     }
-    let mut rules = Met::default();
+    let mut rules = Met::new(&selection.configurations);
     loop {
         let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         while let Some(at) = order.next() {
@@ -251,7 +252,7 @@ impl Lookup for Analysis {
 
 fn task_result(target: &Target, analysis: &Analysis) -> Result<Analyzed, String> {
     let attrs = TaskAttrs::parse(&target.attrs)?;
-    let outputs = attrs.output_paths(&target.label.package)?;
+    let outputs = attrs.output_paths(&target.label)?;
     let lowered = lower_task(target, &attrs, analysis)?;
     let file = |output: &zako_action::OutputSpec| {
         File::json(&output.path, output.kind == OutputKind::Directory)

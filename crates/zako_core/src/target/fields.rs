@@ -33,8 +33,8 @@ impl FileRef {
     pub(super) fn of(value: &Value) -> Option<FileRef> {
         let label = |target: &TargetRef| match target {
             TargetRef::Label(label) => label.clone(),
-            // Known by its label as soon as the package is named; until then the number keeps its place.
-            TargetRef::Local(local) => format!("#{local}"),
+            // Known by its label as soon as the package is named and the configuration known; until then this keeps its place.
+            other => format!("#{other:?}"),
         };
         Some(match value {
             Value::String(path) => FileRef::Path(path.clone()),

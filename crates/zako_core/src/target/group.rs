@@ -16,7 +16,8 @@ use super::draft::Draft;
 use super::lower::{File, lower};
 use super::met::Met;
 use super::rules::rule_modules;
-use super::task::output_folder;
+use super::task::{output_folder, output_root};
+use crate::configuration::Configuration;
 use crate::diagnostic::{Diagnostic, Fault, Location};
 use crate::evaluate::{Faults, Services, fault};
 
@@ -54,6 +55,13 @@ pub(super) async fn analyze_group(
     met: &Met<'_>,
     analysis: &Analysis,
 ) -> Result<Done, Faults> {
+    let configurations = met.configurations;
+    let places: HashMap<Option<&str>, usize> = configurations
+        .iter()
+        .map(|one| one.name().map(|name| &**name))
+        .zip(0..)
+        .collect();
+    let shown: Vec<Json> = configurations.iter().map(configuration).collect();
     let (specifier, modules) = rule_modules(ctx, services, module).await?;
     let targets: HashMap<&str, &Declared> = group.iter().copied().collect();
     let mut left: Vec<&str> = group.iter().map(|(label, _)| *label).collect();
@@ -67,7 +75,12 @@ pub(super) async fn analyze_group(
             let Some(declared) = targets.get(label) else {
                 continue;
             };
-            requests.push(request(&declared.0, met));
+            let place = places.get(&declared.0.label.configuration.as_deref());
+            requests.push(request(
+                &declared.0,
+                place.copied().unwrap_or_default(),
+                met,
+            ));
             mine.insert((*label).to_owned(), (*declared).clone());
             for dep in declared.0.dependencies() {
                 let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
@@ -80,7 +93,11 @@ pub(super) async fn analyze_group(
         }
         let done = Arc::new(Mutex::new(Done::default()));
         let host = AnalysisHost {
-            analysis: Some(json!({ "requests": requests, "dependencies": dependencies })),
+            analysis: Some(json!({
+                "requests": requests,
+                "dependencies": dependencies,
+                "configurations": shown,
+            })),
             targets: mine,
             sets: analysis.sets.clone(),
             done: done.clone(),
@@ -152,13 +169,22 @@ pub(super) async fn analyze_group(
     Ok(whole)
 }
 
-fn request(target: &Target, met: &Met<'_>) -> Json {
+/// A configuration as realms know it.
+fn configuration(configuration: &Configuration) -> Json {
+    json!({
+        "outputRoot": output_root(configuration.name().map(|name| &**name)),
+        "values": configuration.values(),
+    })
+}
+
+fn request(target: &Target, configuration: usize, met: &Met<'_>) -> Json {
     let label = target.label.to_string();
     json!({
         "label": label,
         "package": target.label.package.as_str(),
         "name": target.label.stem(),
-        "outputRoot": output_folder(&target.label.package).as_str(),
+        "outputRoot": output_folder(&target.label).as_str(),
+        "configuration": configuration,
         "rule": { "module": target.rule.module, "export": target.rule.export },
         "attrs": target.attrs.to_json(),
         "tools": met.tools(target),

@@ -10,15 +10,19 @@ use crate::files::Encoder;
 /// What the analysis of a target depends on, as fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct AnalysisKey {
-    /// Over what is the target's own: the rule's code, the label, the attributes.
+    /// Over what is the target's own: the rule's code, the label, the configuration, the attributes.
     pub(crate) own: Fingerprint,
     /// Over that and what its dependencies expose.
     pub(crate) all: Fingerprint,
 }
 
 impl AnalysisKey {
-    /// What is the target's own; `rule` stands for its rule's module.
-    pub(crate) fn own(rule: &Fingerprint, target: &Target) -> Fingerprint {
+    /// What is the target's own; `rule` stands for its rule's module, `configuration` for what it is built in.
+    pub(crate) fn own(
+        rule: &Fingerprint,
+        configuration: &Fingerprint,
+        target: &Target,
+    ) -> Fingerprint {
         let Target {
             label,
             rule: id,
@@ -31,8 +35,10 @@ impl AnalysisKey {
         } = target;
         let mut out = Encoder::default();
         out.raw(rule);
+        out.raw(configuration);
         label.package.encode(&mut out);
         label.name.encode(&mut out);
+        label.configuration.encode(&mut out);
         id.module.encode(&mut out);
         id.export.encode(&mut out);
         attrs.encode(&mut out);

@@ -12,11 +12,13 @@ use super::order::Order;
 use super::rules::rule_identity;
 use super::{Target, located};
 use crate::codec::{Fingerprint, fingerprint};
+use crate::configuration::Configurations;
 use crate::evaluate::{Services, ToolchainFor, graph_fault};
 
 /// The rules and toolchains that were met.
-#[derive(Default)]
 pub(super) struct Met<'a> {
+    /// All of the build.
+    pub(super) configurations: &'a Configurations,
     /// Rule modules; `None` for one that is wrong.
     modules: HashMap<&'a str, Option<Fingerprint>>,
     /// Toolchains by their types, in the wire form; `None` for one that there is none of.
@@ -26,6 +28,16 @@ pub(super) struct Met<'a> {
 }
 
 impl<'a> Met<'a> {
+    /// None yet, in a build with these configurations.
+    pub(super) fn new(configurations: &'a Configurations) -> Met<'a> {
+        Met {
+            configurations,
+            modules: HashMap::new(),
+            toolchains: HashMap::new(),
+            own: HashMap::new(),
+        }
+    }
+
     /// The own part of the target's key; `None` when its rule module is wrong or a toolchain is missing, which is told once.
     pub(super) async fn own(
         &mut self,
@@ -65,7 +77,9 @@ impl<'a> Met<'a> {
             }
             tools.push(self.toolchains.get(wanted.as_str())?.as_ref()?.clone());
         }
-        let mut own = AnalysisKey::own(&rule?, target);
+        let configuration = self.configurations.of(&target.label);
+        let configuration = configuration.map(|one| *one.fingerprint());
+        let mut own = AnalysisKey::own(&rule?, &configuration.unwrap_or_default(), target);
         for tool in tools {
             own = fingerprint(&[own, fingerprint(tool.as_bytes())].concat());
         }

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod command;
+mod configure;
 mod depset;
 mod draft;
 mod fields;
@@ -26,6 +27,7 @@ use crate::label::Label;
 
 pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
 pub(crate) use command::{Form, Response, ResponseFormat, Word};
+pub(crate) use configure::{Unconfigured, cases, configure, refer};
 pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder};
 pub(crate) use draft::{Draft, Finished, Late};
 pub(crate) use file_work::{FileWork, link_text};

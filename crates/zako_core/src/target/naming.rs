@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use zako_path::NeutralPath;
+use zako_script::value::Select;
 use zako_script::{ArgsPart, ArtifactRef, TargetRef, Value};
 
 use super::Target;
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::evaluate::TargetDeclaration;
-use crate::label::Label;
+use crate::label::{IN, Label};
 
 /// What parts of labels, patterns and the names of unexported targets are told apart by.
 const RESERVED: fn(char) -> bool = |c| matches!(c, '/' | ':' | '#') || c.is_control();
@@ -21,8 +22,8 @@ pub(crate) struct Naming {
     pub(crate) exports: Vec<(String, Value)>,
     /// The targets, by name.
     pub(crate) targets: BTreeMap<String, Arc<Target>>,
-    /// Exported names that stand for targets of other packages.
-    pub(crate) aliases: BTreeMap<String, String>,
+    /// Exported names that stand for targets of other packages, or for targets in another configuration.
+    pub(crate) aliases: BTreeMap<String, TargetRef>,
     /// Targets that nothing can reach.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -33,7 +34,7 @@ struct Namer<'a> {
     names: HashMap<u32, String>,
     /// The same the other way round, for names of exports.
     taken: HashMap<String, u32>,
-    aliases: BTreeMap<String, String>,
+    aliases: BTreeMap<String, TargetRef>,
 }
 
 /// Names the targets that `declarations` declared by the `exports` that hold them; one that is used by another target
@@ -54,6 +55,12 @@ pub(crate) fn name_targets(
     for (name, value) in &exports {
         let name = if name == "default" { "" } else { name };
         namer.export(name, value, true).map_err(fault)?;
+    }
+    // A target that is exported in another configuration only.
+    for (name, reference) in namer.aliases.clone() {
+        if let TargetRef::Configured { of, .. } = reference {
+            namer.used_at(&format!("{name}/target"), &of);
+        }
     }
     // Users come after what they use, so going backwards names a user before its unexported parts.
     for index in (0..declarations.len()).rev() {
@@ -122,6 +129,10 @@ pub(crate) fn name_targets(
         .iter()
         .map(|(name, value)| (name.clone(), relabel(value, &label)))
         .collect();
+    let aliases = aliases
+        .into_iter()
+        .map(|(name, reference)| (name, reference.map(&|place| relabelled(place, &label))))
+        .collect();
     Ok(Naming {
         exports,
         targets,
@@ -161,11 +172,11 @@ impl Namer<'_> {
                         return Err(self.at(self.twice(name), *local));
                     }
                 }
-                TargetRef::Label(label) => {
+                other => {
                     if let Some(local) = self.taken.get(name) {
                         return Err(self.at(self.twice(name), *local));
                     }
-                    self.aliases.insert(name.to_owned(), label.clone());
+                    self.aliases.insert(name.to_owned(), other.clone());
                 }
             },
             Value::Array(items) => {
@@ -175,12 +186,13 @@ impl Namer<'_> {
             }
             Value::Object(fields) => {
                 for (key, field) in fields {
-                    if holds_targets(field) && (key.is_empty() || key.contains(RESERVED)) {
+                    let is_name = !key.is_empty() && !key.contains(RESERVED) && !key.contains(IN);
+                    if holds_targets(field) && !is_name {
                         return Err(Diagnostic::user(format!(
                             "a target cannot be called \"{key}\" (exported from //{})",
                             self.package
                         ))
-                        .with_help("names of targets have no \"/\", \":\", \"#\" or control character, and are not empty"));
+                        .with_help("names of targets have no \"/\", \":\", \"#\", \" @\" or control character, and are not empty"));
                     }
                     let name = if top && name.is_empty() {
                         key.clone()
@@ -201,8 +213,8 @@ impl Namer<'_> {
             Value::Artifact(ArtifactRef::Output { target, .. }) => Some(target),
             _ => None,
         };
-        if let Some(TargetRef::Local(local)) = reference {
-            self.names.entry(*local).or_insert_with(|| name.to_owned());
+        if let Some(reference) = reference {
+            self.used_at(name, reference);
         }
         match value {
             Value::Array(items) | Value::Joined(items) => {
@@ -215,7 +227,23 @@ impl Namer<'_> {
                     self.used(&format!("{name}.{key}"), field);
                 }
             }
+            Value::Select(select) => {
+                for (case, value) in &select.cases {
+                    self.used(&format!("{name}.{case}"), value);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Names a target that is used as `name`, unless it has a name.
+    fn used_at(&mut self, name: &str, reference: &TargetRef) {
+        match reference {
+            TargetRef::Local(local) => {
+                self.names.entry(*local).or_insert_with(|| name.to_owned());
+            }
+            TargetRef::Configured { of, .. } => self.used_at(name, of),
+            TargetRef::Label(_) => {}
         }
     }
 
@@ -240,10 +268,16 @@ impl Namer<'_> {
 
 /// The value with this package's targets by their labels.
 fn relabel(value: &Value, label: &impl Fn(u32) -> Option<String>) -> Value {
-    rename(value, &|target| match target {
-        TargetRef::Local(local) => label(*local).map_or_else(|| target.clone(), TargetRef::Label),
-        TargetRef::Label(_) => target.clone(),
+    rename(value, &|target| {
+        target.map(&|place| relabelled(place, label))
     })
+}
+
+fn relabelled(place: &TargetRef, label: &impl Fn(u32) -> Option<String>) -> TargetRef {
+    match place {
+        TargetRef::Local(local) => label(*local).map_or_else(|| place.clone(), TargetRef::Label),
+        other => other.clone(),
+    }
 }
 
 /// The value with every reference to a target by what `reference` makes of it.
@@ -274,6 +308,10 @@ pub(super) fn rename(value: &Value, reference: &impl Fn(&TargetRef) -> TargetRef
             form: form.clone(),
             fields: each(fields),
         }),
+        Value::Select(select) => Value::Select(Box::new(Select {
+            option: select.option.clone(),
+            cases: each(&select.cases),
+        })),
         other => other.clone(),
     }
 }

@@ -109,12 +109,12 @@ impl TaskAttrs {
     }
 
     /// Where the task's outputs are, in order.
-    pub(crate) fn output_paths(&self, package: &NeutralPath) -> Result<Vec<OutputSpec>, String> {
+    pub(crate) fn output_paths(&self, label: &Label) -> Result<Vec<OutputSpec>, String> {
         self.outputs
             .iter()
             .map(|(name, path, directory)| {
                 Ok(OutputSpec {
-                    path: self.place(package, path)?,
+                    path: self.place(label, path)?,
                     kind: if *directory {
                         OutputKind::Directory
                     } else {
@@ -126,11 +126,11 @@ impl TaskAttrs {
             .collect()
     }
 
-    fn place(&self, package: &NeutralPath, path: &str) -> Result<NeutralPath, String> {
+    fn place(&self, label: &Label, path: &str) -> Result<NeutralPath, String> {
         let base = if self.in_source {
-            package.clone()
+            label.package.clone()
         } else {
-            output_folder(package)
+            output_folder(label)
         };
         base.join(path)
             .map_err(|e| format!("\"{path}\" is not an output's path: {e}"))
@@ -139,7 +139,7 @@ impl TaskAttrs {
     /// The task as an action.
     pub(super) fn lower(&self, label: &Label, lookup: &dyn Lookup) -> Result<Draft, String> {
         let package = &label.package;
-        let outputs = self.output_paths(package)?;
+        let outputs = self.output_paths(label)?;
         let resolver = Resolver {
             package,
             declared: &self.outputs,
@@ -221,7 +221,7 @@ impl TaskAttrs {
         spec.depfile = self
             .depfile
             .as_deref()
-            .map(|path| self.place(package, path))
+            .map(|path| self.place(label, path))
             .transpose()?;
         self.settings.apply(&mut spec);
         spec.outputs = outputs;
@@ -235,9 +235,21 @@ impl TaskAttrs {
     }
 }
 
-/// Where a package's outputs go.
-pub(crate) fn output_folder(package: &NeutralPath) -> NeutralPath {
-    NeutralPath::new(OUTPUT_DIR).map_or_else(|_| package.clone(), |out| out.join_path(package))
+/// Where the outputs of a configuration go; the base is the one without a name.
+pub(crate) fn output_root(configuration: Option<&str>) -> String {
+    match configuration {
+        None => OUTPUT_DIR.to_owned(),
+        Some(name) => format!("{OUTPUT_DIR}/@{name}"),
+    }
+}
+
+/// Where the outputs of a target go.
+pub(crate) fn output_folder(label: &Label) -> NeutralPath {
+    let root = NeutralPath::new(output_root(label.configuration.as_deref()));
+    root.map_or_else(
+        |_| label.package.clone(),
+        |out| out.join_path(&label.package),
+    )
 }
 
 /// Whether the output with that name, or else that path, is what a command calls `item`.

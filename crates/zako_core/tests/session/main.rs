@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod actions;
+mod configuration;
 mod damage;
 mod dead;
 mod embedding;

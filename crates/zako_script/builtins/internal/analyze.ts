@@ -3,6 +3,7 @@
 import { decode, encode, nextAnalysis } from "zako:internal/encode";
 import { call } from "zako:internal/host";
 import { find } from "zako:internal/identity";
+import { isOption, optionId, optionState } from "zako:internal/option";
 import {
   artifactState, isArtifact, isDepset, isTarget, newArtifact, newDepset, targetState,
 } from "zako:internal/target";
@@ -20,9 +21,17 @@ interface Request {
   package: string;
   name: string;
   outputRoot: string;
+  /** Which of the configurations, by its place. */
+  configuration: number;
   rule: { module: string; export: string };
   attrs: Record<string, unknown>;
   tools: Record<string, unknown>;
+}
+
+interface Configuration {
+  outputRoot: string;
+  /** Values that are not the options' defaults, by where each option is exported. */
+  values: Record<string, string>;
 }
 
 const { freeze } = Object;
@@ -106,7 +115,7 @@ function expand(file: unknown): readonly unknown[] {
   return [found];
 }
 
-function analyzeOne(request: Request): void {
+function analyzeOne(request: Request, configuration: Configuration): void {
   const { label, rule } = request;
   const record = find(rule.module, rule.export);
   if (record === undefined) throw new TypeError(`${rule.module} exports no rule "${rule.export}"`);
@@ -138,6 +147,14 @@ function analyzeOne(request: Request): void {
     package: request.package,
     attrs: freeze(attrs),
     tools: decode(request.tools),
+    outputRoot: configuration.outputRoot,
+    config(option: unknown) {
+      if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
+      const { kind, default: fallback } = optionState(option);
+      const id = optionId(option);
+      const value = Object.hasOwn(configuration.values, id) ? configuration.values[id] : fallback;
+      return kind === "flag" ? value === "true" : value;
+    },
     file: (name: string) => out(name, false),
     dir: (name: string) => out(name, true),
     run(action: Record<string, unknown>) {
@@ -239,10 +256,10 @@ function checkOptions(what: string, options: Record<string, unknown>, names: rea
 
 /** Analyses what the engine asks for, in its order. */
 export function analyze(): void {
-  const { requests, dependencies } = call("analysis", {});
+  const { requests, dependencies, configurations } = call("analysis", {});
   for (const label of Object.keys(dependencies)) known.set(label, decodeResult(dependencies[label]));
   for (const request of requests as Request[]) {
     call("analyzing", { label: request.label });
-    analyzeOne(request);
+    analyzeOne(request, configurations[request.configuration]);
   }
 }

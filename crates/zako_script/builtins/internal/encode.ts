@@ -2,6 +2,9 @@
 
 import { call } from "zako:internal/host";
 import {
+  isOption, isSelect, isSetting, newSelect, optionId, optionState, revivedOption, revivedSetting, selectState, settingData,
+} from "zako:internal/option";
+import {
   artifactState, depsetState, isArgs, isArtifact, isDepset, isJoined, isScript, isTarget, newArgs, newArtifact, newDepset,
   newJoined, newScript, newTarget, newTool, onList, targetState,
 } from "zako:internal/target";
@@ -16,6 +19,15 @@ const { isArray } = Array;
 class Refused extends TypeError {}
 
 const special = (...parts: unknown[]) => ({ [MARK]: parts });
+
+/** What `data` gives, which throws for an option that is not where options belong. */
+function identified<T>(path: string, data: () => T): T {
+  try {
+    return data();
+  } catch (error) {
+    throw new Refused(`${path}: ${(error as Error).message}`);
+  }
+}
 
 /** `value` as JSON data; throws a TypeError that names the place inside it. */
 export function encode(value: unknown, path: string = "the value"): unknown {
@@ -52,9 +64,18 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
   }
   if (isScript(object)) return special("script", object.specifier);
   if (isDepset(object)) return special("depset", intern(object), depsetState(object).order);
+  if (isOption(object)) {
+    const { kind, name, values, default: fallback } = optionState(object);
+    return special("option", { id: identified(path, () => optionId(object)), name, kind, values, default: fallback });
+  }
+  if (isSetting(object)) return special("setting", identified(path, () => settingData(object)));
   if (above.includes(object)) throw new Refused(`${path} contains itself`);
   if (depth >= MAX_DEPTH) throw new Refused(`${path} nests more than ${MAX_DEPTH} levels deep`);
   const inner = [...above, object];
+  if (isSelect(object)) {
+    const { option, cases } = selectState(object);
+    return special("select", identified(path, () => optionId(option)), cases.map(([name, v]) => [name, enc(v, `${path} (case "${name}")`, depth + 1, inner)]));
+  }
   if (isJoined(object)) return special("joined", object.parts.map((v, i) => enc(v, `${path}[${i}]`, depth + 1, inner)));
   if (isArgs(object)) return special("args", object.form, enc(object.fields, path, depth + 1, inner));
   if (isArray(object)) return Array.from(object, (v, i) => enc(v, `${path}[${i}]`, depth + 1, inner));
@@ -136,6 +157,9 @@ export function decode(json: any): unknown {
       case "joined": return newJoined(a.map(decode));
       case "args": return newArgs(a, plain(b) as Record<string, unknown>);
       case "depset": return newDepset({ id: a, order: b, direct: [], transitive: [] });
+      case "option": return revivedOption(a);
+      case "setting": return revivedSetting(a);
+      case "select": return newSelect(a, b.map(([name, v]: [string, unknown]) => [name, decode(v)] as const));
       case "object": return plain(a);
     }
   }

@@ -1,4 +1,4 @@
-// Which rule is which: a rule is known by the module and the export that it is found under.
+// Which rule is which, and which option: they are known by the module and the export that they are found under.
 
 /** A rule's definition, as `rule` was given it. */
 export interface Definition {
@@ -14,7 +14,7 @@ export interface RuleRecord {
   identity?: { module: string; export: string };
 }
 
-const records = new WeakMap<object, RuleRecord>();
+const records = new WeakMap<object, { identity?: { module: string; export: string } }>();
 const rules = new Map<string, RuleRecord>();
 
 /** Remembers that `fn` is a rule. */
@@ -24,7 +24,12 @@ export function remember(fn: object, definition: Definition): RuleRecord {
   return record;
 }
 
-/** Names the rules among a module's exports. */
+/** Remembers that `object` is known by where it is exported; `record` is told. */
+export function token(object: object, record: { identity?: { module: string; export: string } }): void {
+  records.set(object, record);
+}
+
+/** Names the rules and options among a module's exports. */
 export function identify(module: string, namespace: Record<string, unknown>): void {
   for (const name of Object.keys(namespace)) {
     const value = namespace[name];
@@ -33,7 +38,7 @@ export function identify(module: string, namespace: Record<string, unknown>): vo
     if (record === undefined) continue;
     // A re-export keeps the identity that the rule's own module gave it.
     record.identity ??= { module, export: name };
-    rules.set(`${module}#${name}`, record);
+    if ("definition" in record) rules.set(`${module}#${name}`, record as RuleRecord);
   }
 }
 

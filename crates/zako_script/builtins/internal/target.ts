@@ -1,8 +1,22 @@
 // What stands for targets and their files inside a realm. Their state is private: a script can pass them
 // on, compare and use them, but not look inside or make its own.
 
+import { isSelect, mapSelect } from "zako:internal/option";
+
 /** Where a target is: the nth of this package, or a label. */
-export type Ref = number | string;
+export type Place = number | string;
+
+/** A target in another configuration than its user's. */
+export interface Configured {
+  of: Place;
+  /** Whether it runs during the build: what is below starts from the configuration of the machine that it runs on. */
+  exec: boolean;
+  /** Options, as `//build/options.config.ts#mode`, and the values that they are set to. */
+  set: readonly (readonly [string, string])[];
+}
+
+/** Which target, and in which configuration. */
+export type Ref = Place | Configured;
 
 /** What a handle says of its target besides where it is. */
 export interface Shape {
@@ -191,3 +205,26 @@ export const newDepset = (state: DepsetState): DepsetObject => new DepsetObject(
 
 export { artifactState, depsetState, isArgs, isArtifact, isDepset, isJoined, isScript, isTarget, targetState };
 export type { ArgsObject, ArtifactObject, DepsetObject, JoinedObject, ScriptObject, TargetObject };
+
+/** The targets in `value`, in the configuration for tools (`exec`) or as it is, with these options set. */
+export function inConfiguration(value: unknown, exec: boolean, set: readonly (readonly [string, string])[]): unknown {
+  const change = (v: unknown): unknown => inConfiguration(v, exec, set);
+  if (isTarget(value)) {
+    const { ref, shape } = targetState(value);
+    return newTarget(configuredRef(ref, exec, set), shape);
+  }
+  if (isArtifact(value)) {
+    const state = artifactState(value);
+    return "path" in state ? value : newArtifact({ target: configuredRef(state.target, exec, set), name: state.name });
+  }
+  if (isSelect(value)) return mapSelect(value, change);
+  return Array.isArray(value) ? freeze(value.map(change)) : value;
+}
+
+/** What the user of a target sets, then what the target was set to before: that is nearer, so it counts. */
+function configuredRef(ref: Ref, exec: boolean, set: readonly (readonly [string, string])[]): Ref {
+  // A task's own outputs.
+  if (ref === "") return ref;
+  if (typeof ref !== "object") return freeze({ of: ref, exec, set: freeze([...set]) });
+  return ref.exec ? ref : freeze({ of: ref.of, exec, set: freeze([...set, ...ref.set]) });
+}

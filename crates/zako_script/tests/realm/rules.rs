@@ -110,7 +110,7 @@ async fn wrong_attributes_are_errors_at_the_caller() {
 async fn analysis_gives_actions_and_providers() {
     let request = |name: &str, deps: serde_json::Value, srcs: serde_json::Value| {
         json!({
-            "label": format!("//pkg:{name}"), "package": "pkg", "name": name, "outputRoot": "zako-out/pkg",
+            "label": format!("//pkg:{name}"), "package": "pkg", "name": name, "outputRoot": "zako-out/pkg", "configuration": 0,
             "rule": { "module": "//pkg/concat.rule.ts", "export": "concat" },
             "attrs": { "srcs": srcs, "deps": deps, "mode": "a" },
         })
@@ -124,6 +124,7 @@ async fn analysis_gives_actions_and_providers() {
                 request("a", json!([target("//ext:e")]), json!([file("pkg/x.txt")])),
                 request("b", json!([target("//pkg:a")]), json!([target("//pkg:a")])),
             ],
+            "configurations": [{ "outputRoot": "zako-out", "values": {} }],
             "dependencies": { "//ext:e": { "files": [], "providers": { "Info": { "names": ["far"] } }, "outputs": {} } },
         }),
         ..TestHost::default()
@@ -206,14 +207,18 @@ async fn chain(count: usize) -> (usize, usize) {
                 .checked_sub(1)
                 .map(|before| json!({ "$zako": ["target", format!("//pkg:l{before:05}"), shape] }));
             json!({
-                "label": format!("//pkg:l{at:05}"), "package": "pkg", "name": format!("l{at:05}"), "outputRoot": "zako-out/pkg",
+                "label": format!("//pkg:l{at:05}"), "package": "pkg", "name": format!("l{at:05}"), "outputRoot": "zako-out/pkg", "configuration": 0,
                 "rule": { "module": "//pkg/gather.rule.ts", "export": "lib" },
                 "attrs": { "srcs": [{ "$zako": ["file", format!("pkg/l{at:05}.h"), false] }], "deps": Vec::from_iter(deps) },
             })
         })
         .collect();
     let host = TestHost {
-        analysis: json!({ "requests": requests, "dependencies": {} }),
+        analysis: json!({
+            "requests": requests,
+            "dependencies": {},
+            "configurations": [{ "outputRoot": "zako-out", "values": {} }],
+        }),
         ..TestHost::default()
     };
     let module = Specifier::File(NeutralPath::new("pkg/gather.rule.ts").unwrap());

@@ -1,0 +1,153 @@
+//! `*.config.ts` files: evaluated for the options and platforms that they export.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use zako_graph::{Ctx, Key, Request};
+use zako_path::{InternedPath, NeutralPath};
+use zako_script::value::{OptionDeclaration, Setting};
+use zako_script::{ModuleKind, Value};
+
+use super::leaf::Listing;
+use super::package::{Start, run};
+use super::{Faults, Services, fault, graph_fault, services};
+use crate::configuration::{Scheme, Unknown};
+use crate::diagnostic::Diagnostic;
+use crate::workspace::EntryKind;
+
+/// A configuration file, by its path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ConfigFile(pub(crate) InternedPath);
+
+/// What a configuration file declares.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ConfigFileValue {
+    /// The options that it exports, its own and others', by the names of the exports.
+    pub(crate) options: Vec<OptionDeclaration>,
+    /// The platforms that it exports, by the names of the exports.
+    pub(crate) platforms: Vec<(String, Vec<Setting>)>,
+    /// What it logged.
+    pub(crate) logs: Vec<Diagnostic>,
+}
+
+impl Key for ConfigFile {
+    type Value = Result<Arc<ConfigFileValue>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
+        let file = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let ran = run(ctx, &services, &Start::exports(&file, None)).await?;
+        let mut value = ConfigFileValue {
+            options: Vec::new(),
+            platforms: Vec::new(),
+            logs: ran.recorded.logs,
+        };
+        for (name, exported) in ran.exports {
+            match exported {
+                Value::Option(declaration) => value.options.push(*declaration),
+                Value::Setting(settings) => value.platforms.push((name, settings)),
+                _ => {}
+            }
+        }
+        Ok(Arc::new(value))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
+/// What the command line can set: the options and platforms of the configuration files at the workspace's root and of those
+/// that its manifest names; and what is wrong with them, or with what the invocation says. The logs are theirs.
+pub(crate) async fn scheme(
+    ctx: &Request,
+    services: &Services,
+) -> (Scheme, Vec<Diagnostic>, Vec<Diagnostic>) {
+    let (mut faults, mut logs) = (Vec::new(), Vec::new());
+    let mut options: Vec<OptionDeclaration> = Vec::new();
+    let mut platforms = Vec::new();
+    let files = match config_files(ctx, services).await {
+        Ok(files) => files,
+        Err(error) => {
+            faults.push(error);
+            BTreeSet::new()
+        }
+    };
+    let loads = files.iter().map(|file| load(ctx, services, file));
+    for loaded in futures::future::join_all(loads).await {
+        match loaded {
+            Ok(value) => {
+                options.extend(value.options.iter().cloned());
+                platforms.extend(value.platforms.iter().cloned());
+                logs.extend(value.logs.iter().cloned());
+            }
+            Err(found) => faults.extend(found.iter().cloned()),
+        }
+    }
+    let manifest = services.workspace.manifest();
+    let (settings, profile) = (&services.settings, services.profile.as_deref());
+    let (scheme, wrong) = Scheme::new(options, platforms, manifest, settings, profile);
+    // What a file that is wrong declares nobody knows: whatever the invocation says may be right.
+    if faults.is_empty() {
+        faults.extend(wrong);
+    }
+    (scheme, faults, logs)
+}
+
+/// The configuration files that are evaluated whatever is asked for, sorted.
+async fn config_files(
+    ctx: &Request,
+    services: &Services,
+) -> Result<BTreeSet<NeutralPath>, Diagnostic> {
+    let root = NeutralPath::root();
+    let listing = Listing(services.intern(&root)?);
+    let entries = ctx.get(&listing).await.map_err(|e| graph_fault(&e))?;
+    let entries = entries.map_err(Diagnostic::environment)?;
+    let is_config =
+        |path: &NeutralPath| ModuleKind::of(path).is_some_and(|kind| kind == ModuleKind::Config);
+    let files = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::File)
+        .filter_map(|entry| root.join(&entry.name).ok())
+        .filter(is_config);
+    let named = services.workspace.manifest().config_files.iter().cloned();
+    Ok(files.chain(named).collect())
+}
+
+async fn load(
+    ctx: &Request,
+    services: &Services,
+    file: &NeutralPath,
+) -> Result<Arc<ConfigFileValue>, Faults> {
+    let key = ConfigFile(services.intern(file).map_err(fault)?);
+    ctx.get(&key).await.map_err(|e| fault(graph_fault(&e)))?
+}
+
+/// Lets the scheme know the options of the file that exports the one that was unknown; the error is the file's, or that
+/// it exports no such option.
+pub(crate) async fn learn(
+    ctx: &Request,
+    services: &Services,
+    scheme: &mut Scheme,
+    unknown: &Unknown,
+) -> Result<(), Faults> {
+    let module = unknown.module();
+    let path = module
+        .strip_prefix("//")
+        .and_then(|path| NeutralPath::new(path).ok());
+    if let Some(path) = path {
+        scheme.learn(&load(ctx, services, &path).await?.options);
+    }
+    match scheme.known(&unknown.0) {
+        Ok(_) => Ok(()),
+        Err(Unknown(id)) => {
+            let error = Diagnostic::user(format!("there is no option {id}"));
+            Err(fault(
+                error.with_help("options are exported from *.config.ts files"),
+            ))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// What stands for options of the configuration, settings of them and choices between values by them. Like targets
+// (target.ts), their state is private: a script can pass them on, but not make its own.
+
+import { call } from "zako:internal/host";
+import { token } from "zako:internal/identity";
+
+/** What an option's values are to a script: strings, or booleans. */
+export type Kind = "choice" | "flag";
+
+/** What an option is made of; its values are text here, also a flag's. */
+export interface OptionState {
+  kind: Kind;
+  values: readonly string[];
+  default: string;
+  /** What the command line calls it, when that is not its export's name. */
+  name: string | null;
+  /** Where it is exported, once that is known. */
+  record: { identity?: { module: string; export: string } };
+}
+
+/** An option, or where one is exported. */
+type OptionRef = OptionObject | string;
+
+/** One value for one option. */
+type Entry = readonly [option: OptionRef, value: string];
+
+let optionState: (o: OptionObject) => OptionState;
+let settingEntries: (s: SettingObject) => readonly Entry[];
+let selectState: (s: SelectObject) => { option: OptionRef; cases: readonly (readonly [string, unknown])[] };
+
+const { freeze } = Object;
+
+class OptionObject {
+  #state: OptionState;
+  static {
+    optionState = (o) => o.#state;
+  }
+  constructor(state: OptionState) {
+    this.#state = state;
+    freeze(this);
+  }
+  is(value: unknown): SettingObject {
+    const { kind, values } = this.#state;
+    if (typeof value !== (kind === "flag" ? "boolean" : "string") || !values.includes(`${value}`)) {
+      throw new TypeError(`${shownOption(this)} has no value ${JSON.stringify(value)}${suggestion(`${value}`, values)}`);
+    }
+    return new SettingObject([[this, `${value}`]]);
+  }
+}
+
+class SettingObject {
+  #entries: readonly Entry[];
+  static {
+    settingEntries = (s) => s.#entries;
+  }
+  constructor(entries: readonly Entry[]) {
+    this.#entries = freeze([...entries]);
+    freeze(this);
+  }
+}
+
+class SelectObject {
+  #option: OptionRef;
+  #cases: readonly (readonly [string, unknown])[];
+  static {
+    selectState = (s) => ({ option: s.#option, cases: s.#cases });
+  }
+  constructor(option: OptionRef, cases: readonly (readonly [string, unknown])[]) {
+    this.#option = option;
+    this.#cases = freeze([...cases]);
+    freeze(this);
+  }
+  [Symbol.toPrimitive](): never {
+    throw new TypeError("what select gives cannot be turned into a string: which case it is depends on the configuration");
+  }
+}
+for (const c of [OptionObject, SettingObject, SelectObject]) {
+  freeze(c.prototype);
+  freeze(c);
+}
+
+export const isOption = (v: unknown): v is OptionObject => v instanceof OptionObject;
+export const isSetting = (v: unknown): v is SettingObject => v instanceof SettingObject;
+export const isSelect = (v: unknown): v is SelectObject => v instanceof SelectObject;
+export { optionState, selectState };
+export type { OptionObject, SelectObject, SettingObject };
+
+/** What is probably meant by `word`, or all that there is. */
+export function suggestion(word: string, words: readonly string[]): string {
+  const near = call("nearest", { word, words });
+  return near ? `; did you mean "${near}"?` : `; it has ${words.join(", ")}`;
+}
+
+/** What messages call the option. */
+export function shownOption(option: OptionObject): string {
+  const { identity } = optionState(option).record;
+  return identity === undefined ? "the option" : `the option ${identity.export}`;
+}
+
+/** A new option, which gets its identity from the module that exports it. */
+export function newOption(state: Omit<OptionState, "record">): OptionObject {
+  const made = { ...state, values: freeze([...state.values]), record: {} as OptionState["record"] };
+  const option = new OptionObject(made);
+  token(option, made.record);
+  return option;
+}
+
+/** Where the option is exported, as `//build/options.config.ts#mode`. */
+export function optionId(option: OptionRef): string {
+  if (typeof option === "string") return option;
+  const { identity } = optionState(option).record;
+  if (identity === undefined) {
+    throw new TypeError("this option has no name: export it from the *.config.ts file that makes it");
+  }
+  const { module, export: name } = identity;
+  if (!module.startsWith("zako:") && !module.endsWith(".config.ts")) {
+    throw new TypeError(`the option ${name} is made in ${module}; options belong into files whose names end in .config.ts`);
+  }
+  return `${module}#${name}`;
+}
+
+/** All of `settings` as one; those later in the list count. */
+export function joinSettings(settings: readonly unknown[], what: string): SettingObject {
+  return new SettingObject(
+    settings.flatMap((setting) => {
+      if (!isSetting(setting)) throw new TypeError(`${what} takes settings, as mode.is("fast")`);
+      return settingEntries(setting);
+    }),
+  );
+}
+
+/** The setting as data: where each option is exported, and its value. */
+export function settingData(setting: SettingObject): (readonly [string, string])[] {
+  return settingEntries(setting).map(([option, value]) => [optionId(option), value] as const);
+}
+
+/** A choice between `cases`, by the option's value. */
+export const newSelect = (option: OptionRef, cases: readonly (readonly [string, unknown])[]): SelectObject =>
+  new SelectObject(option, cases);
+
+/** The select with each case as `change` makes it. */
+export function mapSelect(select: SelectObject, change: (value: unknown, name: string) => unknown): SelectObject {
+  const { option, cases } = selectState(select);
+  return new SelectObject(option, cases.map(([name, value]) => [name, change(value, name)] as const));
+}
+
+/** What another realm made of an option, a setting or a select (see encode.ts). */
+export function revivedOption(data: { id: string; name: string | null; kind: Kind; values: string[]; default: string }): OptionObject {
+  const at = data.id.lastIndexOf("#");
+  const identity = { module: data.id.slice(0, at), export: data.id.slice(at + 1) };
+  return new OptionObject({ kind: data.kind, name: data.name, default: data.default, values: freeze(data.values), record: { identity } });
+}
+
+/** The same of a setting. */
+export const revivedSetting = (entries: readonly Entry[]): SettingObject => new SettingObject(entries);
