@@ -28,12 +28,18 @@ let optionState: (o: OptionObject) => OptionState;
 let settingEntries: (s: SettingObject) => readonly Entry[];
 let selectState: (s: SelectObject) => { option: OptionRef; cases: readonly (readonly [string, unknown])[] };
 
+// Asks for the private state itself: a prototype can be borrowed.
+let isOption: (v: unknown) => v is OptionObject;
+let isSetting: (v: unknown) => v is SettingObject;
+let isSelect: (v: unknown) => v is SelectObject;
+
 const { freeze } = Object;
 
 class OptionObject {
   #state: OptionState;
   static {
     optionState = (o) => o.#state;
+    isOption = (v): v is OptionObject => typeof v === "object" && v !== null && #state in v;
   }
   constructor(state: OptionState) {
     this.#state = state;
@@ -52,6 +58,7 @@ class SettingObject {
   #entries: readonly Entry[];
   static {
     settingEntries = (s) => s.#entries;
+    isSetting = (v): v is SettingObject => typeof v === "object" && v !== null && #entries in v;
   }
   constructor(entries: readonly Entry[]) {
     this.#entries = freeze([...entries]);
@@ -64,6 +71,7 @@ class SelectObject {
   #cases: readonly (readonly [string, unknown])[];
   static {
     selectState = (s) => ({ option: s.#option, cases: s.#cases });
+    isSelect = (v): v is SelectObject => typeof v === "object" && v !== null && #cases in v;
   }
   constructor(option: OptionRef, cases: readonly (readonly [string, unknown])[]) {
     this.#option = option;
@@ -75,13 +83,13 @@ class SelectObject {
   }
 }
 for (const c of [OptionObject, SettingObject, SelectObject]) {
+  // No way from an instance to what makes others.
+  delete (c.prototype as { constructor?: unknown }).constructor;
   freeze(c.prototype);
   freeze(c);
 }
 
-export const isOption = (v: unknown): v is OptionObject => v instanceof OptionObject;
-export const isSetting = (v: unknown): v is SettingObject => v instanceof SettingObject;
-export const isSelect = (v: unknown): v is SelectObject => v instanceof SelectObject;
+export { isOption, isSelect, isSetting };
 export { optionState, selectState };
 export type { OptionObject, SelectObject, SettingObject };
 
