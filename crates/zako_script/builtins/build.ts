@@ -1,11 +1,11 @@
-import type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
+import type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target } from "zako:rule";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
 import { newArtifact, newTarget } from "zako:internal/target";
 
-export { arg, args } from "zako:rule";
-export type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
+export { alias, arg, args, target } from "zako:rule";
+export type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target, Visibility } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {
@@ -31,7 +31,7 @@ export interface CommandArgs<S extends Outputs> {
 }
 
 /** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
-export interface TaskSpec<S extends Outputs> {
+export interface TaskSpec<S extends Outputs> extends CommonProps {
   /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
   inputs?: readonly File[] | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
@@ -78,8 +78,6 @@ export interface TaskSpec<S extends Outputs> {
   place?: "out" | "source";
   /** The line that people see while it runs. */
   message?: string;
-  /** Words to select it by; `manual` keeps it out of patterns. */
-  tags?: readonly string[];
 }
 
 /**

@@ -154,10 +154,49 @@ type Only<A, O> = Pick<A, { [K in keyof A]: A[K] extends { "~opt": O } ? K : nev
 type In<A> = { [K in keyof A]: A[K] extends { "~in": infer I } ? I : never };
 /** What the caller of a rule with the attributes `A` writes. */
 export type Props<A> = In<Only<A, false>> & Partial<In<Only<A, true>>>;
-/** What the caller of any rule may write besides. */
+/** Who may use a target: anybody, its own package alone, or the packages that these patterns name, as `//a/...` and `//b`. */
+export type Visibility = "public" | "private" | readonly string[];
+
+/** What the caller of any rule, and of `task`, may write besides. */
 export interface CommonProps {
   /** Words to select it by; `manual` keeps it out of patterns. */
   tags?: readonly string[];
+  /** Who may use it. Default `public`; its own package always may. */
+  visibility?: Visibility;
+  /** What to use instead: those in other packages who use it are warned. */
+  deprecated?: string;
+}
+
+/**
+ * A target by its label, with the providers that it must have: for what cannot be imported, as where two packages need each
+ * other's targets. It is looked up when it is used, and has no `out`.
+ *
+ * ```ts
+ * import { target } from "zako:build";
+ * import { CcInfo, ccBinary } from "zako:cc";
+ *
+ * export const program = ccBinary({ srcs: ["main.c"], deps: [target("//plugins:all", CcInfo)] });
+ * ```
+ */
+export function target<R extends Token[]>(label: string, ...providers: R): Target<Has<R[number]>> {
+  const { label: ref } = callAt("label", { label });
+  return newTarget(ref, { rule: "", provides: providers.map((p) => p.id), outputs: [] }) as any;
+}
+
+/**
+ * The same target, to be exported under one more name.
+ *
+ * ```ts
+ * import { alias, task } from "zako:build";
+ *
+ * export const version = task({ outputs: ["v.h"], shell: 'echo "#define V 1" > "$out"' });
+ * export const oldVersion = alias(version);
+ * ```
+ */
+export function alias<T extends Target<any, any>>(target: T): T {
+  if (!isTarget(target)) throw new TypeError("alias takes a target");
+  const { ref, shape } = targetState(target);
+  return newTarget(ref, { ...shape, alias: true }) as any;
 }
 /** What `analyze` of a rule with the attributes `A` sees. */
 export type Vals<A> = { readonly [K in keyof A]: A[K] extends { "~out": infer V } ? V : never };
@@ -483,35 +522,58 @@ export function rule<A extends Record<string, Attr<any, any, boolean>>, V extend
   return Object.freeze(fn);
 }
 
-const common: Record<string, Schema> = {
-  tags: { kind: "list", of: { kind: "string", opt: false }, opt: true },
-};
+const text: Schema = { kind: "string", opt: true };
+const words: Schema = { kind: "list", of: text, opt: true };
+const common: Record<string, Schema> = { tags: words, visibility: { kind: "visibility", opt: true }, deprecated: text };
+
+/** From the attributes to the value that is looked at, which is what an error is about. */
+type Trail = (string | number)[];
 
 function check(rule: string, own: Record<string, Schema>, props: Record<string, unknown>): Record<string, unknown> {
   if (typeof props !== "object" || props === null) throw new TypeError(`${rule} takes an object of attributes`);
   const schemas = { ...common, ...own };
-  for (const key of Object.keys(props)) {
-    if (!Object.hasOwn(schemas, key)) {
-      const near = call("nearest", { word: key, words: Object.keys(schemas) });
-      throw new TypeError(`${rule} has no attribute "${key}"${near ? `; did you mean "${near}"?` : `; it has ${Object.keys(schemas).join(", ")}`}`);
+  const trail: Trail = [];
+  try {
+    for (const key of Object.keys(props)) {
+      if (!Object.hasOwn(schemas, key)) {
+        trail.push(key);
+        const near = call("nearest", { word: key, words: Object.keys(schemas) });
+        throw new TypeError(`${rule} has no attribute "${key}"${near ? `; did you mean "${near}"?` : `; it has ${Object.keys(schemas).join(", ")}`}`);
+      }
     }
-  }
-  const attrs: Record<string, unknown> = {};
-  for (const [key, s] of Object.entries(schemas)) {
-    const value = props[key] === undefined ? s.fallback : props[key];
-    if (value === undefined) {
-      if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
-      if (Object.hasOwn(own, key)) attrs[key] = null;
-    } else {
-      attrs[key] = encode(convert(`attribute "${key}" of ${rule}`, s, value));
+    const attrs: Record<string, unknown> = {};
+    for (const [key, s] of Object.entries(schemas)) {
+      const value = props[key] === undefined ? s.fallback : props[key];
+      if (value === undefined) {
+        if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
+        if (Object.hasOwn(own, key)) attrs[key] = null;
+      } else {
+        trail.push(key);
+        attrs[key] = encode(convert(rule, trail, s, value), `attribute "${key}" of ${rule}`);
+        trail.pop();
+      }
     }
+    return attrs;
+  } catch (error) {
+    // So that the error stands at the attribute, and not just at the call.
+    call("blame", { path: trail, message: (error as Error).message });
+    throw error;
   }
-  return attrs;
 }
 
-function convert(where: string, s: Schema, value: any): unknown {
+/** The attribute as messages call it. */
+const shown = (rule: string, [key, ...rest]: Trail): string =>
+  `attribute "${key}${rest.map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`)).join("")}" of ${rule}`;
+
+function convert(rule: string, trail: Trail, s: Schema, value: any): unknown {
   const wrong = (wanted: string): never => {
-    throw new TypeError(`${where} takes ${wanted}, not ${describe(value)}`);
+    throw new TypeError(`${shown(rule, trail)} takes ${wanted}, not ${describe(value)}`);
+  };
+  const each = (step: string | number, of: Schema, item: unknown): unknown => {
+    trail.push(step);
+    const converted = convert(rule, trail, of, item);
+    trail.pop();
+    return converted;
   };
   switch (s.kind) {
     case "string":
@@ -522,25 +584,29 @@ function convert(where: string, s: Schema, value: any): unknown {
       return Number.isSafeInteger(value) ? value : wrong("a whole number");
     case "enum":
       return s.values?.includes(value) ? value : wrong(`one of ${s.values?.map((v) => JSON.stringify(v)).join(", ")}`);
+    case "visibility":
+      return typeof value === "string" || Array.isArray(value) ? value : wrong("\"public\", \"private\" or a list of packages");
     case "file":
-      return file(where, value);
+      return file(shown(rule, trail), value);
     case "files":
-      return Array.isArray(value) ? value.flat(Infinity).map((v, i) => file(`${where}[${i}]`, v)) : wrong("a list of files");
+      return Array.isArray(value) ? value.flat(Infinity).map((v, i) => each(i, { kind: "file", opt: false }, v)) : wrong("a list of files");
     case "target":
     case "exec": {
       if (!isTarget(value)) return wrong("a target");
-      const { shape } = targetState(value);
-      // A late-bound label has no shape; what it provides is checked at analysis.
-      const missing = shape.rule === "" ? [] : (s.providers ?? []).filter((id) => !shape.provides.includes(id));
+      const { ref, shape } = targetState(value);
+      const required = s.providers ?? [];
+      // What a label stands for is known at analysis, and looked at there.
+      if (shape.rule === "") return newTarget(ref, { ...shape, provides: [...new Set([...shape.provides, ...required])] });
+      const missing = required.filter((id) => !shape.provides.includes(id));
       if (missing.length > 0) return wrong(`a target that provides ${missing.join(" and ")}`);
       return value;
     }
     case "list":
-      return Array.isArray(value) ? value.map((v, i) => convert(`${where}[${i}]`, s.of as Schema, v)) : wrong("a list");
+      return Array.isArray(value) ? value.map((v, i) => each(i, s.of as Schema, v)) : wrong("a list");
     case "dict": {
-      if (typeof value !== "object" || value === null || Array.isArray(value) || isTarget(value)) return wrong("an object");
+      if (typeof value !== "object" || value === null || Array.isArray(value) || isTarget(value) || isArtifact(value)) return wrong("an object");
       const out: Record<string, unknown> = {};
-      for (const [k, v] of Object.entries(value)) out[k] = convert(`${where}.${k}`, s.of as Schema, v);
+      for (const [k, v] of Object.entries(value)) out[k] = each(k, s.of as Schema, v);
       return out;
     }
   }

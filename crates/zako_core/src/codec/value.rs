@@ -152,6 +152,7 @@ impl Coded for TargetHandle {
             rule,
             provides,
             outputs,
+            alias: _,
         } = self;
         target.encode(out);
         out.text(rule);
@@ -165,6 +166,7 @@ impl Coded for TargetHandle {
             rule: String::decode(body)?,
             provides: Vec::decode(body)?,
             outputs: Vec::decode(body)?,
+            alias: false,
         })
     }
 }
@@ -226,7 +228,8 @@ pub(crate) mod tests {
                         target,
                         rule,
                         provides,
-                        outputs
+                        outputs,
+                        alias: false,
                     }
                 )),
             (target, text)
@@ -302,6 +305,7 @@ pub(crate) mod tests {
             rule: "r#x".into(),
             provides: vec!["P".into()],
             outputs: vec![],
+            alias: false,
         };
         let value = Value::Object(IndexMap::from([
             ("b".to_owned(), Value::Number(1.5)),
