@@ -51,16 +51,23 @@ fn what_init_writes_is_well_typed() {
 
 #[test]
 fn wrong_programs_are_refused() {
-    let head = "import { arg, config, files, glob, label, task } from \"zako:build\";\n\
+    let head = "import { alias, arg, args, config, files, glob, label, target, task } from \"zako:build\";\n\
                 import { CcInfo, ccBinary, ccLibrary } from \"zako:cc\";\n\
-                import { attr, provider, rule, type } from \"zako:rule\";\n\
+                import { attr, depset, provider, rule, type, type Artifact, type Depset, type RuleDefinition } from \"zako:rule\";\n\
                 const t = task({ outputs: { header: \"v.h\" }, shell: \"true\" });\n\
                 const l = task({ outputs: [\"a.txt\"], shell: \"true\" });\n\
                 const lib = ccLibrary({ srcs: [\"a.c\"] });\n\
                 const Info = provider(\"Info\", type<{ n: number }>());\n\
                 const needs = rule({\n  attrs: { dep: attr.target(Info), kind: attr.enum(\"a\", \"b\").default(\"a\") },\n  \
                 provides: {},\n  analyze: (ctx) => { const n: number = ctx.attrs.dep.get(Info).n; void n; return {}; },\n});\n\
-                void [arg, config, files, glob, label, CcInfo, t, l, lib, needs];\n";
+                const gives = rule({\n  attrs: { files: attr.dict(attr.list(attr.file())).optional(), deps: attr.list(attr.target(Info)).default([target(\"//x\", Info)]) },\n  \
+                provides: { info: Info },\n  outputs: [\"list\"],\n  analyze(ctx) {\n    const set: Depset<string> = depset({ direct: [\"a\"], order: \"preorder\" });\n    \
+                const files: Readonly<Record<string, readonly Artifact[]>> | undefined = ctx.attrs.files;\n    const out = ctx.dir(\"d\");\n    \
+                ctx.run({ args: [\"x\", set, args.each(\"-x\", [set, out]), arg`-o${out}`], outputs: [out], inputs: ctx.attrs.deps.map((d) => d.runfiles), \
+                stdin: { text: \"\" }, timeout: \"1m\", worker: \"json\" });\n    ctx.expose(\"list\", out);\n    void files;\n    return { info: { n: 1 } };\n  },\n});\n\
+                const late = target(\"//b:x\", Info);\nconst given = gives({ deps: [late, alias(late)], visibility: [\"//a\"], deprecated: \"no\", tags: [] });\nneeds({ dep: given });\n\
+                type Body = RuleDefinition<{}, {}, never>;\nconst body = (analyze: Body[\"analyze\"]) => void rule({ attrs: {}, provides: {}, analyze });\n\
+                void [arg, args, alias, config, files, glob, label, CcInfo, t, l, lib, needs, gives, target, given, body];\n";
     let good = Workspace::package(head).file("a.c", "");
     assert_eq!(tsc(&good), "", "the head alone is right");
     for wrong in [
@@ -87,6 +94,33 @@ fn wrong_programs_are_refused() {
         "import fs from \"node:fs\"; void fs;",
         "import { x } from \"//missing/BUILD.ts\"; void x;",
         "import { Target } from \"zako:build\"; export const x: Target = t;",
+        "given.out.other;",
+        "gives({ files: { a: [1] } });",
+        "gives({ deps: [target(\"//x\", CcInfo)] });",
+        "gives({ visibility: \"some\" });",
+        "gives({ deprecated: true });",
+        "task({ shell: \"true\", visibility: 1 });",
+        "needs({ dep: target(\"//x\") });",
+        "target(5);",
+        "alias(\"//x\");",
+        "depset({ direct: [1], order: \"backwards\" });",
+        "const set: Depset<number> = depset({ direct: [\"a\"] }); void set;",
+        "depset({ direct: [1], transitive: [depset({ direct: [\"a\"] })] });",
+        "args.each(5, []);",
+        "args.responseFile([], { format: \"xml\" });",
+        "body((ctx) => { ctx.run({ args: [5], outputs: [] }); return {}; });",
+        "body((ctx) => { ctx.run({ args: [\"x\"] }); return {}; });",
+        "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], timeout: true }); return {}; });",
+        "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], inputs: [\"x\"] }); return {}; });",
+        "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], worker: \"xml\" }); return {}; });",
+        "body((ctx) => { ctx.copy(ctx.file(\"x\"), \"y\"); return {}; });",
+        "body((ctx) => { ctx.tree(ctx.dir(\"x\"), [\"y\"]); return {}; });",
+        "body((ctx) => { ctx.write(ctx.file(\"x\"), \"\", { mode: 1 }); return {}; });",
+        "body((ctx) => { ctx.expose(\"nothing\", ctx.file(\"x\")); return {}; });",
+        "body((ctx) => { void ctx.attrs.missing; return {}; });",
+        "rule({ attrs: {}, provides: { info: Info }, analyze: () => ({}) });",
+        "rule({ attrs: {}, provides: { info: Info }, analyze: () => ({ info: { n: \"1\" } }) });",
+        "rule({ attrs: { a: attr.int().default(\"x\") }, provides: {}, analyze: () => ({}) });",
     ] {
         let line = head.lines().count() + 1;
         good.write("BUILD.ts", &format!("{head}{wrong}\n"));

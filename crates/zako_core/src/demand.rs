@@ -86,6 +86,16 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
             },
         };
         let mut mine: Vec<usize> = files.iter().flat_map(making).collect();
+        if let (None, Some(set)) = (output, result.runfiles) {
+            match analysis.sets.files(set) {
+                Ok(needed) => mine.extend(needed.iter().flat_map(making)),
+                Err(other) => demand.faults.push(Diagnostic::user(format!(
+                    "the runfiles of {label} hold {other}, which is no file"
+                ))),
+            }
+            mine.sort_unstable();
+            mine.dedup();
+        }
         mine.extend(
             extra
                 .get(label.as_str())

@@ -15,7 +15,7 @@ use crate::evaluate::{
 };
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
-use crate::target::Target;
+use crate::target::{Target, place_of_use};
 use crate::workspace::BUILD_FILE;
 
 /// A target that was asked for.
@@ -335,7 +335,9 @@ impl Selector<'_> {
                 let Some(target) = package.targets.get(&label.name) else {
                     let mut error = self.unknown(&label, &package);
                     if let Some(user) = user {
-                        error.location = targets.get(&user).and_then(|(_, place)| place.clone());
+                        if let Some((target, _)) = targets.get(&user) {
+                            error.location = place_of_use(self.services, target, &text).await;
+                        }
                         error = error.with_trace(format!("needed by {user}"));
                     }
                     self.report(error);

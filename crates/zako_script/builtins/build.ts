@@ -1,4 +1,4 @@
-import type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
+import type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target } from "zako:rule";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
@@ -6,8 +6,8 @@ import { isSelect, mapSelect } from "zako:internal/option";
 import { inConfiguration, newArtifact, newTarget } from "zako:internal/target";
 import type { Sel, Select } from "zako:config";
 
-export { arg, args } from "zako:rule";
-export type { ArgPart, Artifact, File, JoinedArg, Target } from "zako:rule";
+export { alias, arg, args, target } from "zako:rule";
+export type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target, Visibility } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {
@@ -33,7 +33,7 @@ export interface CommandArgs<S extends Outputs> {
 }
 
 /** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
-export interface TaskSpec<S extends Outputs> {
+export interface TaskSpec<S extends Outputs> extends CommonProps {
   /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
   inputs?: Sel<readonly File[]> | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
@@ -80,8 +80,6 @@ export interface TaskSpec<S extends Outputs> {
   place?: "out" | "source";
   /** The line that people see while it runs. */
   message?: string;
-  /** Words to select it by; `manual` keeps it out of patterns. */
-  tags?: readonly string[];
 }
 
 /**

@@ -1,7 +1,7 @@
 import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { basename, extname, join } from "zako:path";
-import type { Artifact, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
+import type { Artifact, CommonProps, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
 
 /** The tools for C and C++. */
 export interface CcTools {
@@ -43,7 +43,7 @@ export const CcInfo: Provider<"CcInfo", CcData> = provider("CcInfo", type<CcData
 export type CcTarget = Target<Has<typeof CcInfo>, any>;
 
 /** What all C and C++ rules take. */
-export interface CcProps {
+export interface CcProps extends CommonProps {
   /** Sources (`.c`, `.cc`, `.cpp`, `.cxx`, `.S`) and private headers. */
   srcs?: Sel<readonly File[]>;
   /** Libraries that it uses. */
@@ -58,8 +58,8 @@ export interface CcProps {
   copts?: Sel<readonly string[]>;
   /** Options for the linker; for a library, whatever links it gets them too. */
   linkopts?: Sel<readonly string[]>;
-  /** Words to select it by; `manual` keeps it out of patterns. */
-  tags?: readonly string[];
+  /** Files that it reads when it runs; for a library, what programs that use it read. */
+  data?: Sel<readonly File[]>;
 }
 
 /** What {@link ccLibrary} takes. */
@@ -72,8 +72,6 @@ export interface CcLibraryProps extends CcProps {
 export interface CcTestProps extends CcProps {
   /** Arguments of the test program. */
   args?: Sel<readonly string[]>;
-  /** Files that it reads when it runs. */
-  data?: Sel<readonly File[]>;
   /** Its environment. */
   env?: Readonly<Record<string, string>>;
 }
@@ -86,6 +84,7 @@ const common = {
   localDefines: attr.list(attr.string()).default([]),
   copts: attr.list(attr.string()).default([]),
   linkopts: attr.list(attr.string()).default([]),
+  data: attr.files().default([]),
 };
 const toolchains = { cc: CcToolchain };
 
@@ -109,6 +108,7 @@ interface Compiled {
 
 function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
   const { attrs } = ctx;
+  ctx.runfiles(attrs.data, attrs.deps.map((dep: Dep<unknown>) => dep.runfiles));
   const deps: CcData[] = attrs.deps.map((dep: Dep<Has<typeof CcInfo>>) => dep.get(CcInfo));
   const sources: Artifact[] = [];
   const privateHeaders: Artifact[] = [];
@@ -214,7 +214,6 @@ const test = rule({
   attrs: {
     ...common,
     args: attr.list(attr.string()).default([]),
-    data: attr.files().default([]),
     env: attr.dict(attr.string()).default({}),
   },
   provides: {},
@@ -223,7 +222,7 @@ const test = rule({
     const program = link(ctx, compileAll(ctx, []));
     ctx.run({
       args: [program, ...ctx.attrs.args],
-      inputs: ctx.attrs.data,
+      inputs: [...ctx.attrs.data, ...ctx.attrs.deps.map((dep) => dep.runfiles)],
       outputs: [],
       env: ctx.attrs.env,
       mnemonic: "test",

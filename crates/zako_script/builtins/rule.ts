@@ -177,10 +177,49 @@ type Only<A, O> = Pick<A, { [K in keyof A]: A[K] extends { "~opt": O } ? K : nev
 type In<A> = { [K in keyof A]: A[K] extends { "~in": infer I } ? Sel<I> : never };
 /** What the caller of a rule with the attributes `A` writes. */
 export type Props<A> = In<Only<A, false>> & Partial<In<Only<A, true>>>;
-/** What the caller of any rule may write besides. */
+/** Who may use a target: anybody, its own package alone, or the packages that these patterns name, as `//a/...` and `//b`. */
+export type Visibility = "public" | "private" | readonly string[];
+
+/** What the caller of any rule, and of `task`, may write besides. */
 export interface CommonProps {
   /** Words to select it by; `manual` keeps it out of patterns. */
   tags?: readonly string[];
+  /** Who may use it. Default `public`; its own package always may. */
+  visibility?: Visibility;
+  /** What to use instead: those in other packages who use it are warned. */
+  deprecated?: string;
+}
+
+/**
+ * A target by its label, with the providers that it must have: for what cannot be imported, as where two packages need each
+ * other's targets. It is looked up when it is used, and has no `out`.
+ *
+ * ```ts
+ * import { target } from "zako:build";
+ * import { CcInfo, ccBinary } from "zako:cc";
+ *
+ * export const program = ccBinary({ srcs: ["main.c"], deps: [target("//plugins:all", CcInfo)] });
+ * ```
+ */
+export function target<R extends Token[]>(label: string, ...providers: R): Target<Has<R[number]>> {
+  const { label: ref } = callAt("label", { label });
+  return newTarget(ref, { rule: "", provides: providers.map((p) => p.id), outputs: [] }) as any;
+}
+
+/**
+ * The same target, to be exported under one more name.
+ *
+ * ```ts
+ * import { alias, task } from "zako:build";
+ *
+ * export const version = task({ outputs: ["v.h"], shell: 'echo "#define V 1" > "$out"' });
+ * export const oldVersion = alias(version);
+ * ```
+ */
+export function alias<T extends Target<any, any>>(target: T): T {
+  if (!isTarget(target)) throw new TypeError("alias takes a target");
+  const { ref, shape } = targetState(target);
+  return newTarget(ref, { ...shape, alias: true }) as any;
 }
 /** What `analyze` of a rule with the attributes `A` sees. */
 export type Vals<A> = { readonly [K in keyof A]: A[K] extends { "~out": infer V } ? V : never };
@@ -510,41 +549,73 @@ export function rule<A extends Record<string, Attr<any, any, boolean>>, V extend
   return Object.freeze(fn);
 }
 
-const common: Record<string, Schema> = {
-  tags: { kind: "list", of: { kind: "string", opt: false }, opt: true },
-};
+const text: Schema = { kind: "string", opt: true };
+const words: Schema = { kind: "list", of: text, opt: true };
+const common: Record<string, Schema> = { tags: words, visibility: { kind: "visibility", opt: true }, deprecated: text };
+
+/** From the attributes to the value that is looked at, which is what an error is about. */
+type Trail = (string | number | { readonly case: string })[];
 
 function check(rule: string, own: Record<string, Schema>, props: Record<string, unknown>): Record<string, unknown> {
   if (typeof props !== "object" || props === null) throw new TypeError(`${rule} takes an object of attributes`);
   const schemas = { ...common, ...own };
-  for (const key of Object.keys(props)) {
-    if (!Object.hasOwn(schemas, key)) {
-      const near = call("nearest", { word: key, words: Object.keys(schemas) });
-      throw new TypeError(`${rule} has no attribute "${key}"${near ? `; did you mean "${near}"?` : `; it has ${Object.keys(schemas).join(", ")}`}`);
+  const trail: Trail = [];
+  try {
+    for (const key of Object.keys(props)) {
+      if (!Object.hasOwn(schemas, key)) {
+        trail.push(key);
+        const near = call("nearest", { word: key, words: Object.keys(schemas) });
+        throw new TypeError(`${rule} has no attribute "${key}"${near ? `; did you mean "${near}"?` : `; it has ${Object.keys(schemas).join(", ")}`}`);
+      }
     }
-  }
-  const attrs: Record<string, unknown> = {};
-  for (const [key, s] of Object.entries(schemas)) {
-    const value = props[key] === undefined ? s.fallback : props[key];
-    if (value === undefined) {
-      if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
-      if (Object.hasOwn(own, key)) attrs[key] = null;
-    } else if (!Object.hasOwn(own, key) && holdsSelect(value)) {
-      throw new TypeError(`"${key}" of ${rule} cannot depend on the configuration: it takes no select`);
-    } else {
-      attrs[key] = encode(convert(`attribute "${key}" of ${rule}`, s, value));
+    const attrs: Record<string, unknown> = {};
+    for (const [key, s] of Object.entries(schemas)) {
+      const value = props[key] === undefined ? s.fallback : props[key];
+      if (value === undefined) {
+        if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
+        if (Object.hasOwn(own, key)) attrs[key] = null;
+      } else {
+        trail.push(key);
+        if (!Object.hasOwn(own, key) && holdsSelect(value)) {
+          throw new TypeError(`"${key}" of ${rule} cannot depend on the configuration: it takes no select`);
+        }
+        attrs[key] = encode(convert(rule, trail, s, value), `attribute "${key}" of ${rule}`);
+        trail.pop();
+      }
     }
+    return attrs;
+  } catch (error) {
+    // So that the error stands at the attribute, and not just at the call.
+    const within = trail.findIndex((step) => typeof step === "object");
+    call("blame", { path: within < 0 ? trail : trail.slice(0, within), message: (error as Error).message });
+    throw error;
   }
-  return attrs;
 }
 
 const holdsSelect = (value: unknown): boolean => isSelect(value) || (Array.isArray(value) && value.some(holdsSelect));
 
-function convert(where: string, s: Schema, value: any): unknown {
+/** The attribute as messages call it. */
+const shown = (rule: string, trail: Trail): string => {
+  let path = "";
+  let cases = "";
+  for (const step of trail) {
+    if (typeof step === "object") cases += ` (case "${step.case}")`;
+    else path += typeof step === "number" ? `[${step}]` : path === "" ? step : `.${step}`;
+  }
+  return `attribute "${path}" of ${rule}${cases}`;
+};
+
+function convert(rule: string, trail: Trail, s: Schema, value: any): unknown {
   const wrong = (wanted: string): never => {
-    throw new TypeError(`${where} takes ${wanted}, not ${describe(value)}`);
+    throw new TypeError(`${shown(rule, trail)} takes ${wanted}, not ${describe(value)}`);
   };
-  if (isSelect(value)) return eachCase(where, s, value);
+  const each = (step: string | number, of: Schema, item: unknown): unknown => {
+    trail.push(step);
+    const converted = convert(rule, trail, of, item);
+    trail.pop();
+    return converted;
+  };
+  if (isSelect(value)) return eachCase(rule, trail, s, value);
   switch (s.kind) {
     case "string":
       return typeof value === "string" ? value : wrong("a string");
@@ -554,18 +625,22 @@ function convert(where: string, s: Schema, value: any): unknown {
       return Number.isSafeInteger(value) ? value : wrong("a whole number");
     case "enum":
       return s.values?.includes(value) ? value : wrong(`one of ${s.values?.map((v) => JSON.stringify(v)).join(", ")}`);
+    case "visibility":
+      return typeof value === "string" || Array.isArray(value) ? value : wrong("\"public\", \"private\" or a list of packages");
     case "file":
-      return file(where, value);
+      return file(shown(rule, trail), value);
     case "files":
       return Array.isArray(value)
-        ? value.flat(Infinity).map((v, i) => (isSelect(v) ? eachCase(`${where}[${i}]`, s, v) : file(`${where}[${i}]`, v)))
+        ? value.flat(Infinity).map((v, i) => each(i, isSelect(v) ? s : { kind: "file", opt: false }, v))
         : wrong("a list of files");
     case "target":
     case "exec": {
       if (!isTarget(value)) return wrong("a target");
-      const { shape } = targetState(value);
-      // A late-bound label has no shape; what it provides is checked at analysis.
-      const missing = shape.rule === "" ? [] : (s.providers ?? []).filter((id) => !shape.provides.includes(id));
+      const { ref, shape } = targetState(value);
+      const required = s.providers ?? [];
+      // What a label stands for is known at analysis, and looked at there.
+      if (shape.rule === "") return newTarget(ref, { ...shape, provides: [...new Set([...shape.provides, ...required])] });
+      const missing = required.filter((id) => !shape.provides.includes(id));
       if (missing.length > 0) return wrong(`a target that provides ${missing.join(" and ")}`);
       return s.kind === "exec" || s.settings !== undefined
         ? inConfiguration(value, s.kind === "exec", settingData(joinSettings(s.settings ?? [], "transition")))
@@ -573,13 +648,11 @@ function convert(where: string, s: Schema, value: any): unknown {
     }
     case "list":
       // A select among the items stands for lists.
-      return Array.isArray(value)
-        ? value.map((v, i) => (isSelect(v) ? eachCase(`${where}[${i}]`, s, v) : convert(`${where}[${i}]`, s.of as Schema, v)))
-        : wrong("a list");
+      return Array.isArray(value) ? value.map((v, i) => each(i, isSelect(v) ? s : (s.of as Schema), v)) : wrong("a list");
     case "dict": {
-      if (typeof value !== "object" || value === null || Array.isArray(value) || isTarget(value)) return wrong("an object");
+      if (typeof value !== "object" || value === null || Array.isArray(value) || isTarget(value) || isArtifact(value)) return wrong("an object");
       const out: Record<string, unknown> = {};
-      for (const [k, v] of Object.entries(value)) out[k] = convert(`${where}.${k}`, s.of as Schema, v);
+      for (const [k, v] of Object.entries(value)) out[k] = each(k, s.of as Schema, v);
       return out;
     }
   }
@@ -587,11 +660,14 @@ function convert(where: string, s: Schema, value: any): unknown {
 }
 
 /** The select with each case as the attribute wants it. */
-const eachCase = (where: string, s: Schema, select: any): unknown =>
+const eachCase = (rule: string, trail: Trail, s: Schema, select: any): unknown =>
   mapSelect(select, (v, name) => {
-    if (v !== undefined) return convert(`${where} (case "${name}")`, s, v);
-    if (!s.opt) throw new TypeError(`${where} needs a value in case "${name}"`);
-    return s.fallback === undefined ? null : convert(where, s, s.fallback);
+    trail.push({ case: name });
+    if (v === undefined && !s.opt) throw new TypeError(`${shown(rule, trail)} needs a value`);
+    const given = v === undefined ? s.fallback : v;
+    const converted = given === undefined ? null : convert(rule, trail, s, given);
+    trail.pop();
+    return converted;
   });
 
 function describe(value: unknown): string {

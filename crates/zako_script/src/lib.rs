@@ -25,5 +25,7 @@ pub use error::{Frame, Place, ScriptError, ScriptErrorKind};
 pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
 pub use realm::ops::HostFailure;
 pub use realm::{Limits, Usage};
-pub use transpile::{Export, Import, TranspileRequest, Transpiled, Transpiler, declare};
+pub use transpile::{
+    AttributeStep, Export, Import, TranspileRequest, Transpiled, Transpiler, declare,
+};
 pub use value::{ArgsPart, ArtifactRef, DepsetRef, TargetRef, Value};

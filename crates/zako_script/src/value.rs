@@ -89,6 +89,8 @@ pub struct TargetHandle {
     pub provides: Vec<String>,
     /// Names of its named outputs.
     pub outputs: Vec<String>,
+    /// Whether it is one more name for its target. Seen where a package is named, and kept nowhere.
+    pub alias: bool,
 }
 
 /// Which target a handle stands for.
@@ -327,9 +329,12 @@ impl Value {
                 }
             }
             Value::Target(handle) => {
-                let shape = serde_json::json!({
+                let mut shape = serde_json::json!({
                     "rule": handle.rule, "provides": handle.provides, "outputs": handle.outputs,
                 });
+                if handle.alias {
+                    shape["alias"] = true.into();
+                }
                 special(vec!["target".into(), target_json(&handle.target), shape])
             }
             Value::Joined(items) => special(vec![
@@ -397,6 +402,7 @@ fn handle(parts: &[Json]) -> Option<TargetHandle> {
         rule: shape.get("rule")?.as_str()?.to_owned(),
         provides: words("provides")?,
         outputs: words("outputs")?,
+        alias: shape.get("alias").is_some_and(|alias| alias == true),
     })
 }
 
@@ -505,6 +511,7 @@ mod tests {
                         target,
                         rule,
                         outputs: provides.clone(),
+                        alias: provides.len() == 1,
                         provides,
                     })
                 }),

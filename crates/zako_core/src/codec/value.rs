@@ -222,6 +222,7 @@ impl Coded for TargetHandle {
             rule,
             provides,
             outputs,
+            alias: _,
         } = self;
         target.encode(out);
         out.text(rule);
@@ -235,6 +236,7 @@ impl Coded for TargetHandle {
             rule: String::decode(body)?,
             provides: Vec::decode(body)?,
             outputs: Vec::decode(body)?,
+            alias: false,
         })
     }
 }
@@ -346,7 +348,8 @@ pub(crate) mod tests {
                         target,
                         rule,
                         provides,
-                        outputs
+                        outputs,
+                        alias: false,
                     }
                 )),
             (target, text)
@@ -430,6 +433,7 @@ pub(crate) mod tests {
             rule: "r#x".into(),
             provides: vec!["P".into()],
             outputs: vec![],
+            alias: false,
         };
         let value = Value::Object(IndexMap::from([
             ("b".to_owned(), Value::Number(1.5)),

@@ -9,12 +9,13 @@ use zako_script::engine::refused;
 use zako_script::{Host, HostCall, HostFailure, LogLevel, Place, Value};
 
 use super::Services;
+use super::attribute::Blame;
 use super::glob::glob;
 use super::machine::{Answer, Machine, Question, version_is};
 use super::toolchain::Toolchain;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
-use crate::target::{RuleId, TaskAttrs, cases, elsewhere};
+use crate::target::{RuleId, TaskAttrs, Visibility, cases, elsewhere};
 use crate::workspace::ReadFault;
 
 /// The most targets of one package.
@@ -66,6 +67,8 @@ pub(crate) struct Recorded {
     pub(crate) logs: Vec<Diagnostic>,
     /// The toolchains that were resolved.
     pub(crate) toolchains: Vec<Toolchain>,
+    /// The attribute that was found wrong last.
+    pub(crate) blame: Option<Blame>,
 }
 
 /// Answers for one package, or for a file that is none.
@@ -121,10 +124,17 @@ impl PackageHost {
             export: text(&call.args["rule"]["export"]),
         };
         let attrs = Value::from_json(call.args["attrs"].clone()).map_err(misuse)?;
-        if rule.is_task() {
-            for attrs in cases(&attrs) {
-                TaskAttrs::parse(&attrs).map_err(misuse)?;
-            }
+        let checked = match rule.is_task() {
+            true => cases(&attrs)
+                .iter()
+                .try_for_each(|attrs| TaskAttrs::parse(attrs).map(drop)),
+            false => Ok(()),
+        };
+        let visibility = attrs.as_object().and_then(|attrs| attrs.get("visibility"));
+        let checked = checked.and_then(|()| Visibility::parse(visibility).map(drop));
+        if let Err(message) = checked {
+            self.recorded.lock().blame = Blame::quoted(&message);
+            return Err(misuse(message));
         }
         let words = |key: &str| {
             call.args["shape"][key]
@@ -285,15 +295,14 @@ impl Host for PackageHost {
             "file" => self.file(call),
             "glob" => self.glob(call),
             "readText" => self.read_text(call),
-            "label" => {
-                let package = self.package(call.name)?;
-                let label = Label::parse(
-                    call.args["label"].as_str().unwrap_or_default(),
-                    Some(package),
-                )
-                .map_err(misuse)?;
-                Ok(json!({ "label": label.to_string(), "outputs": [] }))
+            "label" => label(&call, self.package.as_ref()),
+            "blame" => {
+                self.recorded.lock().blame = Blame::of(&call.args);
+                Ok(Json::Null)
             }
+            "depset" | "depsetList" => Err(misuse(
+                "a depset belongs to analyze: it is listed there, and no package can export it",
+            )),
             "config" => {
                 let name = text(&call.args["name"]);
                 let value = self.services.config.get(&name).cloned();
@@ -352,6 +361,16 @@ impl Host for PackageHost {
         let logged = Diagnostic::logged(level, message, location);
         self.recorded.lock().logs.push(logged);
     }
+}
+
+/// The label that a script names, which is relative in a package only.
+pub(crate) fn label(
+    call: &HostCall<'_>,
+    package: Option<&NeutralPath>,
+) -> Result<Json, HostFailure> {
+    let text = call.args["label"].as_str().unwrap_or_default();
+    let label = Label::parse(text, package).map_err(misuse)?;
+    Ok(json!({ "label": label.to_string(), "outputs": [] }))
 }
 
 fn text(json: &Json) -> String {

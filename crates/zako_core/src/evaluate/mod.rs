@@ -3,6 +3,7 @@
 //! Every fact that an evaluation learned is a node below it, so in a later revision it is evaluated again only
 //! when one of those facts is different.
 
+mod attribute;
 mod config;
 mod confirm;
 mod glob;
@@ -35,9 +36,10 @@ use crate::manifest::VERSION;
 use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
 
+pub(crate) use attribute::point_at;
 pub(crate) use config::{ConfigFileValue, learn, scheme};
 pub(crate) use confirm::confirm;
-pub(crate) use host::TargetDeclaration;
+pub(crate) use host::{TargetDeclaration, label};
 pub(crate) use kept::codecs;
 pub(crate) use leaf::{FileThere, PackageList, path_of_leaf};
 pub(crate) use machine::{Answer, Machine, Question};

@@ -10,6 +10,7 @@ use zako_script::engine::Entry;
 use zako_script::module::package_facade;
 use zako_script::{Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
 
+use super::attribute::point_at;
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
 use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText, Variable};
@@ -325,7 +326,18 @@ pub(super) async fn run(
                     Some(package) => format!("in package //{package}"),
                     None => format!("in {module}"),
                 };
-                return Err(fault(Diagnostic::from(error).with_trace(in_what)));
+                let mut error = Diagnostic::from(error).with_trace(in_what);
+                if let Some(blame) = recorded.blame
+                    && let Some(location) = error.location.take()
+                {
+                    // A script may have caught what was blamed, and failed for another reason.
+                    let path = match error.message.ends_with(&blame.message) {
+                        true => blame.path,
+                        false => Vec::new(),
+                    };
+                    error.location = Some(point_at(services, location, path).await);
+                }
+                return Err(fault(error));
             }
             Ok(done) if settled => {
                 return Ok(Ran {

@@ -4,7 +4,7 @@
 //! that are not in it are analysed by their rules, all that are ready of one rule module together. No V8 job waits for
 //! another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -21,6 +21,7 @@ use super::memo::{AnalysisKey, AnalysisMemo};
 use super::met::Met;
 use super::order::Order;
 use super::task::Lookup;
+use super::usage::{check_labels, check_uses, has_labels};
 use super::{Target, TaskAttrs, located};
 use crate::codec::{Fingerprint, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault, Location};
@@ -104,6 +105,12 @@ pub(crate) async fn analyze(
     memo: &dyn AnalysisMemo,
 ) -> Analysis {
     let mut analysis = Analysis::default();
+    let (uses, warnings) = check_uses(services, &selection.targets).await;
+    let forbidden: HashSet<&str> = uses.iter().map(|(user, _)| *user).collect();
+    analysis
+        .faults
+        .extend(uses.into_iter().map(|(_, fault)| fault));
+    analysis.logs = warnings;
     let mut order = Order::new(&selection.targets);
     // Targets on a cycle fail; those beside it do not.
     for chain in order.cycles() {
@@ -124,8 +131,14 @@ pub(crate) async fn analyze(
         while let Some(at) = order.next() {
             let (target, location) = order.declared(at);
             let label = order.label(at);
-            if order.is_doomed(at) {
+            if order.is_doomed(at) || forbidden.contains(label) {
                 // What depends on something that failed has failed too, silently.
+                order.end(at, false);
+                continue;
+            }
+            let wrong = check_labels(services, target, &analysis).await;
+            if !wrong.is_empty() {
+                analysis.faults.extend(wrong);
                 order.end(at, false);
             } else if target.rule.is_task() {
                 let result = task_result(target, &analysis);
@@ -168,6 +181,8 @@ pub(crate) async fn analyze(
                 // One that may be remembered waits for what it depends on: that may come out as it was.
                 let joins = target.rule.module == module
                     && !target.rule.is_task()
+                    && !forbidden.contains(order.label(at))
+                    && !has_labels(target)
                     && rules
                         .own(ctx, services, &order, at, &mut analysis)
                         .await

@@ -19,7 +19,7 @@ use super::rules::rule_modules;
 use super::task::{output_folder, output_root};
 use crate::configuration::Configuration;
 use crate::diagnostic::{Diagnostic, Fault, Location};
-use crate::evaluate::{Faults, Services, fault};
+use crate::evaluate::{Faults, Services, fault, label};
 
 /// What came of a group.
 #[derive(Default)]
@@ -209,6 +209,7 @@ impl Host for AnalysisHost {
                 done.sets.clear();
                 Ok(Json::Null)
             }
+            "label" => label(&call, None),
             "depset" => {
                 let node = SetNode::of(&call.args).map(Arc::new);
                 let node = node.ok_or_else(|| misuse("this is no depset".to_owned()))?;

@@ -17,6 +17,7 @@ mod order;
 mod quantity;
 mod rules;
 mod task;
+mod usage;
 
 use std::fmt;
 
@@ -36,6 +37,7 @@ pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
 pub(crate) use rules::{RuleCode, RuleModule, code_fingerprint, module_parts, script_modules};
 pub(crate) use task::{TaskAttrs, elsewhere};
+pub(crate) use usage::{Visibility, place_of_use};
 
 /// A rule's identity: the module that exports it, and the export's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -35,6 +35,8 @@ struct Namer<'a> {
     /// The same the other way round, for names of exports.
     taken: HashMap<String, u32>,
     aliases: BTreeMap<String, TargetRef>,
+    /// Exported names that stand for targets of this package.
+    own_aliases: Vec<(String, u32)>,
 }
 
 /// Names the targets that `declarations` declared by the `exports` that hold them; one that is used by another target
@@ -50,6 +52,7 @@ pub(crate) fn name_targets(
         names: HashMap::new(),
         taken: HashMap::new(),
         aliases: BTreeMap::new(),
+        own_aliases: Vec::new(),
     };
     let fault = |diagnostic| Arc::new(vec![diagnostic]);
     for (name, value) in &exports {
@@ -60,6 +63,18 @@ pub(crate) fn name_targets(
     for (name, reference) in namer.aliases.clone() {
         if let TargetRef::Configured { of, .. } = reference {
             namer.used_at(&format!("{name}/target"), &of);
+        }
+    }
+    // One that is exported as an alias alone is called that.
+    for (name, local) in std::mem::take(&mut namer.own_aliases) {
+        match namer.names.contains_key(&local) {
+            true => namer.own_aliases.push((name, local)),
+            false => namer.name(&name, local).map_err(fault)?,
+        }
+    }
+    for (name, local) in &namer.own_aliases {
+        if namer.taken.contains_key(name) || namer.aliases.contains_key(name) {
+            return Err(fault(namer.at(namer.twice(name), *local)));
         }
     }
     // Users come after what they use, so going backwards names a user before its unexported parts.
@@ -78,7 +93,12 @@ pub(crate) fn name_targets(
         }
     }
 
-    let Namer { names, aliases, .. } = namer;
+    let Namer {
+        names,
+        mut aliases,
+        own_aliases,
+        ..
+    } = namer;
     let label = |local: u32| {
         names
             .get(&local)
@@ -125,6 +145,11 @@ pub(crate) fn name_targets(
             }),
         );
     }
+    aliases.extend(
+        own_aliases
+            .into_iter()
+            .filter_map(|(name, local)| Some((name, TargetRef::Label(label(local)?)))),
+    );
     let exports = exports
         .iter()
         .map(|(name, value)| (name.clone(), relabel(value, &label)))
@@ -154,24 +179,10 @@ impl Namer<'_> {
     fn export(&mut self, name: &str, value: &Value, top: bool) -> Result<(), Diagnostic> {
         match value {
             Value::Target(handle) => match &handle.target {
-                TargetRef::Local(local) => {
-                    if let Some(other) = self.names.insert(*local, name.to_owned())
-                        && other != name
-                    {
-                        let error = Diagnostic::user(format!(
-                            "one target is exported under two names, {} and {}",
-                            self.shown(&other),
-                            self.shown(name)
-                        ))
-                        .with_help("export it once; other packages can re-export it under a name of their own");
-                        return Err(self.at(error, *local));
-                    }
-                    let taken = self.taken.insert(name.to_owned(), *local);
-                    if taken.is_some_and(|other| other != *local) || self.aliases.contains_key(name)
-                    {
-                        return Err(self.at(self.twice(name), *local));
-                    }
+                TargetRef::Local(local) if handle.alias => {
+                    self.own_aliases.push((name.to_owned(), *local));
                 }
+                TargetRef::Local(local) => self.name(name, *local)?,
                 other => {
                     if let Some(local) = self.taken.get(name) {
                         return Err(self.at(self.twice(name), *local));
@@ -203,6 +214,29 @@ impl Namer<'_> {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The target is exported under this name.
+    fn name(&mut self, name: &str, local: u32) -> Result<(), Diagnostic> {
+        if let Some(other) = self.names.insert(local, name.to_owned())
+            && other != name
+        {
+            let error = Diagnostic::user(format!(
+                "one target is exported under two names, {} and {}",
+                self.shown(&other),
+                self.shown(name)
+            ))
+            .with_help(format!(
+                "export it once, and the other as an alias: export const {} = alias(…)",
+                if name.is_empty() { "name" } else { name }
+            ));
+            return Err(self.at(error, local));
+        }
+        let taken = self.taken.insert(name.to_owned(), local);
+        if taken.is_some_and(|other| other != local) || self.aliases.contains_key(name) {
+            return Err(self.at(self.twice(name), local));
         }
         Ok(())
     }
@@ -293,6 +327,7 @@ pub(super) fn rename(value: &Value, reference: &impl Fn(&TargetRef) -> TargetRef
         Value::Target(handle) => {
             let mut handle = handle.clone();
             handle.target = reference(&handle.target);
+            handle.alias = false;
             Value::Target(handle)
         }
         Value::Artifact(ArtifactRef::Output { target, name }) => {

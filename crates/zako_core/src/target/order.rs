@@ -220,6 +220,7 @@ mod tests {
                     rule: String::new(),
                     provides: vec![],
                     outputs: vec![],
+                    alias: false,
                 })
             };
             let label = Label::new(NeutralPath::root(), name);

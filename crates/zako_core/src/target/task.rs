@@ -14,7 +14,7 @@ use crate::label::Label;
 use crate::workspace::OUTPUT_DIR;
 
 /// The attributes, in the order in which they are documented.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "inputs",
     "deps",
     "tools",
@@ -36,6 +36,8 @@ const KEYS: [&str; 21] = [
     "place",
     "message",
     "tags",
+    "visibility",
+    "deprecated",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,7 @@ impl TaskAttrs {
         }
         // Who names the targets reads them.
         fields.words("tags")?;
+        fields.text("deprecated")?;
         Ok(TaskAttrs {
             inputs: attrs.files("inputs")?,
             deps: attrs.files("deps")?,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod actions;
+mod attributes;
 mod configuration;
 mod damage;
 mod dead;

@@ -84,7 +84,7 @@ async fn a_label_of_nothing_is_told_with_its_user() {
     let built = f.build(&["//b:x"]).await;
     assert_eq!(
         told(built.error()),
-        "b/BUILD.ts:2:18: there is no target //a:bsae\n  needed by //b:x\n  help: did you mean //a:base?"
+        "b/BUILD.ts:2:34: there is no target //a:bsae\n  needed by //b:x\n  help: did you mean //a:base?"
     );
     let built = f.build(&["//b:y"]).await;
     assert_eq!(

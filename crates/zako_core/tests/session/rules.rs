@@ -210,7 +210,7 @@ async fn a_label_that_lacks_the_provider_is_found_in_analysis() {
     let error = f.build(&[]).await;
     assert_eq!(
         told(error.error()).lines().next().unwrap(),
-        "text.rule.ts:8:55: TypeError: //p:plain does not provide TextInfo; it provides nothing"
+        "p/BUILD.ts:4:43: //p:t: attribute \"deps[0]\" needs a target that provides TextInfo, and //p:plain provides nothing"
     );
     f.write(
         "p/BUILD.ts",
@@ -218,7 +218,7 @@ async fn a_label_that_lacks_the_provider_is_found_in_analysis() {
     );
     let error = f.build(&[]).await;
     assert!(
-        told(error.error()).starts_with("p/BUILD.ts:4:18: TypeError: attribute \"deps\" of text[0] takes a target that provides TextInfo"),
+        told(error.error()).starts_with("p/BUILD.ts:4:43: TypeError: attribute \"deps[0]\" of text takes a target that provides TextInfo"),
         "{}",
         told(error.error())
     );

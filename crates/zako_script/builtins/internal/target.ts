@@ -26,6 +26,8 @@ export interface Shape {
   provides: readonly string[];
   /** Names of its named outputs. */
   outputs: readonly string[];
+  /** Whether it is one more name of a target. */
+  alias?: boolean;
 }
 
 let targetState: (t: TargetObject) => { ref: Ref; shape: Shape };

@@ -2,6 +2,7 @@
 //!
 //! Knows text only: whether an import exists is for whoever asked.
 
+mod attribute;
 mod lower;
 mod nesting;
 
@@ -11,6 +12,7 @@ use quick_cache::sync::Cache;
 
 use crate::error::{Lines, Place, ScriptError, ScriptErrorKind, place_of};
 use crate::pool::{Pool, PoolError, PoolOptions, ThreadSpawner, Worker, WorkerFactory};
+pub use attribute::AttributeStep;
 use lower::{ByteSpan, Fault, Lowered};
 
 /// The largest script, in bytes: a file beyond it is no script but data.
@@ -133,6 +135,25 @@ impl Transpiler {
         };
         self.cache.insert(key, result.clone());
         result
+    }
+
+    /// Where the value at `path` is written in the object that the call at `call` in `source` was given, or the nearest value
+    /// around it; `None` when nothing of it stands there.
+    pub async fn attribute_place(
+        &self,
+        source: Arc<str>,
+        call: Place,
+        path: Vec<AttributeStep>,
+    ) -> Option<Place> {
+        if source.len() > MAX_SOURCE_BYTES || nesting::too_deep(&source).is_some() {
+            return None;
+        }
+        let find = move |_: &mut Parser, _: &_| {
+            let span = attribute::find(&source, (call.line, call.column), &path)?;
+            let (start, end) = (span.start as usize, span.end as usize);
+            Some(place_of(&call.file, &source, start, end))
+        };
+        self.pool.run(find).await.ok().flatten()
     }
 
     /// The pool's counters.

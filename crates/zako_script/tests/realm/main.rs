@@ -37,6 +37,7 @@ pub(crate) struct Seen {
     pub(crate) analyzed: Vec<Json>,
     pub(crate) actions: Vec<Json>,
     pub(crate) depsets: Vec<Json>,
+    pub(crate) blamed: Vec<Json>,
 }
 
 /// A host that records, and answers as a package called `pkg` would.
@@ -62,6 +63,10 @@ impl Host for TestHost {
             "config" => Ok(Json::Null),
             "analysis" => Ok(self.analysis.clone()),
             "analyzing" => Ok(Json::Null),
+            "blame" => {
+                seen.blamed.push(call.args["path"].clone());
+                Ok(Json::Null)
+            }
             "depset" => {
                 seen.depsets.push(call.args);
                 Ok(json!(format!("{:032x}", seen.depsets.len())))

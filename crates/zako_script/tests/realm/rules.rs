@@ -73,7 +73,7 @@ async fn wrong_attributes_are_errors_at_the_caller() {
         ("concat({} as any)", "concat needs the attribute \"srcs\""),
         (
             "concat({ srcs: [1 as any] })",
-            "attribute \"srcs\" of concat[0] takes a path, a file or a target, not number 1",
+            "attribute \"srcs[0]\" of concat takes a path, a file or a target, not number 1",
         ),
         (
             "concat({ srcs: [], mode: \"c\" as any })",
@@ -81,7 +81,7 @@ async fn wrong_attributes_are_errors_at_the_caller() {
         ),
         (
             "concat({ srcs: [], deps: [task({ shell: \"true\" })] as any })",
-            "attribute \"deps\" of concat[0] takes a target that provides Info, not a target that lacks it",
+            "attribute \"deps[0]\" of concat takes a target that provides Info, not a target that lacks it",
         ),
     ] {
         let build = format!(

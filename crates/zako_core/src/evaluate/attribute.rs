@@ -1,0 +1,74 @@
+//! Errors of attributes stand where the attribute is written, and not just at the call that has it.
+
+use zako_path::NeutralPath;
+use zako_script::{AttributeStep, Place};
+
+use super::Services;
+use crate::diagnostic::Location;
+
+/// An attribute that an evaluation found wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Blame {
+    /// From the call's object to the value.
+    pub(crate) path: Vec<AttributeStep>,
+    /// What is wrong with it.
+    pub(crate) message: String,
+}
+
+impl Blame {
+    /// What a builtin says as `{ path, message }`.
+    pub(super) fn of(args: &serde_json::Value) -> Option<Blame> {
+        let step = |step: &serde_json::Value| match (step.as_str(), step.as_u64()) {
+            (Some(key), _) => Some(AttributeStep::Key(key.to_owned())),
+            (None, Some(index)) => Some(AttributeStep::Index(usize::try_from(index).ok()?)),
+            (None, None) => None,
+        };
+        Some(Blame {
+            path: args["path"]
+                .as_array()?
+                .iter()
+                .map(step)
+                .collect::<Option<_>>()?,
+            message: args["message"].as_str()?.to_owned(),
+        })
+    }
+
+    /// For an attribute that is named in quotes at the beginning of `message`.
+    pub(super) fn quoted(message: &str) -> Option<Blame> {
+        let (key, _) = message.strip_prefix('"')?.split_once('"')?;
+        let key = key.split(['.', '[']).next()?.to_owned();
+        Some(Blame {
+            path: vec![AttributeStep::Key(key)],
+            message: message.to_owned(),
+        })
+    }
+}
+
+/// The place of the value at `path` in what the call at `call` was given, as far as it is written out there; else the call's.
+pub(crate) async fn point_at(
+    services: &Services,
+    call: Location,
+    path: Vec<AttributeStep>,
+) -> Location {
+    if path.is_empty() {
+        return call;
+    }
+    let source = match &call.source {
+        Some(source) if !source.is_empty() => Some(source.clone()),
+        _ => NeutralPath::new(&call.file)
+            .ok()
+            .and_then(|file| services.workspace.read_text(&file).ok()),
+    };
+    let Some(source) = source else { return call };
+    let place = Place {
+        file: call.file.clone(),
+        line: call.line,
+        column: call.column,
+        length: 0,
+    };
+    let found = services.transpiler.attribute_place(source, place, path);
+    match found.await {
+        Some(place) => Location::new(&place, call.source),
+        None => call,
+    }
+}

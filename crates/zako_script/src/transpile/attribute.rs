@@ -1,0 +1,132 @@
+//! Where in a source a call says something: the place of one attribute's value in the object that a call was given.
+//!
+//! Looked for only when there is something to tell of it, so that nothing of it is kept.
+
+use oxc::allocator::Allocator;
+use oxc::ast::ast::{Argument, CallExpression, Expression, ObjectPropertyKind};
+use oxc::ast_visit::{Visit, walk};
+use oxc::parser::Parser;
+use oxc::span::{GetSpan, SourceType, Span};
+
+use super::lower::ByteSpan;
+use crate::error::Lines;
+
+/// One step from a call's object to a value in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributeStep {
+    /// The property of that name.
+    Key(String),
+    /// The nth item.
+    Index(usize),
+}
+
+/// The value at `path` in the first argument of the call at `line` and `column`, or the nearest value around it that is written
+/// there. Recurses as deep as the source nests.
+pub(super) fn find(
+    source: &str,
+    (line, column): (u32, u32),
+    path: &[AttributeStep],
+) -> Option<ByteSpan> {
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
+    let mut finder = Finder {
+        lines: Lines::of(source),
+        at: (line, column),
+        path,
+        found: None,
+    };
+    finder.visit_program(&parsed.program);
+    finder.found.map(ByteSpan::from)
+}
+
+struct Finder<'s> {
+    lines: Lines<'s>,
+    at: (u32, u32),
+    path: &'s [AttributeStep],
+    found: Option<Span>,
+}
+
+impl<'a> Visit<'a> for Finder<'_> {
+    fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
+        // Where V8 says that a call is.
+        let callee = match &call.callee {
+            Expression::StaticMemberExpression(member) => member.property.span,
+            other => other.span(),
+        };
+        let place = self
+            .lines
+            .place("", callee.start as usize, callee.start as usize);
+        if (place.line, place.column) == self.at
+            && let Some(argument) = call.arguments.first().and_then(Argument::as_expression)
+        {
+            self.found = value(argument, self.path);
+        }
+        walk::walk_call_expression(self, call);
+    }
+}
+
+/// The place of what `path` leads to; as far as it is written out.
+fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
+    let mut at = expression.get_inner_expression();
+    let mut found = None;
+    for step in path {
+        let next = match (step, at) {
+            (AttributeStep::Key(key), Expression::ObjectExpression(object)) => {
+                object.properties.iter().rev().find_map(|p| match p {
+                    ObjectPropertyKind::ObjectProperty(property)
+                        if property.key.static_name().as_deref() == Some(key) =>
+                    {
+                        Some(&property.value)
+                    }
+                    _ => None,
+                })
+            }
+            (AttributeStep::Index(index), Expression::ArrayExpression(list)) => {
+                // What stands behind a spread is at no number of its own.
+                let before = &list.elements[..list.elements.len().min(index + 1)];
+                match before.iter().any(|item| item.is_spread()) {
+                    true => None,
+                    false => list
+                        .elements
+                        .get(*index)
+                        .and_then(|item| item.as_expression()),
+                }
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        found = Some(next.span());
+        at = next.get_inner_expression();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found<'s>(source: &'s str, at: (u32, u32), path: &[AttributeStep]) -> Option<&'s str> {
+        let span = find(source, at, path)?;
+        source.get(span.start as usize..span.end as usize)
+    }
+
+    #[test]
+    fn values_are_found_in_their_call() {
+        let key = |key: &str| AttributeStep::Key(key.to_owned());
+        let source = "export const a = lib({ srcs: [\"x\", y], \"deps\": [...z, w] } as any);\n\
+                      f(cc.lib({ srcs: g({ srcs: 1 }) }));\n";
+        assert_eq!(found(source, (1, 18), &[key("srcs")]), Some("[\"x\", y]"));
+        let second = [key("srcs"), AttributeStep::Index(1)];
+        assert_eq!(found(source, (1, 18), &second), Some("y"));
+        // Behind a spread nobody knows which it is.
+        let spread = [key("deps"), AttributeStep::Index(1)];
+        assert_eq!(found(source, (1, 18), &spread), Some("[...z, w]"));
+        assert_eq!(
+            found(source, (2, 6), &[key("srcs")]),
+            Some("g({ srcs: 1 })")
+        );
+        assert_eq!(found(source, (2, 18), &[key("srcs")]), Some("1"));
+        assert_eq!(found(source, (1, 18), &[key("other")]), None);
+        assert_eq!(found(source, (9, 9), &[key("srcs")]), None);
+    }
+}
