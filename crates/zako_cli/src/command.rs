@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod init;
+mod inspect;
 mod run;
 mod targets;
 mod types;
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
             targets::run(&patterns.all(), *json, options, terminal)
         }
         Command::Eval { file } => eval::run(file, options, terminal),
+        Command::Inspect { target, port } => inspect::run(target, *port, options, terminal),
         Command::Types => types::run(options, terminal),
         Command::Clean { cache } => clean::run(*cache, options, terminal),
         Command::Doctor => doctor::run(options, terminal),

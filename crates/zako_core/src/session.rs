@@ -35,9 +35,9 @@ const MAX_EVENTS: usize = 4096;
 /// A workspace that is open. Cloning shares it: what one build learned, the next knows.
 #[derive(Clone)]
 pub struct Session {
-    global: Arc<GlobalState>,
+    pub(crate) global: Arc<GlobalState>,
     workspace: Arc<Workspace>,
-    graph: Graph,
+    pub(crate) graph: Graph,
     pool: ResourcePool,
     is_watched: Arc<AtomicBool>,
     kept: Kept,
@@ -428,7 +428,7 @@ impl Session {
         self.graph.begin(services, &ledger, None).await
     }
 
-    fn services(
+    pub(crate) fn services(
         &self,
         options: &BuildOptions,
         cancel: &CancellationToken,
