@@ -164,6 +164,7 @@ impl Entry {
                 format!("analyse by {}", modules.join(", "))
             }
             Entry::Script(module) => format!("run {}", module.shown()),
+            Entry::Toolchain(module, wanted) => format!("resolve {wanted} by {}", module.shown()),
         }
     }
 

@@ -115,7 +115,9 @@ impl Debugger {
         let wanted = self.shared.wanted.lock();
         let wanted = wanted.iter().find(|wanted| wanted.entry == *entry)?;
         let module = match entry {
-            Entry::Exports(module) | Entry::Script(module) => Some(module),
+            Entry::Exports(module) | Entry::Script(module) | Entry::Toolchain(module, _) => {
+                Some(module)
+            }
             Entry::Analysis(modules) => modules.first(),
         };
         Some(Attached {
