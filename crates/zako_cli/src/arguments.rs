@@ -111,6 +111,8 @@ pub(crate) enum Command {
     },
     /// Write the types of zako's modules for editors, and a tsconfig.json
     Types,
+    /// Check the types of all scripts of the workspace with the TypeScript compiler that is installed
+    Check,
     /// Remove what zako wrote into the workspace: zako-out/ and .zako/
     Clean {
         /// Also remove the store that all your workspaces share

@@ -1,6 +1,7 @@
 //! The commands, one module each: call the core, render what it gives.
 
 mod build;
+mod check;
 mod clean;
 mod completions;
 mod doctor;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
         }
         Command::Eval { file } => eval::run(file, options, terminal),
         Command::Inspect { target, port } => inspect::run(target, *port, options, terminal),
+        Command::Check => check::run(options, terminal),
         Command::Types => types::run(options, terminal),
         Command::Clean { cache } => clean::run(*cache, options, terminal),
         Command::Doctor => doctor::run(options, terminal),

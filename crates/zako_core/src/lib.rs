@@ -6,6 +6,7 @@
 mod build;
 mod builtin;
 mod burial;
+mod check;
 mod codec;
 mod demand;
 mod diagnostic;
