@@ -10,6 +10,7 @@ mod examples;
 mod guide;
 mod hermetic;
 mod imports;
+mod inspect;
 mod interrupt;
 mod killed;
 mod limits;

@@ -71,7 +71,7 @@ fn an_unknown_attribute_is_named() {
     workspace.zako("build").exits(2).says(&[
         "ccLibrary has no attribute \"sources\"",
         "did you mean \"srcs\"?",
-        "BUILD.ts:2:",
+        "BUILD.ts:3:12",
     ]);
 }
 

@@ -98,8 +98,21 @@ pub(crate) enum Command {
         /// The file; `-` for a script on standard input, which may import zako's modules only
         file: PathBuf,
     },
+    /// Debug the scripts of a target: its package's evaluation and its rule's analysis
+    ///
+    /// Each waits until a debugger has connected (chrome://inspect, or VS Code's "attach") and stops before its first
+    /// statement. Nothing is built, and no time limit counts.
+    Inspect {
+        /// Which target: `//app:server` or `:server`
+        target: String,
+        /// The port on 127.0.0.1 that debuggers connect to; 0 for any that is free
+        #[arg(long, value_name = "PORT", default_value_t = 9229)]
+        port: u16,
+    },
     /// Write the types of zako's modules for editors, and a tsconfig.json
     Types,
+    /// Check the types of all scripts of the workspace with the TypeScript compiler that is installed
+    Check,
     /// Remove what zako wrote into the workspace: zako-out/ and .zako/
     Clean {
         /// Also remove the store that all your workspaces share
@@ -190,6 +203,9 @@ pub(crate) struct Options {
     /// How long one script may run, as 90s [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
     pub(crate) script_timeout: Option<Duration>,
+    /// Write a CPU profile of the scripts that run to FILE, for Chrome's or VS Code's tools (name it *.cpuprofile)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) script_profile: Option<PathBuf>,
     /// How much memory one script may use, as 1GiB [default: 512MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes, global = true)]
     pub(crate) script_heap: Option<u64>,

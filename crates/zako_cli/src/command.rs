@@ -1,12 +1,14 @@
 //! The commands, one module each: call the core, render what it gives.
 
 mod build;
+mod check;
 mod clean;
 mod completions;
 mod doctor;
 mod eval;
 mod explain;
 mod init;
+mod inspect;
 mod run;
 mod targets;
 mod types;
@@ -46,6 +48,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
             targets::run(&patterns.all(), *json, options, terminal)
         }
         Command::Eval { file } => eval::run(file, options, terminal),
+        Command::Inspect { target, port } => inspect::run(target, *port, options, terminal),
+        Command::Check => check::run(options, terminal),
         Command::Types => types::run(options, terminal),
         Command::Clean { cache } => clean::run(*cache, options, terminal),
         Command::Doctor => doctor::run(options, terminal),

@@ -1,9 +1,13 @@
 //! From the command line to what the core needs: where zako stands, the shared state, the workspace.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use directories::BaseDirs;
-use zako_core::{BuildOptions, Diagnostic, GlobalState, GlobalStateOptions, Isolation, Session};
+use zako_core::{
+    BuildOptions, Debugger, Diagnostic, GlobalState, GlobalStateOptions, Isolation, Profiler,
+    Session,
+};
 
 use crate::arguments::{IsolationLevel, Options};
 use crate::failure::io_failure;
@@ -73,42 +77,70 @@ pub(crate) struct Opened {
     pub(crate) start: PathBuf,
     package: String,
     isolation: Option<Isolation>,
+    profile: Option<(Arc<Profiler>, PathBuf)>,
 }
 
 impl Opened {
     /// Opens the workspace around the folder that zako acts in.
     pub(crate) fn of(options: &Options) -> Result<Opened, Diagnostic> {
-        let isolation = options.isolation.map(isolation_of).transpose()?;
+        Self::debugged(options, None)
+    }
+
+    /// The same, with a debugger for scripts.
+    pub(crate) fn debugged(
+        options: &Options,
+        debugger: Option<Arc<Debugger>>,
+    ) -> Result<Opened, Diagnostic> {
         let start = start_of(options)?;
-        let global = GlobalState::new(state_options_of(options, &start)?)?;
-        Self::with(Session::open(global, &start)?, start, isolation)
+        let state = GlobalStateOptions {
+            debugger,
+            ..state_options_of(options, &start)?
+        };
+        Self::with(state, start, options, Session::open, None)
     }
 
     /// Opens the workspace of one file; a file outside of any has its folder for one.
     pub(crate) fn for_file(options: &Options, file: &Path) -> Result<Opened, Diagnostic> {
         let start = start_of(options)?;
         let has_manifest = |folder: &Path| folder.join(MANIFEST).is_file();
-        let folder = file.parent().unwrap_or(&start);
+        let folder = file.parent().unwrap_or(&start).to_owned();
         if start.ancestors().any(has_manifest) || !folder.is_dir() {
             return Opened::of(options);
         }
-        let isolation = options.isolation.map(isolation_of).transpose()?;
-        let global = GlobalState::new(state_options_of(options, &start)?)?;
-        Self::with(Session::detached(global, folder)?, start, isolation)
+        let state = state_options_of(options, &start)?;
+        Self::with(state, start, options, Session::detached, Some(&folder))
     }
 
+    /// Opens what is around `start`, or `folder`.
     fn with(
-        session: Session,
+        mut state: GlobalStateOptions,
         start: PathBuf,
-        isolation: Option<Isolation>,
+        options: &Options,
+        open: impl FnOnce(Arc<GlobalState>, &Path) -> Result<Session, Diagnostic>,
+        folder: Option<&Path>,
     ) -> Result<Opened, Diagnostic> {
+        let isolation = options.isolation.map(isolation_of).transpose()?;
+        let profile = options.script_profile.as_ref();
+        let profile = profile.map(|file| (Arc::new(Profiler::default()), start.join(file)));
+        state.profiler = profile.as_ref().map(|(profiler, _)| profiler.clone());
+        let session = open(GlobalState::new(state)?, folder.unwrap_or(&start))?;
         let package = package_of(session.root(), &start)?;
         Ok(Opened {
             session,
             start,
             package,
             isolation,
+            profile,
         })
+    }
+
+    /// Writes the profile of the scripts that ran, if one was asked for.
+    pub(crate) fn write_profile(&self) -> Result<(), Diagnostic> {
+        let Some((profiler, file)) = &self.profile else {
+            return Ok(());
+        };
+        std::fs::write(file, profiler.take())
+            .map_err(|error| io_failure(format!("write {}", file.display()), &error))
     }
 
     /// How a build of it is done.

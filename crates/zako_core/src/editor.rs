@@ -32,8 +32,24 @@ declare const console: {
 declare function queueMicrotask(callback: () => void): void;
 ";
 
-/// Writes the files; gives their paths, whether they were written now or as they should be already.
+/// Writes the files, and a `tsconfig.json` at the root when there is none; gives their paths, whether they were written now
+/// or as they should be already.
 pub(crate) fn write_types(
+    root: &Path,
+    builtins: &BuiltinRegistry,
+) -> Result<Vec<PathBuf>, Diagnostic> {
+    let mut files = write_state(root, builtins)?;
+    let own = root.join("tsconfig.json");
+    if !own.exists() {
+        let config = json!({ "extends": format!("./{STATE_DIR}/tsconfig.json") });
+        write(&own, &pretty(&config))?;
+        files.push(own);
+    }
+    Ok(files)
+}
+
+/// Writes those of the files that are below the state folder.
+pub(crate) fn write_state(
     root: &Path,
     builtins: &BuiltinRegistry,
 ) -> Result<Vec<PathBuf>, Diagnostic> {
@@ -75,13 +91,6 @@ pub(crate) fn write_types(
         "exclude": [format!("../{OUTPUT_DIR}"), "../**/node_modules"],
     });
     files.push((state.join("tsconfig.json"), pretty(&config)));
-    let own = root.join("tsconfig.json");
-    if !own.exists() {
-        files.push((
-            own,
-            pretty(&json!({ "extends": format!("./{STATE_DIR}/tsconfig.json") })),
-        ));
-    }
     for (path, text) in &files {
         write(path, text)?;
     }

@@ -67,6 +67,8 @@ impl GlobalState {
             threads,
             limits: options.script_limits,
             gc_hook: options.gc_hook.clone(),
+            debugger: options.debugger.clone(),
+            profiler: options.profiler.clone(),
             ..defaults
         });
         let transpiler = Arc::new(Transpiler::new(threads));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use zako_action::Isolation;
-use zako_script::{GcHook, Limits};
+use zako_script::{Debugger, GcHook, Limits, Profiler};
 
 use crate::builtin::BuiltinModule;
 
@@ -23,6 +24,10 @@ pub struct GlobalStateOptions {
     pub script_threads: Option<usize>,
     /// Told of every garbage collection in a script.
     pub gc_hook: Option<GcHook>,
+    /// Debugs the scripts that [`Session::inspect`](crate::Session::inspect) chooses.
+    pub debugger: Option<Arc<Debugger>>,
+    /// Samples every script that runs.
+    pub profiler: Option<Arc<Profiler>>,
     /// Modules that scripts may import besides zako's own.
     pub builtins: Vec<BuiltinModule>,
 }
@@ -37,6 +42,8 @@ impl GlobalStateOptions {
             script_limits: Limits::default(),
             script_threads: None,
             gc_hook: None,
+            debugger: None,
+            profiler: None,
             builtins: Vec::new(),
         }
     }

@@ -36,9 +36,9 @@ const MAX_EVENTS: usize = 4096;
 /// A workspace that is open. Cloning shares it: what one build learned, the next knows.
 #[derive(Clone)]
 pub struct Session {
-    global: Arc<GlobalState>,
+    pub(crate) global: Arc<GlobalState>,
     workspace: Arc<Workspace>,
-    graph: Graph,
+    pub(crate) graph: Graph,
     pool: ResourcePool,
     is_watched: Arc<AtomicBool>,
     kept: Kept,
@@ -441,7 +441,7 @@ impl Session {
         self.workspace.manifest().with_profile(options.clone())
     }
 
-    fn services(
+    pub(crate) fn services(
         &self,
         options: &BuildOptions,
         cancel: &CancellationToken,

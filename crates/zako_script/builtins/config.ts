@@ -106,6 +106,7 @@ function named(name: unknown): string | null {
  * must be a case for each value. It is what an attribute is, or an item of a list, whose cases are lists then.
  *
  * ```ts
+ * import { mode } from "//build/mode.config.ts";
  * export const app = ccBinary({
  *   srcs: ["main.c", select(platform.os, { linux: ["linux.c"], macos: ["macos.c"], windows: ["windows.c"] })],
  *   copts: select(mode, { debug: ["-O0", "-g"], fast: ["-O2"] }),
@@ -133,6 +134,8 @@ export function select<V extends Value, const C extends { readonly [K in `${V}`]
  * The target in the configuration of whoever uses it, but with these settings. Exported, it has a name of its own.
  *
  * ```ts
+ * import { mode } from "//build/mode.config.ts";
+ * export const app = task({ outputs: ["app"], shell: "touch $out" });
  * export const fast = configured(app, mode.is("fast"));
  * ```
  */

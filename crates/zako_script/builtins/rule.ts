@@ -96,6 +96,7 @@ export interface TargetKind<I, V> extends Attr<I, V> {
    * `optional` and `default`.
    *
    * ```ts
+   * import { mode } from "//build/mode.config.ts";
    * attr.target().transition(mode.is("fast"));
    * ```
    */

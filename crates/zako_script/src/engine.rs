@@ -11,11 +11,12 @@ use serde_json::Value as Json;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Place, ScriptError, ScriptErrorKind};
+use crate::inspect::{Debugger, Profiler};
 use crate::module::{CompiledModule, ModuleSet, Specifier};
 use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
-use crate::realm::{self, Control, Limits, Places, RealmJob, StopReason, Usage};
+use crate::realm::{self, Control, Inspection, Limits, Places, RealmJob, StopReason, Usage};
 use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
@@ -120,6 +121,10 @@ pub struct ScriptEngineOptions {
     pub limits: Limits,
     /// Told of every garbage collection.
     pub gc_hook: Option<GcHook>,
+    /// Debugs the evaluations that it chose; none of the others has an inspector.
+    pub debugger: Option<Arc<Debugger>>,
+    /// Samples every evaluation.
+    pub profiler: Option<Arc<Profiler>>,
 }
 
 impl Default for ScriptEngineOptions {
@@ -130,6 +135,8 @@ impl Default for ScriptEngineOptions {
             idle: pool.idle,
             limits: Limits::default(),
             gc_hook: None,
+            debugger: None,
+            profiler: None,
         }
     }
 }
@@ -148,6 +155,19 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// What a person calls an evaluation that starts with it.
+    fn title(&self) -> String {
+        match self {
+            Entry::Exports(module) => format!("evaluate {}", module.shown()),
+            Entry::Analysis(modules) => {
+                let modules: Vec<String> = modules.iter().map(Specifier::shown).collect();
+                format!("analyse by {}", modules.join(", "))
+            }
+            Entry::Script(module) => format!("run {}", module.shown()),
+            Entry::Toolchain(module, wanted) => format!("resolve {wanted} by {}", module.shown()),
+        }
+    }
+
     fn js(&self) -> String {
         let quoted = |specifier: &Specifier| Json::String(specifier.url()).to_string();
         match self {
@@ -267,6 +287,14 @@ impl ScriptEngine {
                 .map(|m| (m.specifier.url(), m.specifier.clone()))
                 .collect(),
         }));
+        let debugger = self.options.debugger.as_ref();
+        let attached = debugger.and_then(|debugger| debugger.wants(&entry));
+        let profiler = self.options.profiler.clone();
+        let inspection = Inspection {
+            profiler: profiler.map(|profiler| (profiler, entry.title())),
+            attached,
+        };
+        let is_debugged = inspection.attached.is_some();
         let modules = Arc::new(modules);
         let finished = Arc::new(Mutex::new(Finished::default()));
         let adapter = Adapter {
@@ -279,6 +307,7 @@ impl ScriptEngine {
             entry: ENTRY.to_owned(),
             host: Box::new(adapter),
             limits,
+            inspection,
         };
 
         let control = Control::new(self.options.gc_hook.clone(), limits);
@@ -319,7 +348,7 @@ impl ScriptEngine {
                     queued.cancel();
                     control.stop(StopReason::Cancelled);
                 }
-                _ = &mut has_started, if !running => {
+                _ = &mut has_started, if !running && !is_debugged => {
                     running = true;
                     deadline.as_mut().reset(tokio::time::Instant::now() + limits.time);
                 }

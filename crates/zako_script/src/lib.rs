@@ -7,6 +7,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod inspect;
 pub mod module;
 pub mod pool;
 pub mod value;
@@ -22,6 +23,7 @@ pub use engine::{
     ScriptEngineOptions,
 };
 pub use error::{Frame, Place, ScriptError, ScriptErrorKind};
+pub use inspect::{Debugger, Profiler, Waiting};
 pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
 pub use realm::ops::HostFailure;
 pub use realm::{Limits, Usage};

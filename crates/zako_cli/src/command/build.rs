@@ -49,6 +49,7 @@ pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: 
         Ok(kind.options(build_options_of(options, root, &start)?))
     })?;
     if options.event_log.is_none()
+        && options.script_profile.is_none()
         && let Some(report) = glance.up_to_date()
     {
         terminal.say(&summary(&report, kind.verb(), terminal.palette()));
@@ -72,6 +73,7 @@ pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: 
     });
     // What still waits there belongs to a build that was given up; the end of the process is its end.
     runtime.shutdown_background();
+    opened.write_profile()?;
     Ok(ended?.map_or(Exit::INTERRUPTED, |report| Exit::of_report(&report)))
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn run(file: &Path, options: &Options, terminal: &Terminal) -> Done {
     } else {
         runtime.block_on(opened.session.evaluate(&file, &how))?
     };
+    opened.write_profile()?;
     for log in &evaluated.logs {
         terminal.show(log);
     }

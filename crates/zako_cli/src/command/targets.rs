@@ -19,6 +19,7 @@ pub(crate) fn run(
     let opened = Opened::of(options)?;
     let how = opened.build_options(options);
     let targets = runtime.block_on(opened.session.targets(patterns, &how))?;
+    opened.write_profile()?;
     let text = if as_json {
         json_of(&targets)
     } else {

@@ -8,9 +8,11 @@ use deno_core::{
     ModuleSourceCode, ModuleSpecifier, ModuleType, ResolutionKind,
 };
 use deno_error::JsErrorBox;
+use sourcemap::SourceMap;
 
 use super::ops::is_user_url;
-use crate::module::ModuleSet;
+use crate::inspect::Sources;
+use crate::module::{CompiledModule, ModuleSet};
 
 /// What a module imports to see its own namespace (the transpiler's trailer does).
 const SELF: &str = "zako:self";
@@ -19,12 +21,34 @@ const IDENTITY: &str = "zako:internal/identity";
 
 pub(super) struct SetLoader {
     modules: Arc<ModuleSet>,
+    /// Texts of sources, if a debugger looks on, which takes them from the module's own text.
+    sources: Option<Sources>,
 }
 
 impl SetLoader {
-    pub(super) fn new(modules: Arc<ModuleSet>) -> Self {
-        SetLoader { modules }
+    pub(super) fn new(modules: Arc<ModuleSet>, sources: Option<Sources>) -> Self {
+        SetLoader { modules, sources }
     }
+}
+
+/// The module's code with the source map and the source in it.
+fn debuggable(module: &CompiledModule, sources: &Sources) -> String {
+    let js = &module.js;
+    match with_source(module, sources) {
+        Some(map) => format!("{js}\n//# sourceMappingURL={map}\n"),
+        None => js.to_string(),
+    }
+}
+
+/// The module's source map with the source in it, as an URL that is all data.
+fn with_source(module: &CompiledModule, sources: &Sources) -> Option<String> {
+    let mut map = SourceMap::from_slice(module.map.as_bytes()).ok()?;
+    let text = match module.source.is_empty() {
+        true => sources(&module.specifier.shown()),
+        false => Some(module.source.to_string()),
+    };
+    map.set_source_contents(0, text.as_deref());
+    map.to_data_url().ok()
 }
 
 fn url(text: &str) -> Result<ModuleSpecifier, JsErrorBox> {
@@ -71,7 +95,10 @@ impl ModuleLoader for SetLoader {
         ModuleLoadResponse::Sync(match self.modules.get(specifier.as_str()) {
             Some(module) => Ok(ModuleSource::new(
                 ModuleType::JavaScript,
-                ModuleSourceCode::String(module.js.clone().into()),
+                ModuleSourceCode::String(match &self.sources {
+                    Some(sources) => debuggable(module, sources).into(),
+                    None => module.js.clone().into(),
+                }),
                 specifier,
                 None,
             )),

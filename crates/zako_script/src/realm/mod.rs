@@ -16,6 +16,7 @@ use deno_core::error::CoreError;
 use deno_core::{JsRuntime, ModuleSpecifier, PollEventLoopOptions, RuntimeOptions, v8};
 
 use crate::error::{ScriptError, ScriptErrorKind};
+use crate::inspect::{Attached, Profiler, Sampling};
 use crate::module::ModuleSet;
 pub(crate) use control::{Control, StopReason};
 pub(crate) use failure::Places;
@@ -66,6 +67,16 @@ pub(crate) struct RealmJob {
     pub(crate) entry: String,
     pub(crate) host: Box<dyn HostCalls>,
     pub(crate) limits: Limits,
+    pub(crate) inspection: Inspection,
+}
+
+/// Who looks into a realm; mostly nobody.
+#[derive(Default)]
+pub(crate) struct Inspection {
+    /// The debugger that it waits for.
+    pub(crate) attached: Option<Attached>,
+    /// What takes its CPU profile, and what that calls it.
+    pub(crate) profiler: Option<(Arc<Profiler>, String)>,
 }
 
 /// Runs `job` to its end on this thread, which must be one of the platform's.
@@ -95,7 +106,11 @@ pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptEr
             .op_state()
             .borrow_mut()
             .put(HostSlot(Some(job.host)));
-        let result = evaluate(&mut runtime, &job.entry).await;
+        let sampling = (job.inspection.profiler).map(|to| (Sampling::begin(&runtime), to));
+        let result = evaluate(&mut runtime, &job.entry, job.inspection.attached.as_ref()).await;
+        if let Some((sampling, (profiler, title))) = sampling {
+            sampling.end(title, &places, &profiler);
+        }
         let result = match control.reason() {
             // A script that catches what it should not have still does not go on.
             Some(_) => Err(places.stopped(control)),
@@ -118,7 +133,11 @@ fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
         .heap_limits(0, job.limits.heap_bytes)
         .array_buffer_allocator(buffers::allocator(job.limits.heap_bytes));
     let mut runtime = JsRuntime::try_new(RuntimeOptions {
-        module_loader: Some(Rc::new(loader::SetLoader::new(job.modules.clone()))),
+        module_loader: Some(Rc::new(loader::SetLoader::new(
+            job.modules.clone(),
+            job.inspection.attached.as_ref().map(Attached::sources),
+        ))),
+        inspector: job.inspection.attached.is_some() || job.inspection.profiler.is_some(),
         extensions: vec![ops::zako::init()],
         startup_snapshot: Some(SNAPSHOT),
         create_params: Some(params),
@@ -146,9 +165,19 @@ extern "C" fn leave_meta_empty(
 ) {
 }
 
-async fn evaluate(runtime: &mut JsRuntime, entry: &str) -> Result<(), CoreError> {
+async fn evaluate(
+    runtime: &mut JsRuntime,
+    entry: &str,
+    debugger: Option<&Attached>,
+) -> Result<(), CoreError> {
     let url = ModuleSpecifier::parse(entry)?;
     let id = runtime.load_main_es_module(&url).await?;
+    if let Some(debugger) = debugger {
+        // Everything is compiled and nothing has run: breakpoints find their scripts.
+        let inspector = runtime.inspector();
+        debugger.announce(inspector.get_session_sender());
+        inspector.wait_for_session_and_break_on_next_statement();
+    }
     let evaluated = runtime.mod_evaluate(id);
     runtime
         .run_event_loop(PollEventLoopOptions::default())
