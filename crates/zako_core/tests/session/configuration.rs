@@ -268,6 +268,12 @@ export const os = task({
   env: { OS: select(platform.os, { linux: "l", macos: "m", windows: "w" }), ARCH: select(platform.arch, { x86_64: "x", aarch64: "a" }) },
   shell: 'echo $OS $ARCH > "$out"',
 });
+export const use = task({
+  tools: [tool],
+  inputs: [os],
+  outputs: { o: "u" },
+  command: (a) => ["sh", "-c", 'echo "$@" > "$0"', a.out.o, tool, os],
+});
 "#,
     )]);
     let built = f
@@ -286,6 +292,14 @@ export const os = task({
             "Ran //p:tool"
         ],
         "tools are built for the machine that they run on"
+    );
+    f.build_with(&["//p:use"], set(&[("platform", "board")]))
+        .await
+        .good();
+    assert_eq!(
+        f.read("zako-out/@arch-aarch64+os-windows/p/u"),
+        "zako-out/p/t zako-out/@arch-aarch64+os-windows/p/os.txt\n",
+        "in a command a tool is a tool"
     );
     let error = f
         .build_with(&["//p:os"], set(&[("platform", "boart")]))
