@@ -94,7 +94,15 @@ export const app = ccBinary({ srcs: ["a.c"], defines: select(mode, { debug: ["VA
 "#,
         );
     workspace.zako("run //:app").exits(1);
-    workspace.zako("run --profile release //:app").exits(2);
+    let release = workspace.zako("run --profile release //:app").exits(2);
+    assert_eq!(
+        release.actions("ran"),
+        [
+            "compile a.c (release)",
+            "link zako-out/@release/app (release)"
+        ],
+        "{release}"
+    );
     assert!(workspace.has("zako-out/app") && workspace.has("zako-out/@release/app"));
     workspace
         .zako("run -D mode=fast //:app")

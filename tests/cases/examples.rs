@@ -217,3 +217,43 @@ fn monorepo_sees_new_files_and_failing_checks() {
         "the glob sees new files"
     );
 }
+
+#[test]
+fn profiles() {
+    let workspace = Workspace::example("profiles");
+    let first = build_thrice(&workspace);
+    assert_eq!(
+        first.evaluated(),
+        ["app", "sites/home", "sites/shop", "tools"]
+    );
+    assert_eq!(
+        workspace.run("zako-out/app/square", &["7"]),
+        "49\ndebug on Linux, 10 squares\n"
+    );
+    assert_eq!(
+        workspace.run("zako-out/@mode-fast/app/square", &["700"]),
+        "490000\nfast on Linux, 1000 squares\n"
+    );
+    assert_eq!(
+        workspace.read("zako-out/sites/home/index.html"),
+        "<h1>At home</h1>\n<p>Nobody is here.</p>\n<!-- nobody in particular -->\n"
+    );
+    let release = workspace
+        .zako("build --profile release //app:square")
+        .exits(0);
+    assert_eq!(release.evaluated(), Vec::<&str>::new());
+    assert!(
+        !release
+            .actions("ran")
+            .iter()
+            .any(|name| name.contains("squares.c")),
+        "the tool is there: {release}"
+    );
+    assert_eq!(
+        workspace.run("zako-out/@release/app/square", &["7"]),
+        "49\nfast on Linux, 1000 squares\n"
+    );
+    for line in ["build", "build --profile release //app:square", "build"] {
+        workspace.zako(line).exits(0).ran_nothing();
+    }
+}

@@ -70,6 +70,10 @@ fn the_guide_builds() {
         "Most frequent words\nthe\nand\ncat\nThe longest is nightingale. That is all.\n"
     );
     assert_eq!(
+        workspace.read("zako-out/notes/first/note.txt"),
+        "One of many\n"
+    );
+    assert_eq!(
         workspace.read("zako-out/shout/upper/one.txt"),
         "HEAR, HEAR\n"
     );

@@ -30,7 +30,7 @@ pub(crate) fn tsc(workspace: &Workspace) -> String {
 
 #[test]
 fn the_examples_are_well_typed() {
-    for example in ["hello-c", "codegen", "monorepo"] {
+    for example in ["hello-c", "codegen", "monorepo", "profiles"] {
         let workspace = Workspace::example(example);
         assert_eq!(tsc(&workspace), "", "{example}");
         assert!(workspace.has(".zako/tsconfig.json") && workspace.has("tsconfig.json"));

@@ -461,8 +461,13 @@ impl Building {
         summary: &ExecuteSummary,
         report: &mut BuildReport,
     ) {
-        let root = self.services.workspace.root();
-        let living = Living::new(root, &selection.packages, analysis, &summary.identified);
+        let workspace = &self.services.workspace;
+        let living = Living::new(
+            workspace,
+            &selection.packages,
+            analysis,
+            &summary.identified,
+        );
         let faults = bury(ledger, &living, &self.request_key());
         self.tell(report, faults).await;
     }

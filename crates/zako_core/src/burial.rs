@@ -17,10 +17,11 @@ use crate::files::Files;
 use crate::label::Label;
 use crate::ledger::{SharedLedger, WRITES};
 use crate::target::Analysis;
-use crate::workspace::BUILD_FILE;
+use crate::workspace::Workspace;
 
 /// What this build knows to be there.
 pub(crate) struct Living<'a> {
+    workspace: &'a Workspace,
     root: &'a Arc<Path>,
     packages: &'a BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
     analysis: &'a Analysis,
@@ -34,7 +35,7 @@ pub(crate) struct Living<'a> {
 
 impl<'a> Living<'a> {
     pub(crate) fn new(
-        root: &'a Arc<Path>,
+        workspace: &'a Workspace,
         packages: &'a BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
         analysis: &'a Analysis,
         planned: &[Identified],
@@ -50,7 +51,8 @@ impl<'a> Living<'a> {
             }
         }
         Living {
-            root,
+            workspace,
+            root: workspace.root(),
             packages,
             analysis,
             planned: planned
@@ -81,14 +83,10 @@ impl<'a> Living<'a> {
                 false => Fate::Gone,
             },
             // A package that is wrong now may be right again soon.
-            Some(None) | None => {
-                let file = label.package.join(BUILD_FILE);
-                let is_there = file.map(|file| file.to_os_path(self.root).is_file());
-                match is_there {
-                    Ok(false) => Fate::Gone,
-                    _ => Fate::Unknown,
-                }
-            }
+            Some(None) | None => match self.workspace.is_package(&label.package) {
+                false => Fate::Gone,
+                true => Fate::Unknown,
+            },
         }
     }
 }

@@ -27,6 +27,13 @@ pub(crate) fn configured(label: &str, configuration: Option<&Arc<str>>) -> Strin
     }
 }
 
+/// The name of the configuration in what [`configured`] gives.
+pub(crate) fn configuration(label: &str) -> Option<&str> {
+    label
+        .rsplit_once(IN)
+        .map(|(_, configuration)| configuration)
+}
+
 impl Label {
     /// The label of `name` in `package`.
     pub(crate) fn new(package: NeutralPath, name: impl Into<String>) -> Self {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use globset::{Glob, GlobBuilder};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zako_path::NeutralPath;
@@ -38,13 +39,31 @@ pub(crate) struct Manifest {
     pub(crate) resources: BTreeMap<String, u32>,
     /// Configuration files whose options the command line can set, besides those at the root.
     pub(crate) config_files: Vec<NeutralPath>,
+    /// What makes a folder without a `BUILD.ts` a package.
+    pub(crate) packages: Vec<PackageRule>,
     /// What each profile sets.
     pub(crate) profiles: BTreeMap<String, BTreeMap<String, String>>,
     /// Where the settings stand, by table and name.
     pub(crate) places: BTreeMap<(String, String), Place>,
 }
 
+/// One of `[[packages]]`: folders that are packages by a file in them, all of one module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackageRule {
+    /// A glob, relative to the root, of the file.
+    pub(crate) matching: String,
+    /// The module that is evaluated for each.
+    pub(crate) build: NeutralPath,
+}
+
 impl Manifest {
+    /// What every search of folders depends on beside them, as text: which are left alone, and what makes one a package.
+    pub(crate) fn searches(&self) -> Vec<String> {
+        let rule = |rule: &PackageRule| format!("\0{}\0{}", rule.matching, rule.build);
+        let rules = self.packages.iter().map(rule);
+        self.ignore.iter().cloned().chain(rules).collect()
+    }
+
     /// Reads the manifest of the workspace at `root`.
     pub(crate) fn read(root: &Path) -> Result<Manifest, Diagnostic> {
         let path = root.join(MANIFEST);
@@ -107,6 +126,11 @@ impl Manifest {
                 ("config-files", DeValue::Array(items)) => {
                     for item in items.iter() {
                         manifest.config_files.push(source.config_file(item)?);
+                    }
+                }
+                ("packages", DeValue::Array(rules)) => {
+                    for rule in rules.iter() {
+                        manifest.packages.push(source.package_rule(rule)?);
                     }
                 }
                 ("profile", DeValue::Table(profiles)) => {
@@ -182,13 +206,14 @@ impl Manifest {
 }
 
 /// The keys, and what each takes.
-const KEYS: [(&str, &str); 8] = [
+const KEYS: [(&str, &str); 9] = [
     ("zako", "a version, as \"0.1\""),
     ("name", "a string"),
     ("ignore", "a list of patterns"),
     ("toolchains", "a list of files"),
     ("config", "a table of options"),
     ("config-files", "a list of *.config.ts files"),
+    ("packages", "tables, as [[packages]] with match and build"),
     ("profile", "tables of options, as [profile.release]"),
     ("resources", "a table of numbers"),
 ];
@@ -241,6 +266,20 @@ impl Manifest {
     }
 }
 
+/// A pattern of files below the root: `*` stays within a folder. The error says what is wrong.
+pub(crate) fn file_glob(pattern: &str) -> Result<Glob, String> {
+    if pattern.starts_with('/') || pattern.split('/').any(|part| part == ".." || part == ".") {
+        return Err(format!(
+            "the pattern \"{pattern}\" leaves the workspace; patterns are paths below its root"
+        ));
+    }
+    GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|e| format!("\"{pattern}\" is not a pattern: {}", e.kind()))
+}
+
 struct Source(Arc<str>);
 
 impl Source {
@@ -277,6 +316,45 @@ impl Source {
                 name.span(),
                 "a profile's name is made of letters, digits, _, - and .",
             )),
+        }
+    }
+
+    fn package_rule(&self, rule: &Spanned<DeValue<'_>>) -> Result<PackageRule, Diagnostic> {
+        let wanted = "[[packages]] takes match, a pattern as \"packages/*/package.json\", and build, a module as \"//tools/pkg.ts\"";
+        let wrong = || self.error(rule.span(), wanted);
+        let DeValue::Table(fields) = rule.get_ref() else {
+            return Err(wrong());
+        };
+        let (mut matching, mut build) = (None, None);
+        for (name, value) in fields {
+            let DeValue::String(text) = value.get_ref() else {
+                return Err(self.error(value.span(), wanted));
+            };
+            match name.get_ref().as_ref() {
+                "match" => {
+                    let glob = file_glob(text);
+                    glob.map_err(|why| self.error(value.span(), why))?;
+                    matching = Some(text.to_string());
+                }
+                "build" => {
+                    let path = text
+                        .strip_prefix("//")
+                        .and_then(|path| NeutralPath::new(path).ok());
+                    let path =
+                        path.filter(|path| ModuleKind::of(path) == Some(ModuleKind::Library));
+                    let wanted = "build takes a module of the workspace that is a library, as \"//tools/pkg.ts\"";
+                    build = Some(path.ok_or_else(|| self.error(value.span(), wanted))?);
+                }
+                other => {
+                    let message = format!("[[packages]] has no field `{other}`");
+                    let error = self.error(name.span(), message);
+                    return Err(error.with_help("it has match and build"));
+                }
+            }
+        }
+        match (matching, build) {
+            (Some(matching), Some(build)) => Ok(PackageRule { matching, build }),
+            _ => Err(wrong()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::configuration::{Configurations, Scheme};
 use crate::configured::Configured;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::evaluate::{
-    FileThere, Package, PackageList, PackageValue, Services, graph_fault, scheme,
+    FileThere, Package, PackageList, PackageModule, PackageValue, Services, graph_fault, scheme,
 };
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
@@ -178,7 +178,7 @@ impl Selector<'_> {
         let base = match &pattern.packages {
             Packages::Below(base) => base,
             Packages::One(path) => {
-                if self.has_build_file(path).await {
+                if self.is_package(path).await {
                     return vec![path.clone()];
                 }
                 let mut error = self.no_package(path).await;
@@ -407,7 +407,7 @@ impl Selector<'_> {
     ) {
         let mut there = Vec::new();
         for path in packages {
-            if self.packages.contains_key(path) || self.has_build_file(path).await {
+            if self.packages.contains_key(path) || self.is_package(path).await {
                 there.push(path.clone());
                 continue;
             }
@@ -427,13 +427,18 @@ impl Selector<'_> {
     }
 
     /// Whether the folder is a package; asked of the graph, as all that a build depends on.
-    async fn has_build_file(&self, folder: &NeutralPath) -> bool {
-        let Ok(file) = folder.join(BUILD_FILE) else {
-            return false;
-        };
-        match self.services.intern(&file) {
-            Ok(file) => self.request.get(&FileThere(file)).await.unwrap_or(false),
-            Err(_) => false,
+    async fn is_package(&self, folder: &NeutralPath) -> bool {
+        if self.services.workspace.has_package_rules() {
+            let Ok(folder) = self.services.intern(folder) else {
+                return false;
+            };
+            let found = self.request.get(&PackageModule(folder)).await;
+            return matches!(found, Ok(Ok(Some(_))));
+        }
+        let file = folder.join(BUILD_FILE).ok();
+        match file.and_then(|file| self.services.intern(&file).ok()) {
+            Some(file) => self.request.get(&FileThere(file)).await.unwrap_or(false),
+            None => false,
         }
     }
 

@@ -7,13 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
 use zako_path::NeutralPath;
 use zako_script::nearest;
 
 use crate::diagnostic::Diagnostic;
 use crate::files::Clock;
-use crate::manifest::{ALWAYS_IGNORED, MANIFEST, Manifest};
+use crate::manifest::{ALWAYS_IGNORED, MANIFEST, Manifest, PackageRule, file_glob};
 
 /// The file that makes a folder a package.
 pub(crate) const BUILD_FILE: &str = "BUILD.ts";
@@ -33,6 +33,8 @@ pub(crate) struct Workspace {
     root: Arc<Path>,
     manifest: Manifest,
     ignored: GlobSet,
+    /// By the files that make a folder a package, the modules of such packages.
+    packages: Vec<(GlobMatcher, NeutralPath)>,
     clock: Clock,
 }
 
@@ -101,7 +103,13 @@ impl Workspace {
         let ignored = ignored
             .build()
             .map_err(|e| Diagnostic::user(format!("ignore: {e}")))?;
+        let rule = |rule: &PackageRule| {
+            let glob = file_glob(&rule.matching).map_err(Diagnostic::user)?;
+            Ok((glob.compile_matcher(), rule.build.clone()))
+        };
+        let packages = manifest.packages.iter().map(rule);
         Ok(Workspace {
+            packages: packages.collect::<Result<_, Diagnostic>>()?,
             clock: Clock::of(&root),
             root,
             manifest,
@@ -129,6 +137,48 @@ impl Workspace {
             .is_some_and(|name| ALWAYS_IGNORED.contains(&name))
             || self.ignored.is_match(folder.as_str())
             || self.ignored.is_match(format!("{folder}/"))
+    }
+
+    /// Whether a folder without a `BUILD.ts` can be a package.
+    pub(crate) fn has_package_rules(&self) -> bool {
+        !self.packages.is_empty()
+    }
+
+    /// The module that makes the folder with these entries a package, if it is one: its own `BUILD.ts`, or what
+    /// `[[packages]]` says.
+    pub(crate) fn package_module(
+        &self,
+        folder: &NeutralPath,
+        entries: &[Entry],
+    ) -> Option<NeutralPath> {
+        let mut files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
+        if files.clone().any(|entry| entry.name == BUILD_FILE) {
+            return folder.join(BUILD_FILE).ok();
+        }
+        if self.packages.is_empty() {
+            return None;
+        }
+        let paths: Vec<NeutralPath> = files
+            .by_ref()
+            .filter_map(|entry| folder.join(&entry.name).ok())
+            .collect();
+        let is_made = |(glob, _): &&(GlobMatcher, NeutralPath)| {
+            paths.iter().any(|path| glob.is_match(path.as_str()))
+        };
+        self.packages
+            .iter()
+            .find(is_made)
+            .map(|(_, build)| build.clone())
+    }
+
+    /// Whether the folder is a package now.
+    pub(crate) fn is_package(&self, folder: &NeutralPath) -> bool {
+        let build = folder.join(BUILD_FILE);
+        build.is_ok_and(|build| self.has_file(&build))
+            || self.has_package_rules()
+                && self
+                    .list(folder)
+                    .is_ok_and(|entries| self.package_module(folder, &entries).is_some())
     }
 
     /// The folder's entries, sorted by name; names that are not UTF-8, and folders that are always ignored, are left out. A folder that is not there is empty.

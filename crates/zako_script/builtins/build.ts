@@ -38,7 +38,7 @@ export interface TaskSpec<S extends Outputs> extends CommonProps {
   inputs?: Sel<readonly File[]> | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
   deps?: Sel<readonly File[]> | File;
-  /** Tools that it runs, built for the machine that runs the action. */
+  /** Tools that it runs, built for the machine that runs the action; as an item of `command` such a target means the tool. */
   tools?: Sel<readonly File[]> | File;
   /**
    * What it writes, below `zako-out/PACKAGE/`: a list of paths, or an object that names them. A trailing `/`

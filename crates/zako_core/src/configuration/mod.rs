@@ -14,7 +14,7 @@ use crate::codec::{Fingerprint, encoded, fingerprint};
 use crate::label::Label;
 
 pub(crate) use naming::is_word;
-pub(crate) use scheme::{Scheme, Unknown};
+pub(crate) use scheme::{Declared, Scheme, Unknown};
 
 /// Where zako's own options are: `zako:config#os` and `zako:config#arch`.
 pub(crate) const OS: &str = "zako:config#os";

@@ -28,6 +28,18 @@ impl Unknown {
     }
 }
 
+/// What a workspace declares for all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    /// The options that the command line knows.
+    pub(crate) options: Vec<OptionDeclaration>,
+    /// The platforms that it knows, by name.
+    pub(crate) platforms: Vec<(String, Vec<Setting>)>,
+    /// Names that no configuration can have: at the root there is a folder that is called `@` and so, and its outputs go where
+    /// those of the configuration would.
+    pub(crate) taken: BTreeSet<String>,
+}
+
 /// All that decides what configurations there are.
 #[derive(Debug)]
 pub(crate) struct Scheme {
@@ -40,6 +52,8 @@ pub(crate) struct Scheme {
     base: Values,
     /// What each profile makes of the base.
     profiles: BTreeMap<String, Values>,
+    /// Names that no configuration can have: folders of packages are called so.
+    taken: BTreeSet<String>,
     made: BTreeMap<Values, Configuration>,
     invocation: Values,
 }
@@ -56,11 +70,10 @@ fn platform(id: &str, values: &[&str], host: &str) -> OptionDeclaration {
 }
 
 impl Scheme {
-    /// The scheme of a workspace whose command line knows `declared` and `platforms`, for an invocation that sets
-    /// `settings`, by the names that the command line uses; and what is wrong with those.
+    /// The scheme of a workspace that declares this, for an invocation that sets `settings`, by the names that the command line
+    /// uses; and what is wrong with those.
     pub(crate) fn new(
-        declared: Vec<OptionDeclaration>,
-        platforms: Vec<(String, Vec<Setting>)>,
+        declared: Declared,
         manifest: &Manifest,
         settings: &BTreeMap<String, String>,
         profile: Option<&str>,
@@ -68,9 +81,10 @@ impl Scheme {
         let mut scheme = Scheme {
             options: BTreeMap::new(),
             named: BTreeMap::new(),
-            platforms: platforms.into_iter().collect(),
+            platforms: declared.platforms.into_iter().collect(),
             base: Values::new(),
             profiles: BTreeMap::new(),
+            taken: declared.taken,
             made: BTreeMap::new(),
             invocation: Values::new(),
         };
@@ -79,7 +93,7 @@ impl Scheme {
             platform(OS, &["linux", "macos", "windows"], consts::OS),
             platform(ARCH, &["x86_64", "aarch64"], consts::ARCH),
         ];
-        for option in own.into_iter().chain(declared) {
+        for option in own.into_iter().chain(declared.options) {
             let name = option.shown().to_owned();
             if let Some(other) = scheme.named.get(&name).filter(|other| **other != option.id) {
                 let error = format!("two options are called {name}: {other} and {}", option.id);
@@ -286,15 +300,16 @@ impl Scheme {
             return None;
         }
         let mut profiles = self.profiles.iter();
-        if let Some((profile, _)) = profiles.find(|(_, of)| *of == settings) {
+        let is_free = |name: &str| !self.taken.contains(name);
+        if let Some((profile, _)) = profiles.find(|(name, of)| *of == settings && is_free(name)) {
             return Some(profile.clone());
         }
         let shown = |id: &str| {
             let mut named = self.named.iter();
             named.find(|(_, of)| *of == id).map(|(name, _)| &**name)
         };
-        let taken: BTreeSet<&str> = self.profiles.keys().map(String::as_str).collect();
-        Some(name(settings, shown, |name| taken.contains(name)))
+        let is_taken = |name: &str| self.profiles.contains_key(name) || !is_free(name);
+        Some(name(settings, shown, is_taken))
     }
 
     /// All configurations that were made.
@@ -321,11 +336,14 @@ mod tests {
         let manifest = Manifest::parse(&format!("zako = \"0.1\"\n{manifest}")).unwrap();
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let (scheme, faults) = Scheme::new(
-            vec![
-                option("mode", &["debug", "fast"]),
-                option("n", &["1", "2", "3"]),
-            ],
-            vec![],
+            Declared {
+                options: vec![
+                    option("mode", &["debug", "fast"]),
+                    option("n", &["1", "2", "3"]),
+                ],
+                taken: ["scoped".to_owned()].into(),
+                ..Declared::default()
+            },
             &manifest,
             &settings.iter().map(own).collect(),
             None,
@@ -376,6 +394,8 @@ mod tests {
 
     #[test]
     fn a_profile_gives_its_name_and_nobody_else_has_it() {
+        let (mut one, _) = scheme("[profile.scoped]\nn = 2\n", &[("n", "2")]);
+        assert_eq!(name(&one.invocation()), "n-2", "a folder @scoped is there");
         let manifest = "[profile.n-2]\nn = 3\n[profile.base]\nmode = \"debug\"\n";
         let (mut scheme, faults) = scheme(manifest, &[("n", "3")]);
         assert_eq!(faults, [""; 0]);

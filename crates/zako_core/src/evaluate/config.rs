@@ -11,9 +11,9 @@ use zako_script::{ModuleKind, Value};
 use super::leaf::Listing;
 use super::package::{Start, run};
 use super::{Faults, Services, fault, graph_fault, services};
-use crate::configuration::{Scheme, Unknown};
+use crate::configuration::{Declared, Scheme, Unknown};
 use crate::diagnostic::Diagnostic;
-use crate::workspace::EntryKind;
+use crate::workspace::{Entry, EntryKind};
 
 /// A configuration file, by its path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,29 +67,35 @@ pub(crate) async fn scheme(
     services: &Services,
 ) -> (Scheme, Vec<Diagnostic>, Vec<Diagnostic>) {
     let (mut faults, mut logs) = (Vec::new(), Vec::new());
-    let mut options: Vec<OptionDeclaration> = Vec::new();
-    let mut platforms = Vec::new();
-    let files = match config_files(ctx, services).await {
-        Ok(files) => files,
-        Err(error) => {
-            faults.push(error);
-            BTreeSet::new()
-        }
-    };
+    let mut declared = Declared::default();
+    let root = root_entries(ctx, services).await;
+    let root = root.unwrap_or_else(|error| {
+        faults.push(error);
+        Arc::default()
+    });
+    let of_kind = |kind: EntryKind| root.iter().filter(move |entry| entry.kind == kind);
+    let scoped = of_kind(EntryKind::Folder).filter_map(|entry| entry.name.strip_prefix('@'));
+    declared.taken = scoped.map(str::to_owned).collect();
+    let is_config = |path: &NeutralPath| ModuleKind::of(path) == Some(ModuleKind::Config);
+    let manifest = services.workspace.manifest();
+    let files: BTreeSet<NeutralPath> = of_kind(EntryKind::File)
+        .filter_map(|entry| NeutralPath::new(&entry.name).ok())
+        .filter(is_config)
+        .chain(manifest.config_files.iter().cloned())
+        .collect();
     let loads = files.iter().map(|file| load(ctx, services, file));
     for loaded in futures::future::join_all(loads).await {
         match loaded {
             Ok(value) => {
-                options.extend(value.options.iter().cloned());
-                platforms.extend(value.platforms.iter().cloned());
+                declared.options.extend(value.options.iter().cloned());
+                declared.platforms.extend(value.platforms.iter().cloned());
                 logs.extend(value.logs.iter().cloned());
             }
             Err(found) => faults.extend(found.iter().cloned()),
         }
     }
-    let manifest = services.workspace.manifest();
     let (settings, profile) = (&services.settings, services.profile.as_deref());
-    let (scheme, wrong) = Scheme::new(options, platforms, manifest, settings, profile);
+    let (scheme, wrong) = Scheme::new(declared, manifest, settings, profile);
     // What a file that is wrong declares nobody knows: whatever the invocation says may be right.
     if faults.is_empty() {
         faults.extend(wrong);
@@ -97,24 +103,10 @@ pub(crate) async fn scheme(
     (scheme, faults, logs)
 }
 
-/// The configuration files that are evaluated whatever is asked for, sorted.
-async fn config_files(
-    ctx: &Request,
-    services: &Services,
-) -> Result<BTreeSet<NeutralPath>, Diagnostic> {
-    let root = NeutralPath::root();
-    let listing = Listing(services.intern(&root)?);
+async fn root_entries(ctx: &Request, services: &Services) -> Result<Arc<Vec<Entry>>, Diagnostic> {
+    let listing = Listing(services.intern(&NeutralPath::root())?);
     let entries = ctx.get(&listing).await.map_err(|e| graph_fault(&e))?;
-    let entries = entries.map_err(Diagnostic::environment)?;
-    let is_config =
-        |path: &NeutralPath| ModuleKind::of(path).is_some_and(|kind| kind == ModuleKind::Config);
-    let files = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::File)
-        .filter_map(|entry| root.join(&entry.name).ok())
-        .filter(is_config);
-    let named = services.workspace.manifest().config_files.iter().cloned();
-    Ok(files.chain(named).collect())
+    entries.map_err(Diagnostic::environment)
 }
 
 async fn load(

@@ -8,7 +8,7 @@ use zako_path::{InternedPath, NeutralPath};
 
 use super::leaf::{Ignored, Listing};
 use super::services;
-use crate::workspace::{BUILD_FILE, Entry, EntryKind, Workspace};
+use crate::workspace::{Entry, EntryKind, Workspace};
 
 /// What a glob asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -102,10 +102,7 @@ impl<'a> Search<'a> {
         folder: &NeutralPath,
         entries: &[Entry],
     ) -> Vec<NeutralPath> {
-        let is_package = entries
-            .iter()
-            .any(|e| e.name == BUILD_FILE && e.kind == EntryKind::File);
-        if is_package && folder != self.package {
+        if folder != self.package && workspace.package_module(folder, entries).is_some() {
             return Vec::new();
         }
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::File) {

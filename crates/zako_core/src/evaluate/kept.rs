@@ -14,8 +14,8 @@ use zako_script::{ModuleKind, Transpiled};
 use super::config::ConfigFile;
 use super::glob::Globbed;
 use super::leaf::{
-    ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, Registered, SourceText,
-    Variable,
+    ConfigValue, FileThere, HostAnswer, Ignored, Listing, PackageList, PackageModule, Registered,
+    SourceText, Variable,
 };
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
@@ -50,6 +50,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<ToolchainFor>()
         .with::<ConfigFile>()
         .with::<Variable>()
+        .with::<PackageModule>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -285,6 +286,26 @@ impl Kept for PackageList {
     fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
         let PathList(list) = decoded(bytes)?;
         Some(Ok(Arc::new(list)))
+    }
+}
+
+impl Kept for PackageModule {
+    const KIND: Kind = kinds::PACKAGE_MODULE;
+
+    fn encode_key(&self, data: &Data, out: &mut Vec<u8>) -> bool {
+        path_key(self.0, data, out)
+    }
+
+    fn decode_key(bytes: &[u8], data: &Data) -> Option<Self> {
+        key_path(bytes, data).map(|(path, _)| PackageModule(path))
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(Ok)
     }
 }
 

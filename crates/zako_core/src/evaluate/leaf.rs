@@ -9,7 +9,7 @@ use zako_path::{InternedPath, NeutralPath};
 use super::witness::{self, witnessed};
 use super::{Faults, fault, graph_fault, services};
 use crate::diagnostic::Diagnostic;
-use crate::workspace::{BUILD_FILE, Entry, EntryKind, ReadFault};
+use crate::workspace::{BUILD_FILE, Entry, ReadFault};
 
 /// The path that a leaf is about, if it is about one.
 pub(crate) fn path_of_leaf(
@@ -148,12 +148,12 @@ impl Key for Variable {
     }
 }
 
-/// Which folders the manifest says to leave alone: what every search depends on beside the folders.
+/// Which folders the manifest says to leave alone, and which it makes packages: what every search depends on beside the folders.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Ignored;
 
 impl Key for Ignored {
-    /// The patterns.
+    /// As [`Manifest::searches`](crate::manifest::Manifest::searches) gives it.
     type Value = Arc<[String]>;
     const LEAF: bool = true;
 
@@ -161,8 +161,8 @@ impl Key for Ignored {
         let Ok(services) = services(ctx) else {
             return Arc::default();
         };
-        let patterns = services.workspace.manifest().ignore.as_slice();
-        ctx.set_witness(witness::words(patterns));
+        let patterns = services.workspace.manifest().searches();
+        ctx.set_witness(witness::words(&patterns));
         patterns.into()
     }
 
@@ -220,6 +220,35 @@ impl Key for HostAnswer {
     }
 }
 
+/// The module that makes a folder a package, if it is one: its own `BUILD.ts`, or what the manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PackageModule(pub(crate) InternedPath);
+
+impl Key for PackageModule {
+    type Value = Result<Option<NeutralPath>, String>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let failed = |e: &zako_graph::GraphError| e.to_string();
+        let services = services(ctx).map_err(|e| failed(&e))?;
+        let folder = self
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| e.to_string())?;
+        let build = folder.join(BUILD_FILE).map_err(|e| e.to_string())?;
+        let there = FileThere(services.intern(&build).map_err(|e| e.message)?);
+        if ctx.get(&there).await.map_err(|e| failed(&e))? {
+            return Ok(Some(build));
+        }
+        ctx.get(&Ignored).await.map_err(|e| failed(&e))?;
+        let entries = ctx.get(&Listing(self.0)).await.map_err(|e| failed(&e))??;
+        Ok(services.workspace.package_module(&folder, &entries))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+}
+
 /// The folders that are packages, sorted, at or below a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PackageList(pub(crate) InternedPath);
@@ -248,10 +277,8 @@ impl Key for PackageList {
             .collect::<Result<_, _>>()
             .map_err(fault)?;
         let mut packages = Vec::new();
-        if entries
-            .iter()
-            .any(|entry| entry.name == BUILD_FILE && entry.kind == EntryKind::File)
-        {
+        let is_package = services.workspace.package_module(&folder, &entries);
+        if is_package.is_some() {
             packages.push(folder);
         }
         for list in ctx.get_all(below).await.map_err(|e| failed(&e))? {

@@ -13,13 +13,16 @@ use zako_script::{Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
 use super::attribute::point_at;
 use super::glob::Globbed;
 use super::host::{PackageHost, Read, Recorded};
-use super::leaf::{ConfigValue, FileThere, HostAnswer, SourceText, Variable};
+use super::leaf::{
+    ConfigValue, FileThere, HostAnswer, Ignored, PackageModule, SourceText, Variable,
+};
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::{Faults, Services, fault, graph_fault, services};
 use crate::codec::{Coded, encoded};
 use crate::diagnostic::{Diagnostic, Severity, with_texts};
 use crate::event::{BuildEvent, millis};
+use crate::manifest::MANIFEST;
 use crate::target::{Naming, Target, name_targets};
 use crate::workspace::BUILD_FILE;
 
@@ -61,10 +64,22 @@ impl Key for Package {
             .resolve(&services.interner)
             .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
         let started = Instant::now();
-        let file = path
+        let own = path
             .join(BUILD_FILE)
             .map_err(|e| fault(Diagnostic::user(e.to_string())))?;
-        let ran = run(ctx, &services, &Start::exports(&file, Some(&path))).await?;
+        let file = match by_rules(ctx, &services).await? {
+            false => own.clone(),
+            // Without one it is an error of the file that a person would look for.
+            true => {
+                let found = package_module(ctx, &services, &path).await?;
+                found.unwrap_or_else(|| own.clone())
+            }
+        };
+        let ran = run(ctx, &services, &Start::exports(&file, Some(&path))).await;
+        let ran = ran.map_err(|faults| match file == own {
+            true => faults,
+            false => of_rule(&faults, &path),
+        })?;
         let Ran {
             exports,
             refused,
@@ -259,17 +274,20 @@ pub(super) async fn run(
     let mut keys = Vec::new();
     for (build, import) in &closure.packages {
         // Asked of the graph, so that a package that appears heals its importers.
-        if !has_file(ctx, services, build)
-            .await
-            .map_err(|e| failed(&e))?
-        {
+        let folder = build.parent().unwrap_or_else(NeutralPath::root);
+        let is_there = match by_rules(ctx, services).await? {
+            false => has_file(ctx, services, build)
+                .await
+                .map_err(|e| failed(&e))?,
+            true => package_module(ctx, services, &folder).await?.is_some(),
+        };
+        if !is_there {
             let (message, help) =
                 crate::workspace::ReadFault::Missing.explain(&services.workspace, build);
             let mut error = Diagnostic::user(message).at(location(&import.place));
             error.help = help;
             return Err(fault(error));
         }
-        let folder = build.parent().unwrap_or_else(NeutralPath::root);
         keys.push(PackageExports(
             Package::new(services, &folder).map_err(fault)?,
         ));
@@ -355,6 +373,33 @@ pub(super) async fn run(
         Diagnostic::environment(format!("files that {module} reads change all the time"))
             .with_help("try again when nothing writes to them"),
     ))
+}
+
+/// Whether the manifest makes folders packages, as a dependency of this node: where it does not, a package is its `BUILD.ts`, and
+/// nothing has to be found out.
+async fn by_rules(ctx: &Ctx, services: &Services) -> Result<bool, Faults> {
+    ctx.get(&Ignored)
+        .await
+        .map_err(|e| fault(graph_fault(&e)))?;
+    Ok(services.workspace.has_package_rules())
+}
+
+/// The module that makes the folder a package, if it is one, as a dependency of this node.
+async fn package_module(
+    ctx: &Ctx,
+    services: &Services,
+    folder: &NeutralPath,
+) -> Result<Option<NeutralPath>, Faults> {
+    let key = PackageModule(services.intern(folder).map_err(fault)?);
+    let found = ctx.get(&key).await.map_err(|e| fault(graph_fault(&e)))?;
+    found.map_err(|error| fault(Diagnostic::environment(error)))
+}
+
+/// Errors of a module that is evaluated because `[[packages]]` says so.
+fn of_rule(faults: &[Diagnostic], package: &NeutralPath) -> Faults {
+    let line = format!("evaluated for //{package}, as [[packages]] of {MANIFEST} says");
+    let told = faults.iter().cloned();
+    Arc::new(told.map(|fault| fault.with_trace(line.clone())).collect())
 }
 
 /// Whether there is a file at `path`, as a dependency of this node.

@@ -155,7 +155,7 @@ impl<'a> Checker<'a> {
         Checker {
             root,
             given,
-            ignored: words(&manifest.ignore),
+            ignored: words(&manifest.searches()),
             registered: words(&manifest.toolchains),
             place: PathBuf::new(),
         }

@@ -48,6 +48,7 @@ use crate::codec::action::decode_lowered;
 use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
 use crate::files::Files;
+use crate::label;
 use crate::ledger::{Affected, Ledger, SharedLedger};
 use crate::report::{ActionCounts, ActionReason};
 use crate::target::{FileWork, Lowered};
@@ -195,7 +196,11 @@ impl PlannedAction {
     pub(crate) fn subject(&self) -> String {
         let spec = &self.spec;
         if let Some(message) = &spec.message {
-            return message.clone();
+            // The same is done in other configurations.
+            return match label::configuration(&spec.owner) {
+                Some(configuration) => format!("{message} ({configuration})"),
+                None => message.clone(),
+            };
         }
         let object = match (&spec.inputs[..], spec.outputs.first()) {
             // A task is one action: its label says it best.

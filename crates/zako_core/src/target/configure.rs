@@ -41,8 +41,12 @@ pub(crate) fn configure(
     let mut resolver = Resolver {
         configuration,
         scheme,
+        tools: Vec::new(),
     };
-    let attrs = resolver.value(&target.attrs)?;
+    let attrs = match target.attrs.as_object() {
+        Some(attrs) if target.rule.is_task() => Value::Object(resolver.task(attrs)?),
+        _ => resolver.value(&target.attrs)?,
+    };
     let mut target = Target::clone(target);
     target.attrs = attrs;
     target.label.configuration = configuration.name().cloned();
@@ -89,9 +93,33 @@ fn depends(value: &Value) -> bool {
 struct Resolver<'a> {
     configuration: &'a Configuration,
     scheme: &'a mut Scheme,
+    /// Targets that mean what runs during the build, without saying so.
+    tools: Vec<TargetRef>,
 }
 
 impl Resolver<'_> {
+    /// The attributes of a task: in its command, a target that is one of its tools is that tool.
+    fn task(
+        &mut self,
+        attrs: &IndexMap<String, Value>,
+    ) -> Result<IndexMap<String, Value>, Unconfigured> {
+        let mut tools = Vec::new();
+        if let Some(given) = attrs.get("tools") {
+            collect_tools(given, &mut tools);
+        }
+        let mut resolved = IndexMap::with_capacity(attrs.len());
+        for (name, value) in attrs {
+            let in_command = name == "command";
+            self.tools = if in_command {
+                tools.clone()
+            } else {
+                Vec::new()
+            };
+            resolved.insert(name.clone(), self.value(value)?);
+        }
+        Ok(resolved)
+    }
+
     fn value(&mut self, value: &Value) -> Result<Value, Unconfigured> {
         Ok(match value {
             Value::Select(select) => {
@@ -159,6 +187,10 @@ impl Resolver<'_> {
     }
 
     fn refer(&mut self, reference: &TargetRef) -> Result<TargetRef, Unconfigured> {
+        if self.tools.contains(reference) {
+            let exec = self.scheme.exec();
+            return Ok(refer(reference, &exec, self.scheme)?);
+        }
         Ok(refer(reference, self.configuration, self.scheme)?)
     }
 
@@ -175,6 +207,28 @@ impl Resolver<'_> {
                 known.collect::<Vec<_>>().join(", ")
             ))
         })
+    }
+}
+
+/// The targets that are tools with nothing set for them.
+fn collect_tools(value: &Value, tools: &mut Vec<TargetRef>) {
+    let mut add = |reference: &TargetRef| match reference {
+        TargetRef::Configured { of, transition }
+            if transition.exec && transition.settings.is_empty() =>
+        {
+            tools.push((**of).clone());
+        }
+        _ => {}
+    };
+    match value {
+        Value::Target(handle) => add(&handle.target),
+        Value::Artifact(ArtifactRef::Output { target, .. }) => add(target),
+        Value::Array(items) => items.iter().for_each(|item| collect_tools(item, tools)),
+        Value::Select(select) => {
+            let cases = select.cases.values();
+            cases.for_each(|case| collect_tools(case, tools));
+        }
+        _ => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! Options, selects and configurations.
 
+mod random;
+
 use zako_core::{BuildOptions, Glance};
 
 use crate::fixture::{Built, Fixture, told};
@@ -266,6 +268,12 @@ export const os = task({
   env: { OS: select(platform.os, { linux: "l", macos: "m", windows: "w" }), ARCH: select(platform.arch, { x86_64: "x", aarch64: "a" }) },
   shell: 'echo $OS $ARCH > "$out"',
 });
+export const use = task({
+  tools: [tool],
+  inputs: [os],
+  outputs: { o: "u" },
+  command: (a) => ["sh", "-c", 'echo "$@" > "$0"', a.out.o, tool, os],
+});
 "#,
     )]);
     let built = f
@@ -284,6 +292,14 @@ export const os = task({
             "Ran //p:tool"
         ],
         "tools are built for the machine that they run on"
+    );
+    f.build_with(&["//p:use"], set(&[("platform", "board")]))
+        .await
+        .good();
+    assert_eq!(
+        f.read("zako-out/@arch-aarch64+os-windows/p/u"),
+        "zako-out/p/t zako-out/@arch-aarch64+os-windows/p/os.txt\n",
+        "in a command a tool is a tool"
     );
     let error = f
         .build_with(&["//p:os"], set(&[("platform", "boart")]))
@@ -545,4 +561,54 @@ async fn the_environment_is_seen_through_what_is_declared_only() {
     );
     let built = f.build_with(&["//b"], ada).await;
     assert!(!built.errors().is_empty(), "{built:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_configuration_file_says_is_an_input() {
+    let f = files(&[]);
+    again(&f, &BuildOptions::default()).await;
+    f.write(
+        "options.config.ts",
+        &OPTIONS.replace("default: \"debug\"", "default: \"fast\""),
+    );
+    let lines = again(&f, &BuildOptions::default()).await;
+    assert_eq!(lines, ["eval //", "Ran //:app", "Ran //:lib"]);
+    assert_eq!(f.read("zako-out/app.txt"), "fast\nplain\n");
+    // A new one at the root counts as soon as it is there.
+    assert_eq!(again(&f, &set(&[("strip", "yes")])).await, [""; 0]);
+    f.write(
+        "more.config.ts",
+        "import { flag } from \"zako:config\";\nexport const strip = flag();\n",
+    );
+    let built = f.build_with(&[], set(&[("strip", "yes")])).await;
+    assert_eq!(
+        built.error().message,
+        "\"yes\" is no value of the option strip: it has true, false"
+    );
+    assert_eq!(again(&f, &BuildOptions::default()).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_place_in_two_configurations_is_a_conflict() {
+    let f = files(&[(
+        "place/BUILD.ts",
+        r#"import { task } from "zako:build";
+import { configured, select } from "zako:config";
+import { mode } from "//options.config.ts";
+const words = { debug: "d", fast: "f", small: "s" };
+export const a = task({ outputs: ["made.txt"], place: "source", env: { W: select(mode, words) }, shell: 'echo $W > "$out"' });
+export const b = configured(a, mode.is("fast"));
+"#,
+    )]);
+    let built = f.build(&["//place:*"]).await;
+    assert_eq!(
+        built.error().message,
+        "`place/made.txt` is written by two actions, of //place:a and of //place:a @mode-fast"
+    );
+    f.build(&["//place:a"]).await.good();
+    assert_eq!(f.read("place/made.txt"), "d\n");
+    f.build(&["//place:b"]).await.good();
+    assert_eq!(f.read("place/made.txt"), "f\n");
+    let built = f.build(&["//place:a"]).await.good();
+    assert_eq!(built.lines(), ["FromCache //place:a"]);
 }

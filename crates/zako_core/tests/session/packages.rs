@@ -1,5 +1,7 @@
 //! Packages that import one another, and how that goes wrong.
 
+use zako_core::BuildOptions;
+
 use crate::fixture::{Fixture, told};
 
 const TASK: &str = "import { label, task } from \"zako:build\";\n";
@@ -212,4 +214,133 @@ async fn handles_carry_data_and_are_frozen() {
         ),
     ]);
     f.check(&["eval //app", "eval //lib"]).await;
+}
+
+const EACH: &str = r#"import { glob, readJson, task } from "zako:build";
+const { name, words }: { name: string; words: string[] } = readJson("package.json");
+export default task({
+  inputs: glob("*.txt", { allowEmpty: true }),
+  outputs: { all: "all.out" },
+  env: { WORDS: [name, ...words].join(" ") },
+  shell: 'for file in $in; do cat "$file"; done > "$out_all"; echo $WORDS >> "$out_all"',
+});
+"#;
+
+const MANIFEST: &str = "zako = \"0.1\"\n[[packages]]\nmatch = \"packages/*/package.json\"\nbuild = \"//tools/each.ts\"\n";
+
+fn json(name: &str) -> String {
+    format!("{{ \"name\": \"{name}\", \"words\": [\"one\"] }}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_module_makes_many_packages() {
+    let f = Fixture::new(&[
+        ("zako.toml", MANIFEST),
+        ("tools/each.ts", EACH),
+        ("packages/a/package.json", &json("a")),
+        ("packages/a/x.txt", "x of a\n"),
+        ("packages/b/package.json", &json("b")),
+        ("packages/c/package.json", &json("c")),
+        ("packages/c/BUILD.ts", "export const own = 1;\n"),
+        ("packages/none/x.txt", ""),
+        (
+            "packages/a/deep/package.json",
+            &json("no package: too deep"),
+        ),
+        (
+            "app/BUILD.ts",
+            "import { task } from \"zako:build\";\nimport files from \"//packages/a/BUILD.ts\";\nexport const app = task({ inputs: [files.out.all], outputs: [\"app\"], shell: 'cat $in > \"$out\"' });\n",
+        ),
+    ]);
+    f.check(&[
+        "eval //app",
+        "eval //packages/a",
+        "eval //packages/b",
+        "eval //packages/c",
+        "Ran //app:app",
+        "Ran //packages/a",
+        "Ran //packages/b",
+    ])
+    .await;
+    assert_eq!(f.read("zako-out/app/app"), "x of a\na one\n");
+    f.check(&[]).await;
+    assert_eq!(
+        f.targets(&["//packages/..."]).await.unwrap(),
+        ["//packages/a", "//packages/b"]
+    );
+    // What one reads concerns it alone; the module all.
+    f.write("packages/b/package.json", &json("bee"));
+    f.check(&["eval //packages/b", "Ran //packages/b"]).await;
+    f.write("tools/each.ts", &EACH.replace("[name,", "[\"by\", name,"));
+    let mut all = f.build(&[]).await.good().lines();
+    all.retain(|line| line.starts_with("eval"));
+    assert_eq!(all, ["eval //packages/a", "eval //packages/b"]);
+    assert_eq!(f.read("zako-out/packages/b/all.out"), "by bee one\n");
+    // They come, and go, and get a file of their own; and each is seen by its neighbours.
+    f.write("packages/d/package.json", &json("d"));
+    f.check(&["eval //packages/d", "Ran //packages/d"]).await;
+    f.build(&["//packages/a"]).await.good();
+    assert!(f.has("zako-out/packages/d/all.out"), "of another request");
+    f.remove("packages/d/package.json");
+    f.check(&[]).await;
+    assert!(!f.has("zako-out/packages/d"));
+    f.write("packages/b/BUILD.ts", "export const own = 1;\n");
+    f.check(&["eval //packages/b"]).await;
+    assert!(!f.has("zako-out/packages/b/all.out"));
+    f.remove("packages/a/package.json");
+    let error = f.build(&[]).await;
+    assert!(
+        error
+            .error()
+            .message
+            .contains("there is no file packages/a/BUILD.ts"),
+        "{error:?}"
+    );
+    f.write("packages/a/package.json", &json("a"));
+    f.build(&[]).await.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_glob_stops_at_a_package_of_the_manifest() {
+    let f = Fixture::new(&[
+        ("zako.toml", MANIFEST),
+        ("tools/each.ts", EACH),
+        (
+            "BUILD.ts",
+            "import { glob } from \"zako:build\";\nexport const all = glob(\"packages/**/*.txt\");\n",
+        ),
+        ("packages/a/x.txt", ""),
+        ("packages/b/x.txt", ""),
+    ]);
+    let all = async || {
+        let file = f.root().join("BUILD.ts");
+        let evaluated = f.session.evaluate(&file, &BuildOptions::default()).await;
+        evaluated.unwrap().exports["all"].to_string()
+    };
+    assert_eq!(all().await, r#"["packages/a/x.txt","packages/b/x.txt"]"#);
+    f.write("packages/a/package.json", &json("a"));
+    assert_eq!(all().await, r#"["packages/b/x.txt"]"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_module_of_many_says_for_whom() {
+    let f = Fixture::new(&[
+        ("zako.toml", MANIFEST),
+        ("tools/each.ts", "throw new Error(\"no\");\n"),
+        ("packages/a/package.json", "{}"),
+    ]);
+    let built = f.build(&[]).await;
+    let error = told(built.error());
+    assert!(error.starts_with("tools/each.ts:1:"), "{error}");
+    assert!(
+        error.contains("evaluated for //packages/a, as [[packages]] of zako.toml says"),
+        "{error}"
+    );
+    f.remove("tools/each.ts");
+    let built = f.build(&[]).await;
+    let error = told(built.error());
+    assert!(
+        error.starts_with("there is no file tools/each.ts"),
+        "{error}"
+    );
 }

@@ -29,10 +29,14 @@ const MAX_BRANCHES: usize = 6;
 const MAX_PROCESSES: usize = 10;
 
 /// splitmix64: the same numbers everywhere, for ever.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -40,11 +44,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
-    fn one_in(&mut self, many: usize) -> bool {
+    pub(crate) fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 
@@ -85,7 +89,7 @@ impl World {
         let fixture = Fixture::new(&[]);
         let other = Session::open(global(&fixture.temp().join("cache")), &fixture.root()).unwrap();
         let mut world = World {
-            random: Random(seed),
+            random: Random::new(seed),
             fixture,
             model: Model {
                 packages: [const { None }; PACKAGES.len()],
