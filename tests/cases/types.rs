@@ -56,7 +56,7 @@ fn what_init_writes_is_well_typed() {
 fn wrong_programs_are_refused() {
     let head = "import { alias, arg, args, config, files, glob, label, target, task } from \"zako:build\";\n\
                 import { CcInfo, ccBinary, ccLibrary } from \"zako:cc\";\n\
-                import { attr, depset, provider, rule, type, type Artifact, type Depset, type RuleDefinition } from \"zako:rule\";\n\
+                import { attr, depset, dynamic, provider, rule, type, type Artifact, type Depset, type RuleDefinition } from \"zako:rule\";\n\
                 const t = task({ outputs: { header: \"v.h\" }, shell: \"true\" });\n\
                 const l = task({ outputs: [\"a.txt\"], shell: \"true\" });\n\
                 const lib = ccLibrary({ srcs: [\"a.c\"] });\n\
@@ -70,6 +70,9 @@ fn wrong_programs_are_refused() {
                 stdin: { text: \"\" }, timeout: \"1m\", worker: \"json\" });\n    ctx.expose(\"list\", out);\n    void files;\n    return { info: { n: 1 } };\n  },\n});\n\
                 const late = target(\"//b:x\", Info);\nconst given = gives({ deps: [late, alias(late)], visibility: [\"//a\"], deprecated: \"no\", tags: [] });\nneeds({ dep: given });\n\
                 type Body = RuleDefinition<{}, {}, {}, never>;\nconst body = (analyze: Body[\"analyze\"]) => void rule({ attrs: {}, provides: {}, analyze });\n\
+                const step = dynamic({ params: type<{ readonly list: Artifact }>(), run(ctx) {\n  const text: string = ctx.readText(ctx.params.list);\n  \
+                for (const path of ctx.list(ctx.params.list)) ctx.write(ctx.file(path), text);\n  ctx.copy(ctx.outputs[0]!, ctx.params.list);\n} });\n\
+                body((ctx) => { const list = ctx.file(\"l\"); ctx.dynamic(step, { reads: [list], outputs: [ctx.file(\"o\")], params: { list } }); return {}; });\n\
                 void [arg, args, alias, config, files, glob, label, CcInfo, t, l, lib, needs, gives, target, given, body];\n";
     let good = Workspace::package(head).file("a.c", "");
     assert_eq!(tsc(&good), "", "the head alone is right");
@@ -121,6 +124,10 @@ fn wrong_programs_are_refused() {
         "body((ctx) => { ctx.write(ctx.file(\"x\"), \"\", { mode: 1 }); return {}; });",
         "body((ctx) => { ctx.expose(\"nothing\", ctx.file(\"x\")); return {}; });",
         "body((ctx) => { void ctx.attrs.missing; return {}; });",
+        "body((ctx) => { ctx.dynamic(step, { reads: [], outputs: [], params: { list: 1 } }); return {}; });",
+        "body((ctx) => { ctx.dynamic(step, { outputs: [], params: { list: ctx.file(\"l\") } }); return {}; });",
+        "dynamic({ params: type<number>(), run: (ctx) => void ctx.params.list });",
+        "dynamic({ params: type<number>(), run: (ctx) => void ctx.attrs });",
         "rule({ attrs: {}, provides: { info: Info }, analyze: () => ({}) });",
         "rule({ attrs: {}, provides: { info: Info }, analyze: () => ({ info: { n: \"1\" } }) });",
         "rule({ attrs: { a: attr.int().default(\"x\") }, provides: {}, analyze: () => ({}) });",

@@ -1,6 +1,6 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
 use crate::burial::{Living, bury};
-use crate::demand::{Demand, demand};
+use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
@@ -25,11 +25,12 @@ use crate::files::Files;
 use crate::glance::Seen;
 use crate::global::GlobalState;
 use crate::graph::{Graph, Turn};
-use crate::ledger::{Ledger, RequestedTarget, SharedLedger, request};
+use crate::ledger::{Ledger, Requested, RequestedTarget, SharedLedger, request};
 use crate::manifest::MANIFEST;
 use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::{BuildReport, BuiltTarget};
+use crate::rounds::{Rounds, RoundsStopped, Stepping};
 use crate::select::{Selection, select};
 use crate::session::folder;
 use crate::standby::{Kept, Owed};
@@ -288,7 +289,7 @@ impl Building {
         }
 
         let memo = KeptAnalyses(ledger.clone());
-        let analysis = analyze(&turn, services, &selection, &memo).await;
+        let mut analysis = analyze(&turn, services, &selection, &memo).await;
         drop(memo);
         self.tell(report, analysis.logs.clone()).await;
         broken |= !analysis.faults.is_empty();
@@ -297,33 +298,40 @@ impl Building {
             return self.keep(turn, ledger, report).await;
         }
 
+        let mut warnings = report.diagnostics[told..].to_vec();
+        let mut rounds = Rounds::default();
+        let stepping = Stepping {
+            turn: &turn,
+            ledger: &ledger,
+            selection: &selection,
+        };
+        match rounds.run(&self, &stepping, &mut analysis, report).await {
+            Ok(stepped) => {
+                broken |= stepped.broken;
+                warnings.extend(stepped.warnings);
+            }
+            Err(RoundsStopped) => return self.keep(turn, ledger, report).await,
+        }
         let Demand {
             actions: needed,
             targets,
             makers,
             faults,
+            pending: _,
         } = demand(&selection, &analysis, self.options.tests);
         broken |= !faults.is_empty();
         self.tell(report, faults).await;
         if broken && !keep_going {
             return self.keep(turn, ledger, report).await;
         }
-        let mut actions = Vec::with_capacity(needed.len());
-        for needed in needed {
-            let mut action = PlannedAction::of(&needed.action, needed.declared_at);
-            if let Err(faults) = self.load_program(&turn, &mut action).await {
-                if !keep_going {
-                    self.tell(report, faults.to_vec()).await;
-                    return self.keep(turn, ledger, report).await;
-                }
-                action.broken = Some(faults);
-                broken = true;
-            }
-            actions.push(action);
-        }
+        let Ok((actions, are_wrong)) = self.planned(&turn, needed, report).await else {
+            return self.keep(turn, ledger, report).await;
+        };
+        broken |= are_wrong;
         report.targets = targets;
-        let warnings = report.diagnostics[told..].to_vec();
-        let summary = self.execute(actions, &ledger, 0, report).await;
+        let mut summary = self.execute(actions, &ledger, 0, report).await;
+        rounds.credit(&mut summary);
+        report.actions = summary.counts;
         settle(report, &makers, &summary);
         for target in &mut report.targets {
             target.built &= analysis.results.contains_key(&target.label);
@@ -337,11 +345,36 @@ impl Building {
                     makers: &makers,
                     targets: &report.targets,
                     warnings: &warnings,
+                    steps: &analysis.steps,
                 };
                 self.note_request(&turn, &ledger, &selection, &summary, &noted);
             }
         }
         self.keep(turn, ledger, report).await;
+    }
+
+    /// The actions as they are executed, and whether some can't run at all; nothing when that ends the build.
+    pub(crate) async fn planned(
+        &self,
+        turn: &Turn,
+        needed: Vec<Needed<'_>>,
+        report: &mut BuildReport,
+    ) -> Result<(Vec<PlannedAction>, bool), ()> {
+        let mut actions = Vec::with_capacity(needed.len());
+        let mut are_wrong = false;
+        for needed in needed {
+            let mut action = PlannedAction::of(&needed.action, needed.declared_at);
+            if let Err(faults) = self.load_program(turn, &mut action).await {
+                if !self.options.keep_going {
+                    self.tell(report, faults.to_vec()).await;
+                    return Err(());
+                }
+                action.broken = Some(faults);
+                are_wrong = true;
+            }
+            actions.push(action);
+        }
+        Ok((actions, are_wrong))
     }
 
     /// The modules of a script action.
@@ -354,7 +387,7 @@ impl Building {
         Ok(())
     }
 
-    async fn execute(
+    pub(crate) async fn execute(
         &self,
         actions: Vec<PlannedAction>,
         ledger: &SharedLedger,
@@ -414,6 +447,9 @@ impl Building {
             matches!(found, Ok(Some(_)))
         });
         let manifest = manifest.map(|path| files.leaf(&path));
+        // What decides about actions counts as what scripts read.
+        let reads = noted.steps.values().flatten();
+        let decisive: Vec<Id> = reads.map(|path| files.leaf(path)).collect();
         let mut ledger = ledger.lock();
         turn.keep(&mut ledger);
         let scripts = turn.footprint(&ledger);
@@ -428,6 +464,7 @@ impl Building {
         let analyses = selection
             .targets
             .keys()
+            .chain(noted.steps.keys())
             .filter_map(|label| {
                 ledger
                     .archive()
@@ -447,9 +484,15 @@ impl Building {
                     .collect(),
             })
             .collect();
-        let leaves = scripts.leaves.into_iter().chain(manifest).collect();
+        let leaves = scripts.leaves.into_iter().chain(manifest);
+        let leaves = leaves.chain(decisive).collect();
         let groups = [leaves, actions, analyses, scripts.roots];
-        ledger.note_request(&self.request_key(), groups, &targets, noted.warnings);
+        let requested = Requested {
+            is_dynamic: !noted.steps.is_empty(),
+            targets,
+            warnings: noted.warnings.to_vec(),
+        };
+        ledger.note_request(&self.request_key(), groups, &requested);
     }
 
     /// Removes outputs that nothing claims any more.
@@ -502,7 +545,7 @@ impl Building {
     }
 
     /// Sends errors as events and keeps them for the report.
-    async fn tell(&self, report: &mut BuildReport, diagnostics: Vec<Diagnostic>) {
+    pub(crate) async fn tell(&self, report: &mut BuildReport, diagnostics: Vec<Diagnostic>) {
         for diagnostic in with_texts(self.services.workspace.root(), diagnostics) {
             if diagnostic.fault != Fault::Interrupted {
                 let event = BuildEvent::Diagnostic(diagnostic.clone());
@@ -521,6 +564,8 @@ struct Noted<'a> {
     /// For each target the actions that make what was asked for of it.
     makers: &'a [Vec<usize>],
     warnings: &'a [Diagnostic],
+    /// The dynamic steps, by what they are kept under, with what they read.
+    steps: &'a BTreeMap<String, Vec<NeutralPath>>,
 }
 
 /// Says of each target whether it is built, by the actions that make it.

@@ -74,8 +74,12 @@ impl<'a> Living<'a> {
         let Ok(label) = Label::parse_configured(owner) else {
             return Fate::Unknown;
         };
-        if self.analysis.results.contains_key(owner) {
-            return Fate::Analysed;
+        if let Some(result) = self.analysis.results.get(owner) {
+            // What a step that was not needed came to once is not known now.
+            return match result.actions.iter().any(|action| action.step().is_some()) {
+                true => Fate::Unknown,
+                false => Fate::Analysed,
+            };
         }
         match self.packages.get(&label.package) {
             Some(Some(package)) => match package.targets.contains_key(&label.name) {

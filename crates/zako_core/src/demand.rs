@@ -1,14 +1,14 @@
 //! From analysed targets to the actions that a build needs: those that make what was asked for, and what they read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use zako_path::NeutralPath;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::report::BuiltTarget;
 use crate::select::{Root, Selection};
-use crate::target::{Analysis, Draft, FileWork, Finished, Lowered};
+use crate::target::{Analysis, Draft, FileWork, Finished, Lowered, Pending, Step};
 
 /// An action that is needed, with the place of its target's declaration.
 pub(crate) struct Needed<'a> {
@@ -24,11 +24,18 @@ pub(crate) struct Demand<'a> {
     pub(crate) targets: Vec<BuiltTarget>,
     /// For each of `targets`, the numbers of the actions that make what was asked for of it.
     pub(crate) makers: Vec<Vec<usize>>,
+    /// The dynamic steps that have to run before all actions are known, each with the numbers of the actions that make what it
+    /// reads. While there are any, `actions` are just those.
+    pub(crate) pending: Vec<(Pending, Vec<usize>)>,
     pub(crate) faults: Vec<Diagnostic>,
 }
 
 /// Cuts the actions of `analysis` to what the roots need; `tests` adds their test actions.
-pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: bool) -> Demand<'a> {
+pub(crate) fn demand<'a>(
+    selection: &'a Selection,
+    analysis: &'a Analysis,
+    tests: bool,
+) -> Demand<'a> {
     // The same order every time, whatever the order of analysis.
     let mut all: Vec<(&str, &Draft)> = Vec::with_capacity(analysis.results.len());
     for label in selection.targets.keys() {
@@ -53,6 +60,7 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         actions: Vec::new(),
         targets: Vec::new(),
         makers: Vec::new(),
+        pending: Vec::new(),
         faults: Vec::new(),
     };
     let mut queue: Vec<usize> = Vec::new();
@@ -115,41 +123,51 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
         demand.makers.push(mine);
     }
 
-    let links = links(&all);
-    let mut seen = vec![false; all.len()];
-    let mut written: Vec<Option<Written<'_>>> = (0..all.len()).map(|_| None).collect();
-    while let Some(at) = queue.pop() {
-        if std::mem::replace(&mut seen[at], true) {
-            continue;
+    // What decided about actions is needed as much as they are, even where none of them reads it.
+    queue.extend(analysis.steps.values().flatten().flat_map(making));
+    let reach = Reach {
+        all: &all,
+        makers: &makers,
+        links: links(&all),
+        analysis,
+    };
+    let mut reached = reach.from(queue);
+    if !reached.steps.is_empty() {
+        // Their own actions are not known yet: what is built now is what they read.
+        let mut waiting = reach.ready(&reached.steps);
+        let queue = waiting.iter().flat_map(|(_, makers)| makers.clone());
+        let steps = std::mem::take(&mut reached.steps);
+        reached = reach.from(queue.collect());
+        if waiting.is_empty() {
+            let names: Vec<&str> = steps.iter().map(|at| all[*at].0).collect();
+            let message = format!(
+                "dynamic steps wait for one another: each reads what comes of another one ({})",
+                names.join(", ")
+            );
+            demand.faults.push(Diagnostic::user(message));
         }
-        let (label, draft) = all[at];
-        let mut mine = match draft.finish(&analysis.sets) {
-            None => Written::from(Cow::Borrowed(&draft.action)),
-            Some(Ok(Finished { action, responses })) => Written {
-                action: Cow::Owned(action),
-                responses,
-            },
-            Some(Err(message)) => {
-                let mut fault = Diagnostic::user(message).with_trace(format!("in {label}"));
-                let declared = selection.targets.get(label);
-                fault.location = declared.and_then(|(_, location)| location.clone());
-                demand.faults.push(fault);
-                Written::from(Cow::Borrowed(&draft.action))
-            }
-        };
-        follow(&links, &mut mine.action);
-        let spec = &mine.action.spec;
-        for path in spec.inputs.iter().chain(&spec.staged) {
-            queue.extend(making(path).filter(|at| !seen[*at]));
-        }
-        // Two actions that write one path are both needed, so that the conflict is found.
-        for output in &spec.outputs {
-            queue.extend(making(&output.path).filter(|at| !seen[*at]));
-        }
-        written[at] = Some(mine);
+        demand.pending = waiting
+            .drain(..)
+            .filter_map(|(at, makers)| {
+                let (label, draft) = all[at];
+                let actions = &analysis.results.get(label)?.actions;
+                let at = actions
+                    .iter()
+                    .position(|other| std::ptr::eq(other, draft))?;
+                let label = label.to_owned();
+                Some((Pending { label, at }, makers))
+            })
+            .collect();
+    }
+    for (at, message) in reached.faults {
+        let (label, _) = all[at];
+        let mut fault = Diagnostic::user(message).with_trace(format!("in {label}"));
+        let declared = selection.targets.get(label);
+        fault.location = declared.and_then(|(_, location)| location.clone());
+        demand.faults.push(fault);
     }
     let mut numbers = vec![None; all.len()];
-    for (at, written) in written.into_iter().enumerate() {
+    for (at, written) in reached.written.into_iter().enumerate() {
         let Some(Written { action, responses }) = written else {
             continue;
         };
@@ -169,10 +187,105 @@ pub(crate) fn demand<'a>(selection: &Selection, analysis: &'a Analysis, tests: b
                 }),
         );
     }
+    for (_, makers) in &mut demand.pending {
+        *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
+    }
     for makers in &mut demand.makers {
         *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
     }
     demand
+}
+
+/// What can be reached from actions by what they read.
+struct Reach<'a, 'b> {
+    all: &'b [(&'a str, &'a Draft)],
+    makers: &'b Makers<'a>,
+    links: HashMap<&'a NeutralPath, &'a NeutralPath>,
+    analysis: &'a Analysis,
+}
+
+/// What was reached.
+struct Reached<'a> {
+    /// The actions, by their places among all.
+    written: Vec<Option<Written<'a>>>,
+    /// The dynamic steps, beyond which nothing is known.
+    steps: Vec<usize>,
+    faults: Vec<(usize, String)>,
+}
+
+impl<'a> Reach<'a, '_> {
+    fn from(&self, mut queue: Vec<usize>) -> Reached<'a> {
+        let count = self.all.len();
+        let mut seen = vec![false; count];
+        let mut reached = Reached {
+            written: (0..count).map(|_| None).collect(),
+            steps: Vec::new(),
+            faults: Vec::new(),
+        };
+        while let Some(at) = queue.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            let (_, draft) = self.all[at];
+            if draft.step().is_some() {
+                reached.steps.push(at);
+                continue;
+            }
+            let mut mine = match draft.finish(&self.analysis.sets) {
+                None => Written::from(Cow::Borrowed(&draft.action)),
+                Some(Ok(Finished { action, responses })) => Written {
+                    action: Cow::Owned(action),
+                    responses,
+                },
+                Some(Err(message)) => {
+                    reached.faults.push((at, message));
+                    Written::from(Cow::Borrowed(&draft.action))
+                }
+            };
+            follow(&self.links, &mut mine.action);
+            let spec = &mine.action.spec;
+            for path in spec.inputs.iter().chain(&spec.staged) {
+                queue.extend(self.makers.making(path).filter(|at| !seen[*at]));
+            }
+            // Two actions that write one path are both needed, so that the conflict is found.
+            for output in &spec.outputs {
+                queue.extend(self.makers.making(&output.path).filter(|at| !seen[*at]));
+            }
+            reached.written[at] = Some(mine);
+        }
+        reached.steps.sort_unstable();
+        reached
+    }
+
+    /// Those of `steps` that can run as soon as known actions have, each with the makers of what it reads.
+    fn ready(&self, steps: &[usize]) -> Vec<(usize, Vec<usize>)> {
+        let reads = |at: usize| {
+            self.all[at]
+                .1
+                .step()
+                .map_or(&[][..], |step: &Step| &step.reads)
+        };
+        let makers = |at: usize| -> Vec<usize> {
+            reads(at)
+                .iter()
+                .flat_map(|path| self.makers.making(path))
+                .collect()
+        };
+        // Steps that are found on the way are needed, too.
+        let mut steps = steps.to_vec();
+        let mut ready = Vec::new();
+        let mut seen: HashSet<usize> = steps.iter().copied().collect();
+        while let Some(at) = steps.pop() {
+            let needed = makers(at);
+            let behind = self.from(needed.clone()).steps;
+            if behind.is_empty() {
+                ready.push((at, needed));
+            }
+            steps.extend(behind.into_iter().filter(|at| seen.insert(*at)));
+        }
+        ready.sort_unstable();
+        ready
+    }
 }
 
 /// An action that is needed, written out.

@@ -30,6 +30,7 @@ mod options;
 mod pattern;
 mod recall;
 mod report;
+mod rounds;
 mod select;
 mod session;
 mod standby;

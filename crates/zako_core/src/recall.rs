@@ -18,7 +18,7 @@ use crate::evaluate::kinds::CONFIG_VALUE;
 use crate::evaluate::{Checker, Given, confirm};
 use crate::execute::{Tools, look_again};
 use crate::files::Files;
-use crate::ledger::{self, Affected, Ledger, RequestedTarget, SharedLedger, sweep};
+use crate::ledger::{self, Affected, Ledger, Requested, RequestedTarget, SharedLedger, sweep};
 use crate::session::state_of;
 use crate::watch::Changes;
 use crate::workspace::Workspace;
@@ -164,9 +164,16 @@ fn look(
         return Ok(Recalled::Unknown(ledger));
     }
     let affected = ledger.affected(&actions);
-    let Some((targets, warnings)) = ledger.requested(request) else {
+    let Some(requested) = ledger.requested(request) else {
         return Ok(Recalled::Unknown(ledger));
     };
+    if requested.is_dynamic && !affected.is_empty() {
+        tracing::debug!("what actions the request has depends on what they write");
+        return Ok(Recalled::Unknown(ledger));
+    }
+    let Requested {
+        targets, warnings, ..
+    } = requested;
     if affected.is_empty() {
         let actions = actions.len();
         ledger.tidy()?;

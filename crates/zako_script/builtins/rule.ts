@@ -1,6 +1,6 @@
 import { callAt, call } from "zako:internal/host";
 import { encode } from "zako:internal/encode";
-import { remember } from "zako:internal/identity";
+import { remember, rememberStep } from "zako:internal/identity";
 import { isSelect, joinSettings, mapSelect, settingData } from "zako:internal/option";
 import {
   depsetState, inConfiguration, isArgs, isArtifact, isDepset, isTarget, newArgs, newArtifact, newDepset, newJoined, newTarget,
@@ -466,18 +466,14 @@ export function toolchainType<T>(id: string, t: Type<T>): ToolchainType<T> {
 /** What `analyze` of a rule with the toolchains `T` sees of them. */
 export type Tools<T> = { readonly [K in keyof T]: T[K] extends Type<infer X> ? X : never };
 
-/** What `analyze` is given. */
-export interface Ctx<A, T, O> {
+/** What declares actions: `ctx` of `analyze` and of a dynamic step's `run`. */
+export interface Actions {
   /** The target's label, as `//lib:greet`. */
   readonly label: string;
   /** The target's name within its package. */
   readonly name: string;
   /** The package's path, empty for the workspace's root. */
   readonly package: string;
-  /** The attributes. */
-  readonly attrs: Vals<A>;
-  /** What the rule's toolchains give. */
-  readonly tools: Tools<T>;
   /** A file that an action of this target writes, below the package's output folder. */
   file(name: string): Artifact;
   /** A directory that an action of this target writes. */
@@ -492,6 +488,96 @@ export interface Ctx<A, T, O> {
   symlink(artifact: Artifact, to: Artifact): void;
   /** Declares an action that fills a directory (`ctx.dir`) with copies: each path in it, with the file or directory that goes there. */
   tree(directory: Artifact, files: Readonly<Record<string, Artifact>>): void;
+  /**
+   * Declares that a dynamic step, once `reads` are built, declares the actions that write `outputs`. See {@link dynamic}.
+   */
+  dynamic<P>(step: Dynamic<P>, use: DynamicUse<P>): void;
+}
+
+/** A dynamic step: what {@link dynamic} gives. */
+export interface Dynamic<P> {
+  /** @ignore For type inference only; not there at run time. */
+  readonly "~params": P;
+}
+
+/** How a target uses a dynamic step. */
+export interface DynamicUse<P> {
+  /** The files and directories whose contents decide. */
+  readonly reads: readonly Artifact[];
+  /** What the step's actions write at least: what others may name. */
+  readonly outputs: readonly Artifact[];
+  /** What the step is given besides: plain data and files. */
+  readonly params: P;
+}
+
+/** What a dynamic step's `run` is given. */
+export interface DynamicCtx<P> extends Actions {
+  /** What the target gave it. */
+  readonly params: P;
+  /** The outputs that the target declared, all of which its actions must write. */
+  readonly outputs: readonly Artifact[];
+  /** The text (UTF-8) of one of `reads`, or of the file `below` one that is a directory. */
+  readText(file: Artifact, below?: string): string;
+  /** The JSON in such a file. */
+  readJson(file: Artifact, below?: string): any;
+  /** The files in one of `reads` that is a directory, and in all folders in it: sorted paths below it. */
+  list(directory: Artifact): readonly string[];
+}
+
+/** What a dynamic step is made of. */
+export interface DynamicDefinition<P> {
+  /** The type of what it is given: `type<{ … }>()`. */
+  readonly params: Type<P>;
+  /** Declares actions by what it reads. Runs when that is built, and again only when that, its code or its parameters are others. */
+  run(ctx: DynamicCtx<P>): void;
+}
+
+/**
+ * A dynamic step: actions that are known only when something is built, as when a generator says which sources there are. Export it from
+ * the file that makes it, since it runs by its name in a context of its own.
+ *
+ * ```ts
+ * export const compileAll = dynamic({
+ *   params: type<{ readonly sources: Artifact }>(),
+ *   run(ctx) {
+ *     const objects = ctx.list(ctx.params.sources).filter((path) => path.endsWith(".c")).map((path) => {
+ *       const object = ctx.file(`${ctx.name}/${path}.o`);
+ *       ctx.run({ args: ["cc", "-c", `${ctx.params.sources.path}/${path}`, "-o", object], inputs: [ctx.params.sources], outputs: [object] });
+ *       return object;
+ *     });
+ *     ctx.run({ args: ["ar", "rcsD", ctx.outputs[0]!, ...objects], outputs: ctx.outputs });
+ *   },
+ * });
+ *
+ * export const generatedLibrary = rule({
+ *   attrs: { generator: attr.file() },
+ *   provides: {},
+ *   analyze(ctx) {
+ *     const sources = ctx.dir(`${ctx.name}.sources`);
+ *     ctx.run({ args: [ctx.attrs.generator, sources], outputs: [sources] });
+ *     const library = ctx.file(`lib${ctx.name}.a`);
+ *     ctx.dynamic(compileAll, { reads: [sources], outputs: [library], params: { sources } });
+ *     ctx.expose("default", library);
+ *     return {};
+ *   },
+ * });
+ * ```
+ */
+export function dynamic<P>(definition: DynamicDefinition<P>): Dynamic<P> {
+  if (typeof definition !== "object" || definition === null || typeof definition.run !== "function") {
+    throw new TypeError("dynamic takes an object: { params, run }");
+  }
+  const step = Object.freeze({});
+  rememberStep(step, definition);
+  return step as any;
+}
+
+/** What `analyze` is given. */
+export interface Ctx<A, T, O> extends Actions {
+  /** The attributes. */
+  readonly attrs: Vals<A>;
+  /** What the rule's toolchains give. */
+  readonly tools: Tools<T>;
   /** Adds to what the target needs when it runs: what `zako run` and dependents' `dep.runfiles` have. */
   runfiles(...items: readonly (Artifact | Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[])[]): void;
   /** The value of an option in the configuration that the target is built in. */

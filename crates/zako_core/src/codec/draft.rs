@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! draft:    the action, late (option)
-//! late:     argv (words), inputs, staged (ids of sets)
+//! late:     argv (words), inputs, staged (ids of sets), step (option)
+//! step:     module, export, params (wire text), reads (paths)
 //! word:     0 text   1 set (id)   2 part (form, words)
 //! form:     0 each (flag)   1 prefix   2 join (separator, prefix)   3 concat   4 response (prefix, format, always)
 //! set:      order, direct (items), transitive (ids);   id: 16 bytes
@@ -12,7 +13,7 @@
 use super::{Coded, decode_with};
 use crate::files::{Decoder, Encoder};
 use crate::target::{
-    Draft, Form, Late, Response, ResponseFormat, SetId, SetItem, SetNode, SetOrder, Word,
+    Draft, Form, Late, Response, ResponseFormat, SetId, SetItem, SetNode, SetOrder, Step, Word,
 };
 
 /// The deepest nesting of words that is read: beyond what any script can write.
@@ -42,10 +43,12 @@ impl Coded for Late {
             argv,
             inputs,
             staged,
+            step,
         } = self;
         argv.encode(out);
         inputs.encode(out);
         staged.encode(out);
+        step.encode(out);
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
@@ -53,6 +56,31 @@ impl Coded for Late {
             argv: Coded::decode(body)?,
             inputs: Coded::decode(body)?,
             staged: Coded::decode(body)?,
+            step: Coded::decode(body)?,
+        })
+    }
+}
+
+impl Coded for Step {
+    fn encode(&self, out: &mut Encoder) {
+        let Step {
+            module,
+            export,
+            params,
+            reads,
+        } = self;
+        out.text(module);
+        out.text(export);
+        out.text(params);
+        reads.encode(out);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(Step {
+            module: String::decode(body)?,
+            export: String::decode(body)?,
+            params: String::decode(body)?,
+            reads: Coded::decode(body)?,
         })
     }
 }
@@ -263,14 +291,23 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn drafts() -> impl Strategy<Value = Draft> {
-        let late = (vec(words(), 0..3), vec(ids(), 0..2), vec(ids(), 0..2));
+        let text = "[a-z]{0,3}";
+        let step = (text, text, text).prop_map(|(module, export, params)| Step {
+            module,
+            export,
+            params,
+            reads: vec![NeutralPath::root()],
+        });
+        let step = proptest::option::of(step);
+        let late = (vec(words(), 0..3), vec(ids(), 0..2), vec(ids(), 0..2), step);
         (actions(), proptest::option::of(late)).prop_map(|(action, late)| Draft {
             action,
-            late: late.map(|(argv, inputs, staged)| {
+            late: late.map(|(argv, inputs, staged, step)| {
                 Box::new(Late {
                     argv,
                     inputs,
                     staged,
+                    step,
                 })
             }),
         })
@@ -335,12 +372,19 @@ pub(crate) mod tests {
             ],
             inputs: vec![id],
             staged: vec![],
+            step: Some(Step {
+                module: "m".into(),
+                export: "e".into(),
+                params: "1".into(),
+                reads: vec![],
+            }),
         };
         let hash = "ab".repeat(16);
         let golden = format!(
             "0300000001{hash}02040100000040010101000000000100000078\
              0202010000002c010000007000000000\
-             01000000{hash}00000000"
+             01000000{hash}00000000\
+             01010000006d0100000065010000003100000000"
         );
         assert_eq!(
             hex::encode(encoded(&late)),

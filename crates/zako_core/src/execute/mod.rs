@@ -408,6 +408,23 @@ pub(crate) async fn execute(
     shop.summary()
 }
 
+/// How many actions ended in which way.
+pub(crate) fn counts(statuses: &[ActionStatus]) -> ActionCounts {
+    let mut counts = ActionCounts::default();
+    for status in statuses {
+        let count = match status {
+            ActionStatus::Ran => &mut counts.run,
+            ActionStatus::FromCache => &mut counts.from_cache,
+            ActionStatus::UpToDate => &mut counts.up_to_date,
+            ActionStatus::Failed => &mut counts.failed,
+            ActionStatus::Skipped => &mut counts.skipped,
+            ActionStatus::Cancelled => &mut counts.cancelled,
+        };
+        *count += 1;
+    }
+    counts
+}
+
 type Opened = (Workshop, zako_exec::Plan, Vec<usize>);
 
 /// Judges, and plans what is left to do. Blocks.
@@ -669,20 +686,8 @@ impl Workshop {
             .iter()
             .map(|status| status.unwrap_or(ActionStatus::Cancelled))
             .collect();
-        let mut counts = ActionCounts::default();
-        for status in &statuses {
-            let count = match status {
-                ActionStatus::Ran => &mut counts.run,
-                ActionStatus::FromCache => &mut counts.from_cache,
-                ActionStatus::UpToDate => &mut counts.up_to_date,
-                ActionStatus::Failed => &mut counts.failed,
-                ActionStatus::Skipped => &mut counts.skipped,
-                ActionStatus::Cancelled => &mut counts.cancelled,
-            };
-            *count += 1;
-        }
         ExecuteSummary {
-            counts,
+            counts: counts(&statuses),
             diagnostics: told.diagnostics.clone(),
             statuses,
             identified: self.identified.clone(),

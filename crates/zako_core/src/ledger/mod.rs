@@ -29,11 +29,10 @@ use zako_graph::archive::{Archive, Damaged, Fingerprint, Id, Kind, Record};
 pub(crate) use action::{ActionRecord, Head};
 pub use cause::{Cause, Change};
 pub(crate) use leaf::Witness;
-pub(crate) use request::RequestedTarget;
+pub(crate) use request::{Requested, RequestedTarget};
 pub(crate) use standing::Affected;
 pub(crate) use sweep::sweep;
 
-use crate::diagnostic::Diagnostic;
 use crate::files::{Role, Signature};
 
 /// A path of the workspace that people write, by its neutral path.
@@ -66,7 +65,7 @@ const BEGAN: Kind = Kind::inner(37);
 const NOTHING: Kind = Kind::inner(36);
 
 /// The format of what this module and the codecs write; raised with any change of theirs.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many requests are kept; the ones that were asked longest ago go.
 const MAX_REQUESTS: usize = 16;
@@ -523,26 +522,24 @@ impl Ledger {
         actions.flatten().collect()
     }
 
-    /// The targets and warnings of a request; `None` when they are not what was written.
-    pub(crate) fn requested(&self, request: Id) -> Option<(Vec<RequestedTarget>, Vec<Diagnostic>)> {
+    /// What a request came to; `None` when that is not what was written.
+    pub(crate) fn requested(&self, request: Id) -> Option<Requested> {
         let value = self.archive.value(request);
         (zako_graph::fingerprint(value) == self.archive.fingerprint(request))
             .then(|| request::decode(value))
             .flatten()
     }
 
-    /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph; the
-    /// warnings are its scripts', to be told again.
+    /// Takes note of a request: its groups are leaves of scripts, actions, analyses and nodes of the script graph.
     pub(crate) fn note_request(
         &mut self,
         key: &[u8],
         groups: [Vec<Id>; 4],
-        targets: &[RequestedTarget],
-        warnings: &[Diagnostic],
+        requested: &Requested,
     ) -> Id {
         let id = self.archive.intern(REQUEST, key);
         let dependencies = self.filled(groups);
-        let value = request::encode(targets, warnings);
+        let value = request::encode(requested);
         self.put_inner(
             id,
             zako_graph::fingerprint(&value),
@@ -673,7 +670,12 @@ mod tests {
         let ids = [1, 2, 3].map(|number| ledger.action_id(&[number; 16], &[0; 16]));
         let mut note = |key: &[u8], actions: &[Id]| {
             let groups = [vec![], actions.to_vec(), vec![], vec![]];
-            ledger.note_request(key, groups, &[], &[]);
+            let nothing = Requested {
+                is_dynamic: false,
+                targets: Vec::new(),
+                warnings: Vec::new(),
+            };
+            ledger.note_request(key, groups, &nothing);
         };
         note(b"all", &ids[..2]);
         note(b"one", &ids[1..]);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key    root (text)  package (text)  tests (u8)  patterns: count (u32), each (text)  options: count (u32), each name and value (text)
-//! value  targets: count (u32), each label (text), files: count (u32), each (text), makers: count (u32), each a number in the group of actions (u32)
+//! value  whether it has dynamic steps (u8)  targets: count (u32), each label (text), files: count (u32), each (text), makers: count (u32), each a number in the group of actions (u32)
 //!        warnings of its scripts, as `codec::diagnostic` writes them, to the end
 //! ```
 //!
@@ -57,9 +57,25 @@ pub(crate) fn key(root: &Path, patterns: &[String], options: &BuildOptions) -> V
     out.finish()
 }
 
-pub(crate) fn encode(targets: &[RequestedTarget], warnings: &[Diagnostic]) -> Vec<u8> {
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// Whether what is built decides about its actions: it is planned anew when any of them is reached by something.
+    pub(crate) is_dynamic: bool,
+    pub(crate) targets: Vec<RequestedTarget>,
+    /// What its scripts warned of.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+pub(crate) fn encode(requested: &Requested) -> Vec<u8> {
+    let Requested {
+        is_dynamic,
+        targets,
+        warnings,
+    } = requested;
     let count = |list: usize| u32::try_from(list).unwrap_or(u32::MAX);
     let mut out = Encoder::default();
+    out.u8(u8::from(*is_dynamic));
     out.u32(count(targets.len()));
     for target in targets {
         out.text(&target.label);
@@ -68,13 +84,18 @@ pub(crate) fn encode(targets: &[RequestedTarget], warnings: &[Diagnostic]) -> Ve
         out.u32(count(target.makers.len()));
         target.makers.iter().for_each(|maker| out.u32(*maker));
     }
-    out.raw(&encoded(&warnings.to_vec()));
+    out.raw(&encoded(warnings));
     out.finish()
 }
 
-/// The targets, and the warnings.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<RequestedTarget>, Vec<Diagnostic>)> {
+/// What [`encode`] wrote.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Requested> {
     let mut body = Decoder::new(bytes);
+    let is_dynamic = match body.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
     let mut targets = Vec::new();
     for _ in 0..body.u32()? {
         let label = body.text()?.to_owned();
@@ -92,7 +113,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Vec<RequestedTarget>, Vec<Diagnost
             makers,
         });
     }
-    Some((targets, decoded(body.rest())?))
+    Some(Requested {
+        is_dynamic,
+        targets,
+        warnings: decoded(body.rest())?,
+    })
 }
 
 #[cfg(test)]
@@ -127,9 +152,14 @@ mod tests {
             files: vec![NeutralPath::new("o").unwrap()],
             makers: vec![3],
         }];
-        let warnings = vec![Diagnostic::user("w")];
-        let bytes = encode(&targets, &[]);
+        let mut requested = Requested {
+            is_dynamic: false,
+            targets,
+            warnings: Vec::new(),
+        };
+        let bytes = encode(&requested);
         let golden = [
+            "00",
             "01000000",
             "050000002f2f613a62",
             "01000000010000006f",
@@ -137,9 +167,12 @@ mod tests {
             "00000000",
         ];
         assert_eq!(hex::encode(&bytes), golden.concat());
-        assert_eq!(decode(&bytes), Some((targets.clone(), Vec::new())));
-        let bytes = encode(&targets, &warnings);
-        assert_eq!(decode(&bytes), Some((targets, warnings)));
+        assert_eq!(decode(&bytes), Some(requested.clone()));
+        requested.is_dynamic = true;
+        requested.warnings = vec![Diagnostic::user("w")];
+        let bytes = encode(&requested);
+        assert_eq!(bytes[0], 1);
+        assert_eq!(decode(&bytes), Some(requested));
         for cut in 0..bytes.len() {
             assert_eq!(decode(&bytes[..cut]), None);
         }

@@ -41,6 +41,8 @@ pub(crate) struct Analysis {
     pub(crate) asked: Vec<String>,
     /// The sets that the targets' data and actions name.
     pub(crate) sets: Arc<Sets>,
+    /// The dynamic steps that were run or remembered, by what they are kept under, with what they read.
+    pub(crate) steps: BTreeMap<String, Vec<NeutralPath>>,
 }
 
 /// What analysis made of one target.

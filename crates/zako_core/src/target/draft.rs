@@ -31,6 +31,20 @@ pub(crate) struct Late {
     pub(crate) inputs: Vec<SetId>,
     /// Sets of files that it may read.
     pub(crate) staged: Vec<SetId>,
+    /// What has to run before it is known at all; it stands for all the actions that come of that.
+    pub(crate) step: Option<Step>,
+}
+
+/// A dynamic step that a target uses.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    /// The module that exports it, and the export's name.
+    pub(crate) module: String,
+    pub(crate) export: String,
+    /// What it is given, in wire form.
+    pub(crate) params: String,
+    /// What decides about its actions.
+    pub(crate) reads: Vec<NeutralPath>,
 }
 
 /// An action as it is planned.
@@ -51,6 +65,11 @@ impl Draft {
     /// What it writes; its response files are beside those.
     pub(crate) fn outputs(&self) -> &[OutputSpec] {
         &self.action.spec.outputs
+    }
+
+    /// The dynamic step that it stands for.
+    pub(crate) fn step(&self) -> Option<&Step> {
+        self.late.as_deref()?.step.as_ref()
     }
 
     /// Whether it may write response files.

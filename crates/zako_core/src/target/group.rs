@@ -13,6 +13,7 @@ use super::Target;
 use super::analysis::{Analysis, Analyzed, Declared, Wire};
 use super::depset::{SetId, SetNode, Sets};
 use super::draft::Draft;
+use super::dynamic::StepReads;
 use super::lower::{File, lower};
 use super::met::Met;
 use super::rules::rule_modules;
@@ -100,6 +101,7 @@ pub(super) async fn analyze_group(
             })),
             targets: mine,
             sets: analysis.sets.clone(),
+            reads: None,
             done: done.clone(),
         };
         let evaluation = Evaluation {
@@ -191,11 +193,13 @@ fn request(target: &Target, configuration: usize, met: &Met<'_>) -> Json {
     })
 }
 
-struct AnalysisHost {
-    analysis: Option<Json>,
-    targets: HashMap<String, Declared>,
-    sets: Arc<Sets>,
-    done: Arc<Mutex<Done>>,
+pub(super) struct AnalysisHost {
+    pub(super) analysis: Option<Json>,
+    pub(super) targets: HashMap<String, Declared>,
+    pub(super) sets: Arc<Sets>,
+    /// What a dynamic step may read.
+    pub(super) reads: Option<StepReads>,
+    pub(super) done: Arc<Mutex<Done>>,
 }
 
 impl Host for AnalysisHost {
@@ -210,6 +214,15 @@ impl Host for AnalysisHost {
                 Ok(Json::Null)
             }
             "label" => label(&call, None),
+            "stepText" | "stepList" => {
+                let reads = self.reads.as_ref().ok_or_else(|| refused(call.name))?;
+                let path = call.args["path"].as_str().unwrap_or_default();
+                let answer = match call.name {
+                    "stepText" => reads.text(path).map(Json::String),
+                    _ => reads.list(path).map(|paths| json!(paths)),
+                };
+                answer.map_err(misuse)
+            }
             "depset" => {
                 let node = SetNode::of(&call.args).map(Arc::new);
                 let node = node.ok_or_else(|| misuse("this is no depset".to_owned()))?;

@@ -9,7 +9,7 @@ use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, Value};
 
 use super::command::{self, Item, Paths};
-use super::draft::{Draft, Late};
+use super::draft::{Draft, Late, Step};
 use super::fields::{Fields, FileRef, Settings, Sourced, StdinRef, unique};
 use super::file_work::FileWork;
 use super::task::Lookup;
@@ -66,6 +66,11 @@ pub(crate) fn lower(target: &Target, action: Json) -> Result<Draft, String> {
         return Err("an action is an object".to_owned());
     };
     match fields.get("work") {
+        Some(Value::Object(work))
+            if work.get("kind").and_then(Value::as_str) == Some("dynamic") =>
+        {
+            step(target, work, fields.get("outputs"))
+        }
         Some(Value::Object(work)) => file_work(target, work, fields.get("outputs")),
         _ => run(target, fields),
     }
@@ -122,6 +127,7 @@ fn run(target: &Target, fields: &IndexMap<String, Value>) -> Result<Draft, Strin
         argv: if plain.is_some() { Vec::new() } else { words },
         inputs: input_sets,
         staged: staged_sets.into_iter().chain(tool_sets).collect(),
+        step: None,
     };
     let argv = plain.unwrap_or_default();
     let mut spec = ActionSpec::new(
@@ -175,6 +181,47 @@ fn run(target: &Target, fields: &IndexMap<String, Value>) -> Result<Draft, Strin
             test,
         },
         late: is_late.then(|| Box::new(late)),
+    })
+}
+
+/// `ctx.dynamic`.
+fn step(
+    target: &Target,
+    work: &IndexMap<String, Value>,
+    written: Option<&Value>,
+) -> Result<Draft, String> {
+    let of = "ctx.dynamic";
+    let text = |key: &str| work.get(key).and_then(Value::as_str).unwrap_or_default();
+    let reads = outputs(of, work.get("reads"))?;
+    let outputs = outputs(of, written)?;
+    let reads: Vec<NeutralPath> = unique(reads.into_iter().map(|file| file.path).collect());
+    if let Some(both) = outputs.iter().find(|output| reads.contains(&output.path)) {
+        return Err(format!("{of} reads {}, which it writes", both.path));
+    }
+    let mut spec = ActionSpec::new(
+        target.label.to_string(),
+        "dynamic",
+        ActionBody::Command { argv: Vec::new() },
+    );
+    spec.inputs.clone_from(&reads);
+    spec.outputs = outputs;
+    let step = Step {
+        module: text("module").to_owned(),
+        export: text("export").to_owned(),
+        params: text("params").to_owned(),
+        reads,
+    };
+    Ok(Draft {
+        action: Lowered {
+            spec,
+            script: None,
+            work: None,
+            test: false,
+        },
+        late: Some(Box::new(Late {
+            step: Some(step),
+            ..Late::default()
+        })),
     })
 }
 

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use zako_action::ArtifactValue;
+
 use super::{Analyzed, Target};
-use crate::codec::{Coded as _, Fingerprint, fingerprint, half};
+use crate::codec::{Coded as _, Fingerprint, encoded, fingerprint, half};
 use crate::files::Encoder;
 
 /// What the analysis of a target depends on, as fingerprints.
@@ -61,6 +63,29 @@ impl AnalysisKey {
             own,
             all: half(&hasher.finalize()),
         }
+    }
+}
+
+/// The key of a dynamic step: the code of its module, which target uses it, what it is given and what it reads.
+pub(super) fn step_key(
+    rule: &Fingerprint,
+    target: &Target,
+    draft: &[u8],
+    reads: &[ArtifactValue],
+) -> AnalysisKey {
+    let own = AnalysisKey::own(rule, &Fingerprint::default(), target);
+    let reads: Vec<Vec<u8>> = reads.iter().map(encoded).collect();
+    let mut hasher = blake3::Hasher::new();
+    for part in [&own[..], draft]
+        .into_iter()
+        .chain(reads.iter().map(Vec::as_slice))
+    {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    AnalysisKey {
+        own,
+        all: half(&hasher.finalize()),
     }
 }
 

@@ -7,6 +7,7 @@ mod attributes;
 mod configuration;
 mod damage;
 mod dead;
+mod dynamic;
 mod embedding;
 mod failures;
 mod fixture;

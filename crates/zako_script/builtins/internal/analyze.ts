@@ -2,7 +2,7 @@
 
 import { decode, encode, nextAnalysis } from "zako:internal/encode";
 import { call } from "zako:internal/host";
-import { find } from "zako:internal/identity";
+import { find, findStep, stepOf } from "zako:internal/identity";
 import { isOption, optionId, optionState } from "zako:internal/option";
 import {
   artifactState, isArtifact, isDepset, isTarget, newArtifact, newDepset, targetState,
@@ -115,18 +115,10 @@ function expand(file: unknown): readonly unknown[] {
   return [found];
 }
 
-function analyzeOne(request: Request, configuration: Configuration): void {
-  const { label, rule } = request;
-  const record = find(rule.module, rule.export);
-  if (record === undefined) throw new TypeError(`${rule.module} exports no rule "${rule.export}"`);
-  const { definition } = record;
-  const given = decode(request.attrs) as Record<string, unknown>;
-  const attrs: Record<string, unknown> = {};
-  for (const name of Object.keys(definition.attrs)) attrs[name] = attribute(definition.attrs[name], given[name]);
-
-  const outputs: Record<string, unknown> = {};
-  let files: unknown[] | undefined;
-  const declared = new Set<string>();
+/** What a target, or a dynamic step of one, declares actions with. */
+function actor(request: Request, given: readonly any[]) {
+  const { label } = request;
+  const declared = new Set<string>(given.map((artifact) => artifact.path));
   const out = (name: string, directory: boolean) => {
     if (typeof name !== "string" || !/^[^/\0\\][^\0\\]*$/.test(name) || name.split("/").some((c) => c === "" || c === "." || c === "..")) {
       throw new TypeError(`"${name}" is not an output's name: it is a path below the package, as "gen/${"x"}.h"`);
@@ -136,25 +128,11 @@ function analyzeOne(request: Request, configuration: Configuration): void {
     declared.add(path);
     return newArtifact({ path, directory });
   };
-  const runfiles: { direct: unknown[]; transitive: DepsetObject[] } = { direct: [], transitive: [] };
   const own = (what: string, artifact: unknown) => {
     if (!isArtifact(artifact)) throw new TypeError(`${what} writes files made by ctx.file or ctx.dir`);
     if (!declared.has(artifact.path)) throw new TypeError(`${what} may not write ${artifact.path}: it is no file that ctx.file or ctx.dir of ${label} made`);
   };
-  const ctx = freeze({
-    label,
-    name: request.name,
-    package: request.package,
-    attrs: freeze(attrs),
-    tools: decode(request.tools),
-    outputRoot: configuration.outputRoot,
-    config(option: unknown) {
-      if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
-      const { kind, default: fallback } = optionState(option);
-      const id = optionId(option);
-      const value = Object.hasOwn(configuration.values, id) ? configuration.values[id] : fallback;
-      return kind === "flag" ? value === "true" : value;
-    },
+  return {
     file: (name: string) => out(name, false),
     dir: (name: string) => out(name, true),
     run(action: Record<string, unknown>) {
@@ -184,6 +162,79 @@ function analyzeOne(request: Request, configuration: Configuration): void {
       if (!isDirectory(artifact)) throw new TypeError("ctx.tree fills a directory made by ctx.dir");
       work(artifact, { kind: "tree", files });
     },
+    dynamic(step: unknown, use: Record<string, unknown>) {
+      const identity = stepOf(step)?.identity;
+      if (identity === undefined) {
+        throw new TypeError("ctx.dynamic takes what dynamic() gave, exported from the module that makes it");
+      }
+      if (typeof use !== "object" || use === null) throw new TypeError("ctx.dynamic takes an object: { reads, outputs, params }");
+      checkOptions("ctx.dynamic", use, ["reads", "outputs", "params"]);
+      const { reads, outputs, params } = use;
+      if (!Array.isArray(reads) || reads.length === 0) throw new TypeError("reads of ctx.dynamic takes a list of files, at least one");
+      if (!Array.isArray(outputs) || outputs.length === 0) throw new TypeError("outputs of ctx.dynamic takes a list of files, at least one");
+      for (const artifact of outputs) own("ctx.dynamic", artifact);
+      const work = encode({ kind: "dynamic", ...identity, reads }, "ctx.dynamic") as object;
+      call("action", { action: { work: { ...work, params: JSON.stringify(encode(params, "params of ctx.dynamic")) }, outputs: encode(outputs) } });
+    },
+  };
+}
+
+/** Runs a dynamic step: what it reads is built. */
+function step(request: Request & { outputs: unknown; params: unknown }): void {
+  const { label, rule } = request;
+  const record = findStep(rule.module, rule.export);
+  if (record === undefined) throw new TypeError(`${rule.module} exports no dynamic step "${rule.export}"`);
+  const outputs = decode(request.outputs) as readonly any[];
+  const path = (what: string, file: unknown, below: unknown): string => {
+    if (!isArtifact(file)) throw new TypeError(`${what} takes a file that the step reads`);
+    if (below !== undefined && typeof below !== "string") throw new TypeError(`${what} takes a path below the directory as its second argument`);
+    return below === undefined ? file.path : `${file.path}/${below}`;
+  };
+  const readText = (file: unknown, below?: unknown): string => call("stepText", { path: path("ctx.readText", file, below) });
+  nextAnalysis();
+  record.step.run(
+    freeze({
+      label,
+      name: request.name,
+      package: request.package,
+      params: decode(request.params),
+      outputs,
+      readText,
+      readJson: (file: unknown, below?: unknown) => JSON.parse(readText(file, below)),
+      list: (directory: unknown) => freeze(call("stepList", { path: path("ctx.list", directory, undefined) })),
+      ...actor(request, outputs),
+    }),
+  );
+  call("analyzed", { label, files: [], providers: {}, outputs: {}, runfiles: null });
+}
+
+function analyzeOne(request: Request, configuration: Configuration): void {
+  const { label, rule } = request;
+  const record = find(rule.module, rule.export);
+  if (record === undefined) throw new TypeError(`${rule.module} exports no rule "${rule.export}"`);
+  const { definition } = record;
+  const given = decode(request.attrs) as Record<string, unknown>;
+  const attrs: Record<string, unknown> = {};
+  for (const name of Object.keys(definition.attrs)) attrs[name] = attribute(definition.attrs[name], given[name]);
+
+  const outputs: Record<string, unknown> = {};
+  let files: unknown[] | undefined;
+  const runfiles: { direct: unknown[]; transitive: DepsetObject[] } = { direct: [], transitive: [] };
+  const ctx = freeze({
+    label,
+    name: request.name,
+    package: request.package,
+    attrs: freeze(attrs),
+    tools: decode(request.tools),
+    outputRoot: configuration.outputRoot,
+    config(option: unknown) {
+      if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
+      const { kind, default: fallback } = optionState(option);
+      const id = optionId(option);
+      const value = Object.hasOwn(configuration.values, id) ? configuration.values[id] : fallback;
+      return kind === "flag" ? value === "true" : value;
+    },
+    ...actor(request, []),
     runfiles(...items: unknown[]) {
       for (const item of items.flat(Infinity)) {
         if (isDepset(item)) runfiles.transitive.push(item);
@@ -260,6 +311,7 @@ export function analyze(): void {
   for (const label of Object.keys(dependencies)) known.set(label, decodeResult(dependencies[label]));
   for (const request of requests as Request[]) {
     call("analyzing", { label: request.label });
-    analyzeOne(request, configurations[request.configuration]);
+    if ("params" in request) step(request as any);
+    else analyzeOne(request, configurations[request.configuration]);
   }
 }

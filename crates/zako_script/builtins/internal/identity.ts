@@ -8,14 +8,27 @@ export interface Definition {
   analyze(ctx: any): Record<string, unknown>;
 }
 
+/** A dynamic step's definition, as `dynamic` was given it. */
+export interface StepDefinition {
+  run(ctx: any): void;
+}
+
 /** A rule: its definition, and its identity once its module has run. */
 export interface RuleRecord {
   definition: Definition;
+  step?: undefined;
+  identity?: { module: string; export: string };
+}
+
+/** The same for a dynamic step. */
+export interface StepRecord {
+  definition?: undefined;
+  step: StepDefinition;
   identity?: { module: string; export: string };
 }
 
 const records = new WeakMap<object, { identity?: { module: string; export: string } }>();
-const rules = new Map<string, RuleRecord>();
+const rules = new Map<string, RuleRecord | StepRecord>();
 
 /** Remembers that `fn` is a rule. */
 export function remember(fn: object, definition: Definition): RuleRecord {
@@ -29,7 +42,20 @@ export function token(object: object, record: { identity?: { module: string; exp
   records.set(object, record);
 }
 
-/** Names the rules and options among a module's exports. */
+/** Remembers that `value` is a dynamic step. */
+export function rememberStep(value: object, step: StepDefinition): void {
+  const record: StepRecord = { step };
+  records.set(value, record);
+}
+
+/** What is known of a value that may be a dynamic step. */
+export function stepOf(value: unknown): StepRecord | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const record = records.get(value) as StepRecord | undefined;
+  return record?.step === undefined ? undefined : record;
+}
+
+/** Names the rules, steps and options among a module's exports. */
 export function identify(module: string, namespace: Record<string, unknown>): void {
   for (const name of Object.keys(namespace)) {
     const value = namespace[name];
@@ -38,11 +64,18 @@ export function identify(module: string, namespace: Record<string, unknown>): vo
     if (record === undefined) continue;
     // A re-export keeps the identity that the rule's own module gave it.
     record.identity ??= { module, export: name };
-    if ("definition" in record) rules.set(`${module}#${name}`, record as RuleRecord);
+    if ("definition" in record || "step" in record) rules.set(`${module}#${name}`, record as RuleRecord | StepRecord);
   }
 }
 
 /** The rule of that identity. */
 export function find(module: string, name: string): RuleRecord | undefined {
-  return rules.get(`${module}#${name}`);
+  const found = rules.get(`${module}#${name}`);
+  return found?.definition === undefined ? undefined : found;
+}
+
+/** The dynamic step of that identity. */
+export function findStep(module: string, name: string): StepRecord | undefined {
+  const found = rules.get(`${module}#${name}`);
+  return found?.step === undefined ? undefined : found;
 }
