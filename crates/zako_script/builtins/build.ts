@@ -80,6 +80,8 @@ export interface TaskSpec<S extends Outputs> extends CommonProps {
   place?: "out" | "source";
   /** The line that people see while it runs. */
   message?: string;
+  /** Whether it is a test: run by `zako test`, not by `zako build`. */
+  test?: boolean;
 }
 
 /**

@@ -1,7 +1,8 @@
 import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
+import { ask, findProgram } from "zako:internal/machine";
 import { identify } from "zako:internal/identity";
-import { basename, extname, join } from "zako:path";
-import type { Artifact, CommonProps, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
+import { basename, dirname, extname, join, relative } from "zako:path";
+import type { Artifact, CommonProps, Ctx, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
 
 /** The tools for C and C++. */
 export interface CcTools {
@@ -30,6 +31,8 @@ export interface CcData {
   readonly defines: Depset<string>;
   /** Static libraries to link, dependents before dependencies. */
   readonly archives: Depset<Artifact>;
+  /** Shared libraries to link, which programs need when they run. */
+  readonly shared: Depset<Artifact>;
   /** Options for the linker, each target's in a row. */
   readonly linkopts: Depset<readonly string[]>;
   /** Whether there is C++ in it, so that the C++ driver must link. */
@@ -46,14 +49,18 @@ export type CcTarget = Target<Has<typeof CcInfo>, any>;
 export interface CcProps extends CommonProps {
   /** Sources (`.c`, `.cc`, `.cpp`, `.cxx`, `.S`) and private headers. */
   srcs?: Sel<readonly File[]>;
-  /** Libraries that it uses. */
+  /** Libraries that it uses; for a library, its dependents see their headers, too. */
   deps?: Sel<readonly CcTarget[]>;
+  /** Libraries that it uses and its dependents don't see: they are linked, and their headers, folders and definitions stay here. */
+  privateDeps?: Sel<readonly CcTarget[]>;
   /** Folders below the package to search for headers; for a library, its dependents search them too. */
   includes?: Sel<readonly string[]>;
+  /** Folders below the package to search for headers, for this target alone. */
+  privateIncludes?: Sel<readonly string[]>;
   /** Definitions, as `"NAME"` or `"NAME=value"`; for a library, its dependents get them too. */
   defines?: Sel<readonly string[]>;
   /** Definitions for this target alone. */
-  localDefines?: Sel<readonly string[]>;
+  privateDefines?: Sel<readonly string[]>;
   /** Options for the compiler, for this target alone. */
   copts?: Sel<readonly string[]>;
   /** Options for the linker; for a library, whatever links it gets them too. */
@@ -66,6 +73,8 @@ export interface CcProps extends CommonProps {
 export interface CcLibraryProps extends CcProps {
   /** Public headers: dependents may include them, by their path from the workspace's root or from a folder of `includes`. */
   hdrs?: Sel<readonly File[]>;
+  /** Whether it is a shared library, `libNAME.so`, with the static libraries that it uses in it. Default false. */
+  shared?: boolean;
 }
 
 /** What {@link ccTest} takes. */
@@ -76,12 +85,49 @@ export interface CcTestProps extends CcProps {
   env?: Readonly<Record<string, string>>;
 }
 
+/** What {@link compile} takes. Paths of folders are below the package; the rest is as in {@link CcProps}. */
+export interface CompileOptions {
+  /** Sources and private headers. */
+  srcs: readonly Artifact[];
+  /** Public headers. */
+  hdrs?: readonly Artifact[];
+  /** What the libraries give that dependents see, too. */
+  deps?: readonly CcData[];
+  /** What the libraries give that dependents don't see. */
+  privateDeps?: readonly CcData[];
+  /** Folders to search for headers. */
+  includes?: readonly string[];
+  /** Folders to search for headers, here alone. */
+  privateIncludes?: readonly string[];
+  /** Definitions. */
+  defines?: readonly string[];
+  /** Definitions, here alone. */
+  privateDefines?: readonly string[];
+  /** Options for the compiler. */
+  copts?: readonly string[];
+  /** Options for the linker. */
+  linkopts?: readonly string[];
+}
+
+/** What {@link compile} gives. */
+export interface Compilation {
+  /** The object files, in the order of the sources. */
+  readonly objects: readonly Artifact[];
+  /** What dependents see, and what {@link link} needs: without the objects, which are in no library yet. */
+  readonly info: CcData;
+}
+
+/** What `analyze` of a rule is given that has {@link CcToolchain} as its toolchain `cc`. */
+export type CcCtx = Ctx<any, { cc: ToolchainType<CcTools> }, any>;
+
 const common = {
   srcs: attr.files().default([]),
   deps: attr.list(attr.target(CcInfo)).default([]),
+  privateDeps: attr.list(attr.target(CcInfo)).default([]),
   includes: attr.list(attr.string()).default([]),
+  privateIncludes: attr.list(attr.string()).default([]),
   defines: attr.list(attr.string()).default([]),
-  localDefines: attr.list(attr.string()).default([]),
+  privateDefines: attr.list(attr.string()).default([]),
   copts: attr.list(attr.string()).default([]),
   linkopts: attr.list(attr.string()).default([]),
   data: attr.files().default([]),
@@ -89,7 +135,7 @@ const common = {
 const toolchains = { cc: CcToolchain };
 
 /** The compiler for C++, or for C. */
-function compiler(ctx: any, cxx: boolean): Artifact {
+function compiler(ctx: CcCtx, cxx: boolean): Artifact {
   const { cc } = ctx.tools;
   if (!cxx) return cc.c;
   if (cc.cxx === undefined) {
@@ -101,36 +147,54 @@ function compiler(ctx: any, cxx: boolean): Artifact {
 const CXX: ReadonlySet<string> = new Set([".cc", ".cpp", ".cxx", ".C", ".c++"]);
 const C: ReadonlySet<string> = new Set([".c", ".S", ".s"]);
 
-interface Compiled {
-  objects: Artifact[];
-  info: CcData;
-}
+const preorder = <T>(direct: readonly T[], transitive: readonly Depset<T>[]): Depset<T> => depset<T>({ direct, transitive, order: "preorder" });
+const topological = <T>(direct: readonly T[], transitive: readonly Depset<T>[]): Depset<T> => depset<T>({ direct, transitive, order: "topological" });
 
-function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
-  const { attrs } = ctx;
-  ctx.runfiles(attrs.data, attrs.deps.map((dep: Dep<unknown>) => dep.runfiles));
-  const deps: CcData[] = attrs.deps.map((dep: Dep<Has<typeof CcInfo>>) => dep.get(CcInfo));
+/**
+ * Compiles sources of C and C++, for rules of other languages. The rule has `toolchains: { cc: CcToolchain }`.
+ *
+ * ```ts
+ * const generated = rule({
+ *   attrs: { src: attr.file(), deps: attr.list(attr.target(CcInfo)).default([]) },
+ *   provides: {},
+ *   toolchains: { cc: CcToolchain },
+ *   analyze(ctx) {
+ *     const source = ctx.file(`${ctx.name}.c`);
+ *     ctx.run({ args: ["sh", "-c", 'sed s/foo/bar/ "$1" > "$0"', source, ctx.attrs.src], outputs: [source] });
+ *     const compiled = compile(ctx, { srcs: [source], deps: ctx.attrs.deps.map((dep) => dep.get(CcInfo)) });
+ *     ctx.expose("default", link(ctx, ctx.name, compiled));
+ *     return {};
+ *   },
+ * });
+ * ```
+ */
+export function compile(ctx: CcCtx, options: CompileOptions): Compilation {
+  const { srcs, hdrs = [], deps = [], privateDeps = [], copts = [], linkopts = [] } = options;
+  const used = [...privateDeps, ...deps];
   const sources: Artifact[] = [];
   const privateHeaders: Artifact[] = [];
-  for (const file of attrs.srcs as readonly Artifact[]) {
+  for (const file of srcs) {
     const extension = extname(file.path);
     (C.has(extension) || CXX.has(extension) ? sources : privateHeaders).push(file);
   }
-  const own: string[] = attrs.includes.flatMap((folder: string) => {
-    const path = join(ctx.package, folder);
-    return [path, join(ctx.outputRoot, path)];
-  });
-  const includes = depset({ direct: own, transitive: deps.map((d) => d.includes), order: "preorder" });
-  const defines = depset<string>({ direct: attrs.defines, transitive: deps.map((d) => d.defines), order: "preorder" });
+  const folders = (given: readonly string[] = []): string[] =>
+    given.flatMap((folder) => {
+      const path = join(ctx.package, folder);
+      return [path, join(ctx.outputRoot, path)];
+    });
+  const includes = preorder(folders(options.includes), deps.map((d) => d.includes));
+  const defines = preorder<string>(options.defines ?? [], deps.map((d) => d.defines));
   const headers = depset({ direct: hdrs, transitive: deps.map((d) => d.headers) });
   const flags = [
+    // Any object may come to be in a shared library.
+    "-fPIC",
     "-I.",
     `-I${ctx.outputRoot}`,
-    args.prefix("-I", includes),
-    args.prefix("-D", [defines, ...attrs.localDefines]),
-    ...attrs.copts,
+    args.prefix("-I", preorder(folders(options.privateIncludes), [includes, ...privateDeps.map((d) => d.includes)])),
+    args.prefix("-D", preorder<string>(options.privateDefines ?? [], [defines, ...privateDeps.map((d) => d.defines)])),
+    ...copts,
   ];
-  let cxx = deps.some((d) => d.cxx);
+  let cxx = used.some((d) => d.cxx);
   const objects = sources.map((source) => {
     const isCxx = CXX.has(extname(source.path));
     cxx ||= isCxx;
@@ -141,7 +205,7 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     ctx.run({
       args: [compiler(ctx, isCxx), "-c", source, "-o", object, "-MD", "-MF", depfile, ...flags],
       inputs: [source],
-      staged: [...privateHeaders, headers],
+      staged: [...privateHeaders, headers, ...privateDeps.map((d) => d.headers)],
       outputs: [object],
       depfile,
       mnemonic: "compile",
@@ -153,39 +217,76 @@ function compileAll(ctx: any, hdrs: readonly Artifact[]): Compiled {
     headers,
     includes,
     defines,
-    archives: depset({ transitive: deps.map((d) => d.archives), order: "topological" }),
-    linkopts: depset<readonly string[]>({
-      direct: attrs.linkopts.length > 0 ? [attrs.linkopts] : [],
-      transitive: deps.map((d) => d.linkopts),
-      order: "topological",
-    }),
+    archives: topological([], used.map((d) => d.archives)),
+    shared: topological([], used.map((d) => d.shared)),
+    linkopts: topological(linkopts.length > 0 ? [linkopts] : [], used.map((d) => d.linkopts)),
     cxx,
   };
   return { objects, info };
 }
 
-function link(ctx: any, { objects, info }: Compiled): Artifact {
-  const program = ctx.file(ctx.name);
+/**
+ * Links what {@link compile} gave to a program at `name` below the package's output folder, or with `shared` to a shared library.
+ * Shared libraries are found from where the program is.
+ */
+export function link(ctx: CcCtx, name: string, { objects, info }: Compilation, options: { readonly shared?: boolean } = {}): Artifact {
+  const linked = ctx.file(name);
+  const here = ctx.tools.cc.os === "macos" ? "@loader_path" : "$ORIGIN";
+  const folders = new Set(info.shared.toList().map((library) => relative(dirname(linked.path), dirname(library.path))));
+  const kind = options.shared !== true ? [] : ctx.tools.cc.os === "macos" ? ["-dynamiclib"] : ["-shared", `-Wl,-soname,${basename(name)}`];
   ctx.run({
-    args: [compiler(ctx, info.cxx), "-o", program, args.responseFile([...objects, info.archives, info.linkopts])],
-    outputs: [program],
+    args: [
+      compiler(ctx, info.cxx), ...kind, "-o", linked,
+      args.responseFile([
+        ...objects, info.archives, info.shared,
+        ...[...folders].map((folder) => `-Wl,-rpath,${folder === "" ? here : `${here}/${folder}`}`),
+        info.linkopts,
+      ]),
+    ],
+    outputs: [linked],
     mnemonic: "link",
-    message: `link ${program.path}`,
+    message: `link ${linked.path}`,
   });
-  ctx.expose("default", program);
-  return program;
+  return linked;
+}
+
+const info = (dep: Dep<Has<typeof CcInfo>>): CcData => dep.get(CcInfo);
+
+/** What all rules here do with their attributes. */
+function compileAll(ctx: any, hdrs: readonly Artifact[]): Compilation {
+  const { attrs } = ctx;
+  const deps: readonly Dep<Has<typeof CcInfo>>[] = attrs.deps;
+  const privateDeps: readonly Dep<Has<typeof CcInfo>>[] = attrs.privateDeps;
+  ctx.runfiles(attrs.data, [...deps, ...privateDeps].map((dep) => dep.runfiles));
+  return compile(ctx, { ...attrs, hdrs, deps: deps.map(info), privateDeps: privateDeps.map(info) });
+}
+
+/** A program of the target's sources, and what it needs when it runs. */
+function program(ctx: any): Artifact {
+  const compiled = compileAll(ctx, []);
+  const linked = link(ctx, ctx.name, compiled);
+  ctx.runfiles(compiled.info.shared);
+  ctx.expose("default", linked);
+  return linked;
 }
 
 const library = rule({
-  attrs: { ...common, hdrs: attr.files().default([]) },
+  attrs: { ...common, hdrs: attr.files().default([]), shared: attr.bool().default(false) },
   provides: { cc: CcInfo },
   toolchains,
   analyze(ctx) {
     const compiled = compileAll(ctx, ctx.attrs.hdrs);
-    const { objects } = compiled;
+    const { objects, info } = compiled;
+    if (ctx.attrs.shared) {
+      const library = link(ctx, `lib${basename(ctx.name)}.${ctx.tools.cc.os === "macos" ? "dylib" : "so"}`, compiled, { shared: true });
+      ctx.runfiles(library, info.shared);
+      ctx.expose("default", library);
+      // What is linked into it is not linked again.
+      return { cc: { ...info, archives: topological<Artifact>([], []), shared: topological([library], [info.shared]), linkopts: topological<readonly string[]>([], []) } };
+    }
     if (objects.length === 0) {
       ctx.expose("default", ctx.attrs.hdrs);
-      return { cc: compiled.info };
+      return { cc: info };
     }
     const archive = ctx.file(`lib${basename(ctx.name)}.a`);
     ctx.run({
@@ -195,8 +296,7 @@ const library = rule({
       message: `archive ${archive.path}`,
     });
     ctx.expose("default", archive);
-    const archives = depset({ direct: [archive], transitive: [compiled.info.archives], order: "topological" });
-    return { cc: { ...compiled.info, archives } };
+    return { cc: { ...info, archives: topological([archive], [info.archives]) } };
   },
 });
 
@@ -205,7 +305,7 @@ const binary = rule({
   provides: {},
   toolchains,
   analyze(ctx) {
-    link(ctx, compileAll(ctx, []));
+    program(ctx);
     return {};
   },
 });
@@ -219,10 +319,11 @@ const test = rule({
   provides: {},
   toolchains,
   analyze(ctx) {
-    const program = link(ctx, compileAll(ctx, []));
+    const linked = program(ctx);
+    const deps = [...ctx.attrs.deps, ...ctx.attrs.privateDeps];
     ctx.run({
-      args: [program, ...ctx.attrs.args],
-      inputs: [...ctx.attrs.data, ...ctx.attrs.deps.map((dep) => dep.runfiles)],
+      args: [linked, ...ctx.attrs.args],
+      inputs: [...ctx.attrs.data, ...deps.flatMap((dep) => [dep.runfiles, dep.get(CcInfo).shared])],
       outputs: [],
       env: ctx.attrs.env,
       mnemonic: "test",
@@ -233,8 +334,63 @@ const test = rule({
   },
 });
 
+const installed = rule({
+  attrs: { cflags: attr.list(attr.string()), libs: attr.list(attr.string()) },
+  provides: { cc: CcInfo },
+  analyze(ctx) {
+    const { cflags, libs } = ctx.attrs;
+    const of = (prefix: string): string[] => cflags.filter((flag) => flag.startsWith(prefix)).map((flag) => flag.slice(prefix.length));
+    const cc: CcData = {
+      headers: depset<Artifact>({}),
+      includes: preorder(of("-I"), []),
+      defines: preorder(of("-D"), []),
+      archives: topological<Artifact>([], []),
+      shared: topological<Artifact>([], []),
+      linkopts: topological<readonly string[]>(libs.length > 0 ? [libs] : [], []),
+      cxx: false,
+    };
+    ctx.expose("default", []);
+    return { cc };
+  },
+});
+
+/** What {@link pkgConfig} wants of a library. */
+export interface PkgConfigOptions {
+  /** The versions that will do, as `">=1.2"` or `">=1.2, <2"`; any when left out. */
+  readonly version?: string;
+  /** Whether to link what the library uses itself, too, as static linking needs. Default false. */
+  readonly static?: boolean;
+}
+
 /**
- * A static library of C and C++ sources, `zako-out/PACKAGE/libNAME.a`; with headers only, just those.
+ * A library that is installed on the machine and known to `pkg-config`: its folders, definitions and linker options reach
+ * whoever depends on it. One that is missing or of another version is an error here, with what to install.
+ *
+ * ```ts
+ * export const zlib = pkgConfig("zlib", { version: ">=1.2" });
+ * export const squeeze = ccBinary({ srcs: ["squeeze.c"], deps: [zlib] });
+ * ```
+ */
+export function pkgConfig(name: string, options: PkgConfigOptions = {}): CcTarget {
+  if (typeof name !== "string" || !/^[\w.+-]+$/.test(name)) throw new TypeError("pkgConfig takes the name of a library, as \"zlib\"");
+  for (const key of Object.keys(options)) {
+    if (key !== "version" && key !== "static") throw new TypeError(`pkgConfig has no option "${key}"; it has version and static`);
+  }
+  const program = findProgram(["pkg-config", "pkgconf"], { install: "apt install pkg-config" });
+  const version = ask(program, ["--modversion", name], { lacking: `the library ${name} is not installed, or pkg-config does not know it` });
+  // Asked again when the file is another that says it.
+  const reads = [join(ask(program, ["--variable=pcfiledir", name]), `${name}.pc`)];
+  if (options.version !== undefined) ask.version(version, options.version, `the library ${name}`);
+  // Written for a shell, which takes backslashes away.
+  const words = (flag: string): readonly string[] => {
+    const printed = ask(program, [...(options.static === true ? ["--static"] : []), flag, name], { reads });
+    return (printed.match(/(?:\\.|[^\s\\])+/g) ?? []).map((word) => word.replace(/\\(.)/g, "$1"));
+  };
+  return installed({ cflags: words("--cflags"), libs: words("--libs") } as any);
+}
+
+/**
+ * A library of C and C++ sources: static, `zako-out/PACKAGE/libNAME.a`, or `shared`; with headers only, just those.
  * Headers are found by the compiler's own dependency files, so a changed header compiles exactly what includes it.
  *
  * ```ts
@@ -265,4 +421,4 @@ export function ccTest(props: CcTestProps): Target {
   return test(props as any);
 }
 
-identify("zako:cc", { ccLibrary: library, ccBinary: binary, ccTest: test });
+identify("zako:cc", { ccLibrary: library, ccBinary: binary, ccTest: test, pkgConfig: installed });

@@ -1,7 +1,11 @@
 import { toolchain } from "zako:toolchain";
 import type { Toolchain } from "zako:toolchain";
+import { ArchiveToolchain } from "zako:archive";
 import { CcToolchain } from "zako:cc";
+import { RustToolchain } from "zako:rust";
+import type { ArchiveTools } from "zako:archive";
 import type { CcTools } from "zako:cc";
+import type { RustTools } from "zako:rust";
 
 /** The C and C++ tools of the machine: `cc`, `c++` and `ar`, or what `-D cc=…`, `-D cxx=…` and `-D ar=…` name. */
 export const cc: Toolchain<CcTools> = toolchain({
@@ -17,4 +21,28 @@ export const cc: Toolchain<CcTools> = toolchain({
       os: host.os,
     };
   },
+});
+
+/** Rust's compiler, `rustc` or what `-D rustc=…` names, and the C compiler that links. */
+export const rust: Toolchain<RustTools> = toolchain({
+  type: RustToolchain,
+  resolve(host) {
+    const named = host.find(host.option("rustc", "rustc"), { install: "https://rustup.rs, or apt install rustc" });
+    // What stands for the compiler decides by files of its own which one runs; actions run that one.
+    const rustc = host.find(`${host.run(named, ["--print", "sysroot"])}/bin/rustc`);
+    const linker = host.find(host.option("cc", "cc"), { install: "apt install build-essential" });
+    return { rustc, version: host.version(rustc), linker, os: host.os };
+  },
+});
+
+/** What makes archives, as far as it is installed. */
+export const archive: Toolchain<ArchiveTools> = toolchain({
+  type: ArchiveToolchain,
+  resolve: (host) => ({
+    tar: host.findOptional(["gtar", "tar"]),
+    gzip: host.findOptional("gzip"),
+    xz: host.findOptional("xz"),
+    zstd: host.findOptional("zstd"),
+    zip: host.findOptional("zip"),
+  }),
 });

@@ -26,13 +26,15 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// The variables of the user's environment that programs see while they are asked: where they find one another, and where those
 /// that manage versions keep what is chosen.
-const SEEN: [&str; 6] = [
+const SEEN: [&str; 8] = [
     "PATH",
     "HOME",
     "RUSTUP_HOME",
     "CARGO_HOME",
     "JAVA_HOME",
     "GOROOT",
+    "PKG_CONFIG_PATH",
+    "PKG_CONFIG_LIBDIR",
 ];
 
 /// The program that stands for each tool of a Rust toolchain, and decides by a file of its own which.

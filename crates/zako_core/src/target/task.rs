@@ -14,7 +14,7 @@ use crate::label::Label;
 use crate::workspace::OUTPUT_DIR;
 
 /// The attributes, in the order in which they are documented.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "inputs",
     "deps",
     "tools",
@@ -35,6 +35,7 @@ const KEYS: [&str; 23] = [
     "cache",
     "place",
     "message",
+    "test",
     "tags",
     "visibility",
     "deprecated",
@@ -60,6 +61,7 @@ pub(crate) struct TaskAttrs {
     depfile: Option<String>,
     settings: Settings,
     in_source: bool,
+    test: bool,
 }
 
 /// What a task's files are, once its dependencies are known.
@@ -106,6 +108,7 @@ impl TaskAttrs {
                 .transpose()?,
             settings: Settings::parse(&fields)?,
             in_source: attrs.in_source()?,
+            test: fields.flag("test", false)?,
             body,
             outputs,
         })
@@ -232,7 +235,7 @@ impl TaskAttrs {
             spec,
             script,
             work: None,
-            test: false,
+            test: self.test,
         };
         Ok(Draft { action, late })
     }

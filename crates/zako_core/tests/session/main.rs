@@ -16,6 +16,7 @@ mod leaves;
 mod packages;
 mod random;
 mod rules;
+mod standard;
 mod targets;
 mod tasks;
 mod toolchains;
