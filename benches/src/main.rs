@@ -8,6 +8,7 @@ mod process;
 mod project;
 mod report;
 mod scenario;
+mod scripts;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Generate a project for each engine, measure the scenarios, print a table
     Run(RunArguments),
+    /// Measure what scripts cost: a start beside Deno's, loading many packages, analysing many targets
+    Scripts(scripts::ScriptsArguments),
     /// Run one program and print what it used, as JSON (what `run` starts for each measurement)
     #[command(hide = true)]
     Measure {
@@ -94,6 +97,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Generate { project, folder } => generate(&project, &folder),
         Command::Run(arguments) => run(&arguments),
+        Command::Scripts(arguments) => scripts::run(&arguments).map(|table| {
+            let _ = write!(io::stdout(), "{table}");
+        }),
         Command::Measure { command } => process::measure_and_print(&command),
     };
     match done {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use deno_core::ExtensionFileSource;
 use deno_core::snapshot::{CreateSnapshotOptions, create_snapshot};
+use oxc::allocator::Allocator;
 
 fn main() {
     println!("cargo:rerun-if-changed=builtins");
@@ -45,8 +46,8 @@ fn main() {
             format!("zako:{stem}")
         };
         let source = fs::read_to_string(path).expect("a builtin is readable");
-        let lowered =
-            lower::lower(&specifier, &source).unwrap_or_else(|faults| fail(path, &source, &faults));
+        let lowered = lower::lower(&Allocator::default(), &specifier, &source)
+            .unwrap_or_else(|faults| fail(path, &source, &faults));
         if internal {
             writeln!(entry, "import \"{specifier}\";").expect("strings take all");
         } else {

@@ -203,6 +203,9 @@ pub(crate) struct Options {
     /// How long one script may run, as 90s [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
     pub(crate) script_timeout: Option<Duration>,
+    /// How many scripts may run at once [default: one per processor]
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) script_threads: Option<NonZeroU32>,
     /// Write a CPU profile of the scripts that run to FILE, for Chrome's or VS Code's tools (name it *.cpuprofile)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) script_profile: Option<PathBuf>,

@@ -1,5 +1,8 @@
-//! What a script costs: a fresh context with a trivial module in it, a file transpiled by the pool against bare oxc, and a
-//! thousand targets of one rule analysed together.
+//! What a script costs: a fresh context with a trivial module in it, files transpiled by the pool against bare oxc,
+//! targets of one rule analysed together, and a cancellation.
+//!
+//! `cargo bench -p zako_script -- soak` measures none of that: it evaluates ten thousand times on end and prints what
+//! the process holds meanwhile.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot run has nothing to say"
@@ -15,6 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use divan::Bencher;
+use divan::counter::ItemsCount;
+use oxc::allocator::Allocator;
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +30,10 @@ use zako_script::{
     ScriptEngineOptions, Specifier, TranspileRequest, Transpiler,
 };
 
-/// How many targets are analysed together.
-const TARGETS: usize = 1000;
+/// How many evaluations a soak has, and after how many it prints a line.
+const SOAK: (usize, usize) = (10_000, 500);
+/// How many files are transpiled on end.
+const FILES: usize = 200;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static ENGINE: LazyLock<ScriptEngine> =
@@ -34,7 +41,52 @@ static ENGINE: LazyLock<ScriptEngine> =
 static TRANSPILER: LazyLock<Transpiler> = LazyLock::new(|| Transpiler::new(2));
 
 fn main() {
-    divan::main();
+    if std::env::args().any(|argument| argument == "soak") {
+        soak();
+    } else {
+        divan::main();
+    }
+}
+
+/// Evaluates on end, on all threads at once, and prints the memory that the process holds: flat once all is warm.
+#[expect(clippy::print_stdout, reason = "a bench's figures")]
+fn soak() {
+    let (all, step) = SOAK;
+    let source = "const kept: unknown[] = [];\nfor (let n = 0; n < 20_000; n++) kept.push({ n, s: `${n}` });\nexport const x: number = kept.length;\n";
+    let (specifier, modules) = module("lib.ts", source);
+    println!("evaluations  resident MiB  threads  heap collections");
+    for done in (0..all).step_by(step) {
+        let collections = RUNTIME.block_on(async {
+            let jobs = (0..step).map(|_| {
+                let evaluation = Evaluation {
+                    modules: modules.clone(),
+                    entry: Entry::Exports(specifier.clone()),
+                    host: Box::new(AnalysisHost(Json::Null)),
+                    limits: None,
+                };
+                async { ENGINE.evaluate(evaluation, &CancellationToken::new()).await }
+            });
+            let ended = futures::future::join_all(jobs).await;
+            ended
+                .into_iter()
+                .map(|one| one.unwrap().usage.collections)
+                .sum::<u32>()
+        });
+        let resident = resident_kib() / 1024;
+        let threads = ENGINE.metrics().threads;
+        println!(
+            "{:11}  {resident:12}  {threads:7}  {collections:16}",
+            done + step
+        );
+    }
+}
+
+/// What the process holds in memory, in KiB; 0 where the system does not say.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// Answers as the engine's owner does when rules are analysed, and forgets what they say.
@@ -95,8 +147,8 @@ fn trivial_module_in_a_fresh_context(bencher: Bencher<'_, '_>) {
     bencher.bench(|| evaluate(Entry::Exports(specifier.clone()), &modules, Json::Null));
 }
 
-#[divan::bench(sample_count = 10)]
-fn a_thousand_targets_of_one_rule(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = [1000, 10_000], sample_count = 10)]
+fn targets_of_one_rule(bencher: Bencher<'_, '_>, targets: usize) {
     let (specifier, modules) = module(
         "r.rule.ts",
         "import { attr, rule } from \"zako:rule\";
@@ -112,7 +164,7 @@ export const r = rule({
 });
 ",
     );
-    let requests: Vec<Json> = (0..TARGETS)
+    let requests: Vec<Json> = (0..targets)
         .map(|at| {
             json!({
                 "label": format!("//p:t{at}"), "package": "p", "name": format!("t{at}"), "outputRoot": "zako-out/p", "configuration": 0,
@@ -160,5 +212,77 @@ fn a_hundred_lines_by_the_transpiler(bencher: Bencher<'_, '_>) {
 fn a_hundred_lines_by_bare_oxc(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(hundred_lines)
-        .bench_values(|source| lower::lower("lib.ts", &source).unwrap());
+        .bench_values(|source| lower::lower(&Allocator::default(), "lib.ts", &source).unwrap());
+}
+
+/// The figure that counts: many files one after another on one thread, as a cold load has them.
+#[divan::bench(sample_count = 20)]
+fn many_files_by_the_transpiler(bencher: Bencher<'_, '_>) {
+    let transpiler = Transpiler::new(1);
+    let files = || (0..FILES).map(|_| hundred_lines()).collect::<Vec<_>>();
+    bencher
+        .counter(ItemsCount::new(FILES))
+        .with_inputs(files)
+        .bench_values(|files| {
+            let jobs = files.into_iter().map(|source| {
+                transpiler.transpile(TranspileRequest {
+                    file: "lib.ts".to_owned(),
+                    source: source.into(),
+                    identity: None,
+                })
+            });
+            RUNTIME.block_on(futures::future::join_all(jobs))
+        });
+}
+
+#[divan::bench(sample_count = 20)]
+fn many_files_by_bare_oxc(bencher: Bencher<'_, '_>) {
+    let files = || (0..FILES).map(|_| hundred_lines()).collect::<Vec<_>>();
+    bencher
+        .counter(ItemsCount::new(FILES))
+        .with_inputs(files)
+        .bench_values(|files| {
+            let lowered = files
+                .iter()
+                .map(|source| lower::lower(&Allocator::default(), "lib.ts", source).unwrap());
+            lowered.collect::<Vec<_>>()
+        });
+}
+
+/// Tells when the script has begun to loop.
+struct Begun(CancellationToken);
+
+impl Host for Begun {
+    fn call(&mut self, _call: HostCall<'_>) -> Result<Json, HostFailure> {
+        self.0.cancel();
+        Ok(Json::Null)
+    }
+}
+
+/// From the cancellation of a script that loops to the return of its error.
+#[divan::bench]
+fn cancel_to_return(bencher: Bencher<'_, '_>) {
+    let (specifier, modules) = module(
+        "pkg/BUILD.ts",
+        "import { readText } from \"zako:build\";\nreadText(\"x\");\nfor (;;) {}\n",
+    );
+    bencher
+        .with_inputs(|| {
+            let (begun, cancel) = (CancellationToken::new(), CancellationToken::new());
+            let evaluation = Evaluation {
+                modules: modules.clone(),
+                entry: Entry::Exports(specifier.clone()),
+                host: Box::new(Begun(begun.clone())),
+                limits: None,
+            };
+            let asked = cancel.clone();
+            let running =
+                RUNTIME.spawn(async move { ENGINE.evaluate(evaluation, &asked).await.is_err() });
+            RUNTIME.block_on(begun.cancelled());
+            (running, cancel)
+        })
+        .bench_values(|(running, cancel)| {
+            cancel.cancel();
+            assert!(RUNTIME.block_on(running).unwrap());
+        });
 }

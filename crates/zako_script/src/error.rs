@@ -133,11 +133,8 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of `source`.
     pub fn of(source: &'a str) -> Self {
-        let newlines = source
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n');
-        let starts = newlines.map(|(at, _)| at + 1).collect();
+        let newlines = memchr::memchr_iter(b'\n', source.as_bytes());
+        let starts = newlines.map(|at| at + 1).collect();
         Lines { source, starts }
     }
 

@@ -21,9 +21,14 @@
     "parseFloat", "parseInt", "queueMicrotask", "undefined", "unescape",
   ]);
   // V8 installs its newest features (and `Error.stackTraceLimit`) into every new context, on top of the snapshot, and
-  // crashes where it cannot. So globals are deleted, and what may get new properties is frozen, by `__zako_seal`.
+  // crashes where it cannot. So globals are deleted, and what gets new properties is frozen, by `__zako_seal`. This list is
+  // complete, or each evaluation crashes: an upgrade of V8 whose tests crash extends it.
+  const AsyncIteratorPrototype = getPrototypeOf(getPrototypeOf((async function* () {}).prototype));
+  const extended = new Set([
+    DataView.prototype, Error, Iterator, Iterator.prototype, Map.prototype, Math, Promise, RegExp, Uint8Array,
+    Uint8Array.prototype, WeakMap.prototype, AsyncIteratorPrototype,
+  ]);
   const late = [];
-  const isLeaf = (object) => typeof object === "function" && !("prototype" in object);
 
   const refuse = (what, instead) => {
     throw new TypeError(`${what} is not available in build scripts: ${instead}`);
@@ -229,8 +234,8 @@
     const object = queue.pop();
     if (ArrayBuffer.isView(object)) continue;
     reachProperties(object);
-    if (isLeaf(object)) freeze(object);
-    else late.push([object, ownKeys(object).length]);
+    if (extended.has(object)) late.push([object, ownKeys(object).length]);
+    else freeze(object);
   }
 
   // What the builtins export is zako's own, which nothing is added to later: frozen here and now.
@@ -244,7 +249,8 @@
     freeze(object);
   }
 
-  globalThis.__zako_seal = () => {
+  // In parentheses, by which V8 compiles it now and keeps that in the snapshot.
+  globalThis.__zako_seal = (() => {
     for (const key of ownKeys(globalThis)) {
       if (!keep.has(key)) delete globalThis[key];
     }
@@ -260,5 +266,5 @@
       freeze(object);
     }
     freeze(globalThis);
-  };
+  });
 })();

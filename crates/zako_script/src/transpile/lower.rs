@@ -99,10 +99,14 @@ impl From<&OxcDiagnostic> for Fault {
     }
 }
 
-/// Lowers `source` (TypeScript, a module) to JavaScript; `name` is what the source map calls it.
-pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
+/// Lowers `source` (TypeScript, a module) to JavaScript; `name` is what the source map calls it. What is in `allocator`
+/// afterwards is of no use to anyone.
+pub(crate) fn lower(
+    allocator: &Allocator,
+    name: &str,
+    source: &str,
+) -> Result<Lowered, Vec<Fault>> {
+    let parsed = Parser::new(allocator, source, SourceType::ts().with_module(true)).parse();
     if !parsed.diagnostics.is_empty() {
         return Err(parsed.diagnostics.iter().map(Fault::from).collect());
     }
@@ -127,7 +131,7 @@ pub(crate) fn lower(name: &str, source: &str) -> Result<Lowered, Vec<Fault>> {
         ..TransformOptions::default()
     };
     let path = Path::new(name);
-    let transformed = Transformer::new(&allocator, path, &options)
+    let transformed = Transformer::new(allocator, path, &options)
         .build_with_scoping(checked.semantic.into_scoping(), &mut program);
     if !transformed.diagnostics.is_empty() {
         return Err(transformed.diagnostics.iter().map(Fault::from).collect());

@@ -8,6 +8,7 @@ mod nesting;
 
 use std::sync::Arc;
 
+use oxc::allocator::Allocator;
 use quick_cache::sync::Cache;
 
 use crate::error::{Lines, Place, ScriptError, ScriptErrorKind, place_of};
@@ -17,6 +18,8 @@ use lower::{ByteSpan, Fault, Lowered};
 
 /// The largest script, in bytes: a file beyond it is no script but data.
 const MAX_SOURCE_BYTES: usize = 4 << 20;
+/// The most memory of syntax trees, in bytes, that a thread keeps for its next file.
+const MAX_KEPT_BYTES: usize = 16 << 20;
 /// How many transpiled files are kept in memory.
 const MAX_CACHED: usize = 4096;
 /// Stack of a transpiler thread: oxc recurses as deep as the source nests. Only what is used is ever backed by memory.
@@ -76,17 +79,31 @@ pub struct Transpiler {
     cache: Cache<[u8; 32], Result<Arc<Transpiled>, ScriptError>>,
 }
 
-/// A transpiler thread has no state.
-pub(crate) struct Parser;
+/// What a transpiler thread keeps from one file to the next: the memory of syntax trees, which would otherwise be asked from
+/// the system and given back for each.
+#[derive(Default)]
+pub(crate) struct Parser {
+    allocator: Allocator,
+}
 
-impl Worker for Parser {}
+impl Worker for Parser {
+    fn after_job(&mut self) {
+        self.allocator.reset();
+    }
+    fn relieve(&mut self) {
+        self.allocator = Allocator::default();
+    }
+    fn spent(&self) -> bool {
+        self.allocator.capacity() > MAX_KEPT_BYTES
+    }
+}
 
 struct Parsers;
 
 impl WorkerFactory for Parsers {
     type Worker = Parser;
     fn create(&self) -> Parser {
-        Parser
+        Parser::default()
     }
 }
 
@@ -116,7 +133,7 @@ impl Transpiler {
         }
         let result = self
             .pool
-            .run(move |_, _| transpile(&request).map(Arc::new))
+            .run(move |parser, _| transpile(&parser.allocator, &request).map(Arc::new))
             .await;
         let result = match result {
             Ok(result) => result,
@@ -197,7 +214,7 @@ pub fn declare(file: &str, source: &str) -> Result<String, ScriptError> {
 }
 
 /// Transpiles on this thread; needs a stack of [`STACK_BYTES`] for deeply nested sources.
-fn transpile(request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
+fn transpile(allocator: &Allocator, request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
     let TranspileRequest {
         file,
         source,
@@ -244,7 +261,7 @@ fn transpile(request: &TranspileRequest) -> Result<Transpiled, ScriptError> {
         imports,
         exports,
         exports_star,
-    } = lower::lower(name, source).map_err(|faults| {
+    } = lower::lower(allocator, name, source).map_err(|faults| {
         let first = faults.into_iter().next().unwrap_or(Fault {
             message: "unreadable".to_owned(),
             help: None,
@@ -295,7 +312,7 @@ fn identity_trailer(specifier: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{TranspileRequest, Transpiled, transpile};
+    use super::{Allocator, TranspileRequest, Transpiled, transpile};
     use crate::error::{ScriptError, ScriptErrorKind};
 
     fn run(source: &str) -> Result<Transpiled, ScriptError> {
@@ -306,7 +323,7 @@ mod tests {
         };
         std::thread::Builder::new()
             .stack_size(super::STACK_BYTES)
-            .spawn(move || transpile(&request))
+            .spawn(move || transpile(&Allocator::default(), &request))
             .expect("a thread starts")
             .join()
             .expect("transpiling does not panic")

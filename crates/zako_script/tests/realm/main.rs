@@ -7,6 +7,7 @@ mod escapes;
 mod evaluate;
 mod hermetic;
 mod limits;
+mod pools;
 mod reach;
 mod rules;
 
