@@ -15,6 +15,7 @@ use zako_path::NeutralPath;
 use crate::burial::{Living, bury};
 use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
+use crate::evaluate::kinds;
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
@@ -461,16 +462,18 @@ impl Building {
             .iter()
             .map(|action| ledger.action_id(&action.name.0, &action.identity))
             .collect();
-        let analyses = selection
-            .targets
-            .keys()
-            .chain(noted.steps.keys())
-            .filter_map(|label| {
-                ledger
-                    .archive()
-                    .find(crate::ledger::ANALYSIS, label.as_bytes())
-            })
-            .collect();
+        let labels = selection.targets.keys().chain(noted.steps.keys());
+        let analyses = labels.filter_map(|label| {
+            ledger
+                .archive()
+                .find(crate::ledger::ANALYSIS, label.as_bytes())
+        });
+        // What a package is with the options of this request: its node may be another one by the time that is asked again.
+        let given = selection.packages.keys().filter_map(|package| {
+            let key = self.services.readers.node(package, &self.services.config)?;
+            ledger.archive().find(kinds::PACKAGE_GIVEN, &key)
+        });
+        let analyses = analyses.chain(given).collect();
         let targets: Vec<RequestedTarget> = noted
             .targets
             .iter()

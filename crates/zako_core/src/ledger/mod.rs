@@ -58,6 +58,9 @@ pub(crate) fn is_file(kind: Kind) -> bool {
     [SOURCE, OUTPUT, EXTERNAL, TOOL].contains(&kind)
 }
 
+/// The options that a package reads, by its path.
+const READERS: Kind = Kind::inner(38);
+
 /// The moment at which the last build that had something to do began.
 const BEGAN: Kind = Kind::inner(37);
 
@@ -567,6 +570,23 @@ impl Ledger {
         self.put_inner(id, fingerprint, value.into(), Vec::new());
     }
 
+    /// What is noted of packages that read options, with their paths.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.archive.ids_of(READERS).filter_map(|id| {
+            let package = std::str::from_utf8(self.archive.key(id)).ok()?;
+            Some((package, self.archive.value(id)))
+        })
+    }
+
+    /// Takes note of the options that a package reads.
+    pub(crate) fn note_reader(&mut self, package: &str, names: Vec<u8>) {
+        let id = self.archive.intern(READERS, package.as_bytes());
+        let fingerprint = zako_graph::fingerprint(&names);
+        if !self.archive.has(id) || self.archive.fingerprint(id) != fingerprint {
+            self.put_inner(id, fingerprint, names.into(), Vec::new());
+        }
+    }
+
     /// Whether zako wrote this path outside of `zako-out/`, or was about to.
     pub(crate) fn is_claimed(&self, path: &str) -> bool {
         let claim = self.archive.find(CLAIM, path.as_bytes());
@@ -625,7 +645,8 @@ impl Ledger {
                 .archive
                 .ids_of(ACTION)
                 .chain(self.archive.ids_of(CLAIM))
-                .chain(self.archive.ids_of(BEGAN));
+                .chain(self.archive.ids_of(BEGAN))
+                .chain(self.archive.ids_of(READERS));
             let roots: Vec<Id> = requests.into_iter().chain(others).collect();
             self.archive.compact(&roots)?;
         }

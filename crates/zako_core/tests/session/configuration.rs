@@ -612,3 +612,66 @@ export const b = configured(a, mode.is("fast"));
     let built = f.build(&["//place:a"]).await.good();
     assert_eq!(built.lines(), ["FromCache //place:a"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_are_kept_by_the_options_that_they_read() {
+    let reads = |names: &str| {
+        format!(
+            "import {{ config, task }} from \"zako:build\";\nconst words = [{names}].map((name) => config.get(name, \"no\"));\nif (words[0] === \"yes\") words.push(config.get(\"more\", \"none\"));\nexport const t = task({{ outputs: [\"t\"], env: {{ WORDS: words.join(\" \") }}, shell: 'echo $WORDS > \"$out\"' }});\n"
+        )
+    };
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &reads("\"one\"")),
+        ("b/BUILD.ts", &reads("\"two\"")),
+        (
+            "c/BUILD.ts",
+            "import { t } from \"//a/BUILD.ts\";\nexport const c = t;\n",
+        ),
+        ("d/BUILD.ts", "export const d = 1;\n"),
+    ]);
+    let (base, other) = (BuildOptions::default(), set(&[("one", "yes")]));
+    again(&f, &base).await;
+    assert_eq!(again(&f, &other).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes none\n");
+    for at in 0..3 {
+        // Each time all is planned anew.
+        f.write("d/BUILD.ts", &format!("export const d = {at};\n"));
+        assert_eq!(
+            again(&f, &base).await,
+            ["eval //d", "FromCache //a:t"],
+            "{at}"
+        );
+        assert_eq!(f.read("zako-out/a/t"), "no\n");
+        f.write("d/BUILD.ts", &format!("export const d = {at}.5;\n"));
+        assert_eq!(
+            again(&f, &other).await,
+            ["eval //d", "FromCache //a:t"],
+            "{at}"
+        );
+        assert_eq!(f.read("zako-out/a/t"), "yes none\n");
+    }
+    // What only one of them reads.
+    let more = set(&[("one", "yes"), ("more", "some")]);
+    assert_eq!(again(&f, &more).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes some\n");
+    assert_eq!(
+        again(&f, &set(&[("more", "some")])).await,
+        ["FromCache //a:t"]
+    );
+    // An edit reaches each of them.
+    f.write("a/BUILD.ts", &reads("\"one\", \"two\""));
+    assert_eq!(again(&f, &base).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "no no\n");
+    assert_eq!(again(&f, &other).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes no none\n");
+    let two = set(&[("two", "2")]);
+    assert_eq!(
+        again(&f, &two).await,
+        ["eval //a", "eval //b", "Ran //a:t", "Ran //b:t"]
+    );
+    f.write("d/BUILD.ts", "export const d = 9;\n");
+    assert_eq!(
+        again(&f, &base).await,
+        ["eval //d", "FromCache //a:t", "FromCache //b:t"]
+    );
+}
