@@ -1,6 +1,6 @@
 //! One build, from patterns to a report: select, analyse, cut to what is needed, execute.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use zako_path::NeutralPath;
 use crate::burial::{Living, bury};
 use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
+use crate::evaluate::kinds;
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::lock::WorkspaceLock;
@@ -342,10 +343,10 @@ impl Building {
             // Once it is noted nobody looks for the dead again. Execution that never came so far identified nothing.
             if !broken && summary.identified.len() == summary.statuses.len() {
                 let noted = Noted {
+                    analysis: &analysis,
                     makers: &makers,
                     targets: &report.targets,
                     warnings: &warnings,
-                    steps: &analysis.steps,
                 };
                 self.note_request(&turn, &ledger, &selection, &summary, &noted);
             }
@@ -448,7 +449,7 @@ impl Building {
         });
         let manifest = manifest.map(|path| files.leaf(&path));
         // What decides about actions counts as what scripts read.
-        let reads = noted.steps.values().flatten();
+        let reads = noted.analysis.steps.values().flatten();
         let decisive: Vec<Id> = reads.map(|path| files.leaf(path)).collect();
         let mut ledger = ledger.lock();
         turn.keep(&mut ledger);
@@ -461,16 +462,16 @@ impl Building {
             .iter()
             .map(|action| ledger.action_id(&action.name.0, &action.identity))
             .collect();
-        let analyses = selection
-            .targets
-            .keys()
-            .chain(noted.steps.keys())
-            .filter_map(|label| {
-                ledger
-                    .archive()
-                    .find(crate::ledger::ANALYSIS, label.as_bytes())
-            })
-            .collect();
+        let own = noted.analysis.own.iter();
+        let analyses = own.filter_map(|(label, own)| ledger.analysis_id(label, own));
+        let mut analyses: Vec<Id> = analyses.collect();
+        analyses.sort_unstable();
+        // What a package is with the options of this request: its node may be another one by the time that is asked again.
+        let given = selection.packages.keys().filter_map(|package| {
+            let key = self.services.readers.node(package, &self.services.config)?;
+            ledger.archive().find(kinds::PACKAGE_GIVEN, &key)
+        });
+        analyses.extend(given);
         let targets: Vec<RequestedTarget> = noted
             .targets
             .iter()
@@ -488,7 +489,7 @@ impl Building {
         let leaves = leaves.chain(decisive).collect();
         let groups = [leaves, actions, analyses, scripts.roots];
         let requested = Requested {
-            is_dynamic: !noted.steps.is_empty(),
+            is_dynamic: !noted.analysis.steps.is_empty(),
             targets,
             warnings: noted.warnings.to_vec(),
         };
@@ -560,12 +561,11 @@ impl Building {
 
 /// What is noted of a request beside its nodes.
 struct Noted<'a> {
+    analysis: &'a Analysis,
     targets: &'a [BuiltTarget],
     /// For each target the actions that make what was asked for of it.
     makers: &'a [Vec<usize>],
     warnings: &'a [Diagnostic],
-    /// The dynamic steps, by what they are kept under, with what they read.
-    steps: &'a BTreeMap<String, Vec<NeutralPath>>,
 }
 
 /// Says of each target whether it is built, by the actions that make it.

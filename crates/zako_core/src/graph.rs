@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use zako_graph::archive::Id;
 use zako_graph::{Data, Engine, EngineOptions, Footprint, KnownLeaf, Request};
 
-use crate::evaluate::{Checker, Services, codecs, path_of_leaf};
+use crate::evaluate::{Checker, Services, SharedReaders, codecs, path_of_leaf};
 use crate::ledger::{self, Ledger, SharedLedger, sweep};
 use crate::watch::Changes;
 
@@ -17,12 +17,15 @@ use crate::watch::Changes;
 pub(crate) struct Graph {
     engine: Arc<OnceLock<Engine>>,
     turn: Arc<Mutex<()>>,
+    /// Which packages read which options.
+    pub(crate) readers: SharedReaders,
 }
 
 /// The right to ask the graph, in a revision that opened when it was given.
 pub(crate) struct Turn {
     engine: Engine,
     request: Request,
+    readers: SharedReaders,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -44,6 +47,7 @@ impl Graph {
         changes: Option<&Changes>,
     ) -> Turn {
         let turn = self.turn.clone().lock_owned().await;
+        self.readers.begin(&ledger.lock());
         let data = || Data::new().with(services.clone());
         let mut trust = match changes {
             Some(changes) if !changes.all => Trust::Unchanged(changes.clone()),
@@ -85,6 +89,7 @@ impl Graph {
         Turn {
             engine,
             request,
+            readers: self.readers.clone(),
             _turn: turn,
         }
     }
@@ -109,6 +114,7 @@ fn confirmed(services: &Services, ledger: &Ledger) -> Vec<bool> {
 impl Turn {
     /// Keeps what the scripts came to.
     pub(crate) fn keep(&self, ledger: &mut Ledger) {
+        self.readers.keep(ledger);
         self.engine.keep(ledger.archive_mut(), &self.request);
         let revision = self.request.revision().get();
         ledger.reach(u32::try_from(revision).unwrap_or(u32::MAX));

@@ -459,6 +459,7 @@ impl Session {
             config,
             machine: Machine::new(options.environment.clone()),
             settings: options.config.clone(),
+            readers: self.graph.readers.clone(),
             profile: options.profile.clone(),
             cancel: cancel.clone(),
             events,

@@ -60,7 +60,7 @@ pub(crate) enum Read {
 }
 
 /// What one evaluation did.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded {
     pub(crate) declarations: Vec<TargetDeclaration>,
     pub(crate) reads: Vec<Read>,

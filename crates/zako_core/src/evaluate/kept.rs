@@ -19,7 +19,8 @@ use super::leaf::{
 };
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
-use super::package::{Package, PackageExports};
+use super::package::{Package, PackageExports, PackageGiven};
+use super::readers::node_key;
 use super::toolchain::{ToolchainFor, Toolchains};
 use super::{Services, kinds};
 use crate::codec::{Coded, Fingerprint, PathList, decoded, encoded};
@@ -51,6 +52,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<ConfigFile>()
         .with::<Variable>()
         .with::<PackageModule>()
+        .with::<PackageGiven>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -397,6 +399,34 @@ impl Kept for Package {
 
     fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
         decoded(bytes).map(|package| Ok(Arc::new(package)))
+    }
+}
+
+impl Kept for PackageGiven {
+    const KIND: Kind = kinds::PACKAGE_GIVEN;
+
+    fn encode_key(&self, data: &Data, out: &mut Vec<u8>) -> bool {
+        let PackageGiven(package, values) = self;
+        let path = services(data).and_then(|services| package.0.resolve(&services.interner).ok());
+        let Some(path) = path else {
+            return false;
+        };
+        out.extend_from_slice(&node_key(&path, values));
+        true
+    }
+
+    fn decode_key(bytes: &[u8], data: &Data) -> Option<Self> {
+        let (path, values): (NeutralPath, _) = decoded(bytes)?;
+        let package = Package::new(services(data)?, &path).ok()?;
+        Some(PackageGiven(package, values))
+    }
+
+    fn encode_value(value: &Self::Value, data: &Data, out: &mut Vec<u8>) -> Encoded {
+        Package::encode_value(value, data, out)
+    }
+
+    fn decode_value(bytes: &[u8], data: &Data) -> Option<Self::Value> {
+        Package::decode_value(bytes, data)
     }
 }
 

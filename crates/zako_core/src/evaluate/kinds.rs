@@ -44,5 +44,7 @@ pub(crate) const TOOLCHAINS: Kind = Kind::inner(8);
 pub(crate) const TOOLCHAIN_FOR: Kind = Kind::inner(9);
 /// What a configuration file declares ([`ConfigFile`](super::config::ConfigFile)).
 pub(crate) const CONFIG_FILE: Kind = Kind::inner(12);
+/// A package with the options that it reads ([`PackageGiven`](super::package::PackageGiven)).
+pub(crate) const PACKAGE_GIVEN: Kind = Kind::inner(14);
 /// The module that makes a folder a package ([`PackageModule`](super::leaf::PackageModule)).
 pub(crate) const PACKAGE_MODULE: Kind = Kind::inner(13);

@@ -15,6 +15,7 @@ mod machine;
 mod memory;
 mod module;
 mod package;
+mod readers;
 mod toolchain;
 mod witness;
 
@@ -46,6 +47,7 @@ pub(crate) use machine::{Answer, Machine, Question};
 pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
+pub(crate) use readers::SharedReaders;
 pub(crate) use toolchain::{Toolchain, ToolchainFor};
 pub(crate) use witness::{Checker, Given};
 
@@ -63,6 +65,8 @@ pub(crate) struct Services {
     pub(crate) machine: Machine,
     /// Those of the command line, a profile's among them.
     pub(crate) settings: BTreeMap<String, String>,
+    /// Which packages read which options.
+    pub(crate) readers: SharedReaders,
     /// The profile that was asked for.
     pub(crate) profile: Option<String>,
     pub(crate) cancel: CancellationToken,

@@ -1,6 +1,6 @@
 //! Packages: a `BUILD.ts` evaluated in a sealed context of its own, and its targets named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,9 +18,10 @@ use super::leaf::{
 };
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
+use super::readers::{OptionValues, Ready};
 use super::{Faults, Services, fault, graph_fault, services};
 use crate::codec::{Coded, encoded};
-use crate::diagnostic::{Diagnostic, Severity, with_texts};
+use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::event::{BuildEvent, millis};
 use crate::manifest::MANIFEST;
 use crate::target::{Naming, Target, name_targets};
@@ -63,64 +64,32 @@ impl Key for Package {
             .0
             .resolve(&services.interner)
             .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
-        let started = Instant::now();
-        let own = path
-            .join(BUILD_FILE)
-            .map_err(|e| fault(Diagnostic::user(e.to_string())))?;
-        let file = match by_rules(ctx, &services).await? {
-            false => own.clone(),
-            // Without one it is an error of the file that a person would look for.
-            true => {
-                let found = package_module(ctx, &services, &path).await?;
-                found.unwrap_or_else(|| own.clone())
+        let mut known = services.readers.matching(&path, &services.config);
+        if known.is_none() {
+            let done = evaluate(ctx, &services, &path, Given::default()).await?;
+            if done.reads.is_empty() {
+                return Ok(done.package);
             }
-        };
-        let ran = run(ctx, &services, &Start::exports(&file, Some(&path))).await;
-        let ran = ran.map_err(|faults| match file == own {
-            true => faults,
-            false => of_rule(&faults, &path),
-        })?;
-        let Ran {
-            exports,
-            refused,
-            recorded,
-            closure,
-        } = ran;
-        let build = &closure.modules[&file];
-        if let Some((name, why)) = refused.first() {
-            let place = build
-                .code
-                .exports
-                .iter()
-                .find(|export| export.name == *name)
-                .map(|export| &export.place);
-            let mut error = Diagnostic::user(why.clone())
-                .with_help("a package's exports are targets and plain data; move code that is shared into a library file");
-            error.location = place.map(location);
-            return Err(fault(error));
+            // From here on it is known by what it read.
+            known = services.readers.matching(&path, &services.config);
         }
-        let named = name_targets(&path, exports, recorded.declarations)?;
-        let Naming {
-            exports,
-            targets,
-            aliases,
-            warnings,
-        } = named;
-        let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
-        let wall_ms = millis(started.elapsed());
-        services
-            .send(BuildEvent::PackageEvaluated {
-                package: path.to_string(),
-                wall_ms,
-            })
-            .await;
-        Ok(Arc::new(PackageValue {
-            path,
-            exports,
-            targets,
-            aliases,
-            logs,
-        }))
+        loop {
+            let Some(values) = known else {
+                let error = Diagnostic::error(Fault::Bug, format!("//{path} read nothing"));
+                return Err(fault(error));
+            };
+            for (name, _) in &values {
+                let read = ctx.get(&ConfigValue(name.clone())).await;
+                read.map_err(|e| fault(graph_fault(&e)))?;
+            }
+            let key = PackageGiven(self.clone(), values);
+            let package = ctx.get(&key).await.map_err(|e| fault(graph_fault(&e)))??;
+            // An evaluation may have read more than it was known by.
+            known = services.readers.matching(&path, &services.config);
+            if known.as_ref() == Some(&key.1) {
+                return Ok(package);
+            }
+        }
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -134,6 +103,144 @@ impl Key for Package {
             format!("{}/{BUILD_FILE}", self.1)
         }
     }
+}
+
+/// A package, given these values of options: those that it was seen to read. What it is with other values stays, so that going back
+/// finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct PackageGiven(pub(super) Package, pub(super) OptionValues);
+
+impl Key for PackageGiven {
+    type Value = Result<Arc<PackageValue>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
+        let path = self
+            .0
+            .0
+            .resolve(&services.interner)
+            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let given = Given {
+            values: self.1.clone(),
+            ready: services.readers.take(&path, &self.1),
+        };
+        Ok(evaluate(ctx, &services, &path, given).await?.package)
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        same(old, new)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+/// What an evaluation of a package is given.
+#[derive(Default)]
+struct Given {
+    /// Values of options, which the node is known by.
+    values: OptionValues,
+    /// What it came to, if it was evaluated with these a moment ago.
+    ready: Option<Ready>,
+}
+
+/// A package, evaluated.
+struct Evaluated {
+    package: Arc<PackageValue>,
+    /// The options that it read and was not given.
+    reads: BTreeSet<String>,
+}
+
+async fn evaluate(
+    ctx: &Ctx,
+    services: &Arc<Services>,
+    path: &NeutralPath,
+    given: Given,
+) -> Result<Evaluated, Faults> {
+    let started = Instant::now();
+    let own = path
+        .join(BUILD_FILE)
+        .map_err(|e| fault(Diagnostic::user(e.to_string())))?;
+    let file = match by_rules(ctx, services).await? {
+        false => own.clone(),
+        // Without one it is an error of the file that a person would look for.
+        true => {
+            let found = package_module(ctx, services, path).await?;
+            found.unwrap_or_else(|| own.clone())
+        }
+    };
+    let is_ready = given.ready.is_some();
+    let start = Start::exports(&file, Some(path));
+    let ran = run_given(ctx, services, &start, given.ready, &given.values).await;
+    let ran = ran.map_err(|faults| match file == own {
+        true => faults,
+        false => of_rule(&faults, path),
+    })?;
+    let reads: BTreeSet<String> = ran
+        .recorded
+        .reads
+        .iter()
+        .filter_map(|read| match read {
+            Read::Config(name, _) => Some(name.clone()),
+            _ => None,
+        })
+        .filter(|name| given.values.iter().all(|(known, _)| known != name))
+        .collect();
+    if !reads.is_empty() {
+        let ready = Ready {
+            exports: ran.exports.clone(),
+            refused: ran.refused.clone(),
+            recorded: ran.recorded.clone(),
+        };
+        services
+            .readers
+            .learn(path, &given.values, &reads, &services.config, ready);
+    }
+    let Ran {
+        exports,
+        refused,
+        recorded,
+        closure,
+    } = ran;
+    let build = &closure.modules[&file];
+    if let Some((name, why)) = refused.first() {
+        let place = build
+            .code
+            .exports
+            .iter()
+            .find(|export| export.name == *name)
+            .map(|export| &export.place);
+        let mut error = Diagnostic::user(why.clone())
+                .with_help("a package's exports are targets and plain data; move code that is shared into a library file");
+        error.location = place.map(location);
+        return Err(fault(error));
+    }
+    let named = name_targets(path, exports, recorded.declarations)?;
+    let Naming {
+        exports,
+        targets,
+        aliases,
+        warnings,
+    } = named;
+    let logs: Vec<Diagnostic> = recorded.logs.into_iter().chain(warnings).collect();
+    if !is_ready {
+        let wall_ms = millis(started.elapsed());
+        services
+            .send(BuildEvent::PackageEvaluated {
+                package: path.to_string(),
+                wall_ms,
+            })
+            .await;
+    }
+    let package = Arc::new(PackageValue {
+        path: path.clone(),
+        exports,
+        targets,
+        aliases,
+        logs,
+    });
+    Ok(Evaluated { package, reads })
 }
 
 /// Whether two values are the same to whoever sees them: an object's keys have an order, which `==` does not see.
@@ -254,6 +361,17 @@ pub(super) async fn run(
     services: &Arc<Services>,
     start: &Start<'_>,
 ) -> Result<Ran, Faults> {
+    run_given(ctx, services, start, None, &[]).await
+}
+
+/// The same, of a node that is known by the values of some options, and that may have been evaluated already.
+async fn run_given(
+    ctx: &Ctx,
+    services: &Arc<Services>,
+    start: &Start<'_>,
+    mut ready: Option<Ready>,
+    given: &[(String, Option<String>)],
+) -> Result<Ran, Faults> {
     let failed = |e: &GraphError| {
         // A cycle is one of packages; where each import stands is part of the chain already.
         fault(graph_fault(e))
@@ -312,6 +430,20 @@ pub(super) async fn run(
         )));
     }
 
+    if let Some(Ready {
+        exports,
+        refused,
+        recorded,
+    }) = ready.take()
+        && record(ctx, services, *package, &recorded.reads, given).await?
+    {
+        return Ok(Ran {
+            exports,
+            refused,
+            recorded,
+            closure,
+        });
+    }
     for _ in 0..MAX_TRIES {
         let (host, recorded) = PackageHost::new(services.clone(), (*package).cloned());
         let evaluation = Evaluation {
@@ -323,7 +455,7 @@ pub(super) async fn run(
         let result = services.engine.evaluate(evaluation, &services.cancel).await;
         let recorded = std::mem::take(&mut *recorded.lock());
         // A failed evaluation depends on what it read as much as one that succeeded.
-        let settled = record(ctx, services, *package, &recorded.reads).await?;
+        let settled = record(ctx, services, *package, &recorded.reads, given).await?;
         match result {
             // What it saw is gone already: its error may be too.
             Err(error) if !settled && error.kind == ScriptErrorKind::Throw => {}
@@ -420,6 +552,7 @@ async fn record(
     services: &Services,
     package: Option<&NeutralPath>,
     reads: &[Read],
+    given: &[(String, Option<String>)],
 ) -> Result<bool, Faults> {
     let failed = |e: GraphError| fault(graph_fault(&e));
     let root = NeutralPath::root();
@@ -447,6 +580,10 @@ async fn record(
                 let again = ctx.get(&key).await.map_err(failed)?;
                 again.is_ok_and(|again| *again == *found)
             }
+            // What the node is known by is nothing that it depends on.
+            Read::Config(name, seen) if given.iter().any(|(known, _)| known == name) => given
+                .iter()
+                .any(|(known, value)| known == name && value == seen),
             Read::Config(name, seen) => {
                 ctx.get(&ConfigValue(name.clone())).await.map_err(failed)? == *seen
             }

@@ -46,8 +46,8 @@ pub(crate) const TOOL: Kind = Kind::leaf(35);
 
 /// An action, by its stable name and identity.
 pub(crate) const ACTION: Kind = Kind::inner(32);
-/// A target's analysis, by its label.
-pub(crate) const ANALYSIS: Kind = Kind::inner(33);
+/// A target's analysis, by the fingerprint of what it is in itself and its label.
+const ANALYSIS: Kind = Kind::inner(33);
 /// A build request, see [`request`].
 pub(crate) const REQUEST: Kind = Kind::inner(34);
 /// A path outside of `zako-out/` that zako wrote, or was about to write.
@@ -57,6 +57,9 @@ pub(crate) const CLAIM: Kind = Kind::inner(35);
 pub(crate) fn is_file(kind: Kind) -> bool {
     [SOURCE, OUTPUT, EXTERNAL, TOOL].contains(&kind)
 }
+
+/// The options that a package reads, by its path.
+const READERS: Kind = Kind::inner(38);
 
 /// The moment at which the last build that had something to do began.
 const BEGAN: Kind = Kind::inner(37);
@@ -549,22 +552,55 @@ impl Ledger {
         id
     }
 
-    /// The kept analysis of a target, when what went into it has this fingerprint.
-    pub(crate) fn analysis(&self, label: &str, fingerprint: &Fingerprint) -> Option<&[u8]> {
-        let id = self.archive.find(ANALYSIS, label.as_bytes())?;
+    /// The kept analysis of a target that is this in itself, when all that went into it has this fingerprint.
+    pub(crate) fn analysis(
+        &self,
+        label: &str,
+        own: &Fingerprint,
+        fingerprint: &Fingerprint,
+    ) -> Option<&[u8]> {
+        let id = self.analysis_id(label, own)?;
         let is_same = self.archive.has(id) && self.archive.fingerprint(id) == *fingerprint;
         is_same.then(|| self.archive.value(id))
     }
 
-    /// The kept analysis of a target, whatever went into it.
-    pub(crate) fn last_analysis(&self, label: &str) -> Option<&[u8]> {
-        let id = self.archive.find(ANALYSIS, label.as_bytes())?;
-        Some(self.archive.value(id))
+    /// Whether there is one of a target that is this in itself, whatever else went into it.
+    pub(crate) fn has_analysis(&self, label: &str, own: &Fingerprint) -> bool {
+        let id = self.analysis_id(label, own);
+        id.is_some_and(|id| self.archive.has(id))
     }
 
-    pub(crate) fn note_analysis(&mut self, label: &str, fingerprint: Fingerprint, value: Vec<u8>) {
-        let id = self.archive.intern(ANALYSIS, label.as_bytes());
+    /// The node of that analysis.
+    pub(crate) fn analysis_id(&self, label: &str, own: &Fingerprint) -> Option<Id> {
+        self.archive.find(ANALYSIS, &analysis_key(label, own))
+    }
+
+    pub(crate) fn note_analysis(
+        &mut self,
+        label: &str,
+        own: &Fingerprint,
+        fingerprint: Fingerprint,
+        value: Vec<u8>,
+    ) {
+        let id = self.archive.intern(ANALYSIS, &analysis_key(label, own));
         self.put_inner(id, fingerprint, value.into(), Vec::new());
+    }
+
+    /// What is noted of packages that read options, with their paths.
+    pub(crate) fn readers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.archive.ids_of(READERS).filter_map(|id| {
+            let package = std::str::from_utf8(self.archive.key(id)).ok()?;
+            Some((package, self.archive.value(id)))
+        })
+    }
+
+    /// Takes note of the options that a package reads.
+    pub(crate) fn note_reader(&mut self, package: &str, names: Vec<u8>) {
+        let id = self.archive.intern(READERS, package.as_bytes());
+        let fingerprint = zako_graph::fingerprint(&names);
+        if !self.archive.has(id) || self.archive.fingerprint(id) != fingerprint {
+            self.put_inner(id, fingerprint, names.into(), Vec::new());
+        }
     }
 
     /// Whether zako wrote this path outside of `zako-out/`, or was about to.
@@ -625,7 +661,8 @@ impl Ledger {
                 .archive
                 .ids_of(ACTION)
                 .chain(self.archive.ids_of(CLAIM))
-                .chain(self.archive.ids_of(BEGAN));
+                .chain(self.archive.ids_of(BEGAN))
+                .chain(self.archive.ids_of(READERS));
             let roots: Vec<Id> = requests.into_iter().chain(others).collect();
             self.archive.compact(&roots)?;
         }
@@ -652,6 +689,10 @@ fn written(record: &ActionRecord) -> (Fingerprint, Box<[u8]>) {
     let mut fingerprint = zako_graph::fingerprint(&value);
     fingerprint[0] = if record.uncached { RUNS_EACH_TIME } else { 0 };
     (fingerprint, value.into())
+}
+
+fn analysis_key(label: &str, own: &Fingerprint) -> Vec<u8> {
+    [own, label.as_bytes()].concat()
 }
 
 fn tool_key(name: &str, path: &str) -> String {

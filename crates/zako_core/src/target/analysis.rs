@@ -37,6 +37,8 @@ pub(crate) struct Analysis {
     pub(crate) logs: Vec<Diagnostic>,
     /// Errors; targets that they concern, or that depend on those, have no result.
     pub(crate) faults: Vec<Diagnostic>,
+    /// What the targets of rules are in themselves: the own parts of their keys.
+    pub(crate) own: HashMap<String, Fingerprint>,
     /// The targets whose rules were asked, in the order of asking.
     pub(crate) asked: Vec<String>,
     /// The sets that the targets' data and actions name.
@@ -161,6 +163,7 @@ pub(crate) async fn analyze(
                     order.end(at, false);
                     continue;
                 };
+                analysis.own.insert(label.to_owned(), own);
                 let key = key(own, &order, at, &analysis);
                 match memo.get(label, &key) {
                     Some(known) => {
@@ -220,6 +223,7 @@ pub(crate) async fn analyze(
                 order.end(at, result.is_some());
                 if let Some(result) = result {
                     if let Some(own) = rules.known(at) {
+                        analysis.own.insert(label.to_owned(), own);
                         memo.put(label, &key(own, &order, at, &analysis), &result);
                     }
                     analysis.results.insert(label.to_owned(), result);

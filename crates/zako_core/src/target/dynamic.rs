@@ -24,7 +24,7 @@ use super::memo::{AnalysisMemo, step_key};
 use super::rules::{rule_identity, rule_modules};
 use super::task::output_folder;
 use super::{Target, located};
-use crate::codec::encoded;
+use crate::codec::{Fingerprint, encoded};
 use crate::diagnostic::Diagnostic;
 use crate::evaluate::Services;
 use crate::files::Files;
@@ -129,7 +129,7 @@ pub(crate) async fn resolve(
     let mut faults = Vec::new();
     let mut broken: HashSet<String> = HashSet::new();
     for (pending, result) in steps.iter().zip(results) {
-        let (result, logs) = match result {
+        let (result, logs, own) = match result {
             Ok(done) => done,
             Err(wrong) => {
                 faults.extend(wrong);
@@ -142,6 +142,7 @@ pub(crate) async fn resolve(
         let draft = result_of(analysis, pending);
         let name = step_name(&pending.label, draft);
         let reads = draft.and_then(Draft::step).map(|step| step.reads.clone());
+        analysis.own.insert(name.clone(), own);
         analysis.steps.insert(name, reads.unwrap_or_default());
         if let Some(known) = analysis.results.get_mut(&pending.label) {
             let known = Arc::make_mut(known);
@@ -195,8 +196,8 @@ fn step_name(label: &str, draft: Option<&Draft>) -> String {
     let (module, export) = step.map_or(("", ""), |step| (&step.module, &step.export));
     format!("{label} dynamic {module}#{export} {first}")
 }
-
-type Came = (Arc<Analyzed>, Vec<Diagnostic>);
+/// What a step came to, what it logged, and what it is in itself.
+type Came = (Arc<Analyzed>, Vec<Diagnostic>, Fingerprint);
 
 async fn run(
     ctx: &Request,
@@ -242,7 +243,7 @@ async fn run(
     let key = step_key(&code, target, &encoded(draft), &values);
     let name = step_name(&target.label.to_string(), Some(draft));
     if let Some(known) = memo.get(&name, &key) {
-        return Ok((known, Vec::new()));
+        return Ok((known, Vec::new(), key.own));
     }
     let (specifier, modules) = rule_modules(ctx, services, module).await.map_err(faults)?;
     let label = target.label.to_string();
@@ -298,7 +299,7 @@ async fn run(
         return Err(blame(error.with_help(help)));
     }
     memo.put(&name, &key, &result);
-    Ok((result, logs))
+    Ok((result, logs, key.own))
 }
 
 fn request(target: &Target, step: &Step, draft: &Draft) -> Json {

@@ -1,15 +1,11 @@
-//! Analyses kept between processes, in the ledger, by the target's label and under the fingerprint of the whole key.
-//!
-//! ```text
-//! value:  own fingerprint (16 bytes), the analysis
-//! ```
+//! Analyses kept between processes, in the ledger, by the target's label and the own part of its key, under the fingerprint of the
+//! whole key: what a target came to with other attributes stays for those who go back to them.
 
 use std::sync::Arc;
 
 use super::Analyzed;
 use super::memo::{AnalysisKey, AnalysisMemo};
-use crate::codec::{Coded as _, Fingerprint, decoded};
-use crate::files::Encoder;
+use crate::codec::{Fingerprint, decoded, encoded};
 use crate::ledger::SharedLedger;
 
 /// The analyses in a ledger of which all is verified.
@@ -18,24 +14,18 @@ pub(crate) struct KeptAnalyses(pub(crate) SharedLedger);
 impl AnalysisMemo for KeptAnalyses {
     fn get(&self, label: &str, key: &AnalysisKey) -> Option<Arc<Analyzed>> {
         let ledger = self.0.lock();
-        let (_own, analysis) = ledger
-            .analysis(label, &key.all)?
-            .split_first_chunk::<16>()?;
+        let analysis = ledger.analysis(label, &key.own, &key.all)?;
         decoded(analysis).map(Arc::new)
     }
 
     fn expects(&self, label: &str, own: &Fingerprint) -> bool {
-        let ledger = self.0.lock();
-        let kept = ledger.last_analysis(label);
-        kept.is_some_and(|kept| kept.first_chunk() == Some(own))
+        self.0.lock().has_analysis(label, own)
     }
 
     fn put(&self, label: &str, key: &AnalysisKey, analyzed: &Arc<Analyzed>) {
-        let mut out = Encoder::default();
-        out.raw(&key.own);
-        analyzed.encode(&mut out);
-        let value = out.finish();
-        self.0.lock().note_analysis(label, key.all, value);
+        let value = encoded(&**analyzed);
+        let mut ledger = self.0.lock();
+        ledger.note_analysis(label, &key.own, key.all, value);
     }
 }
 
@@ -92,13 +82,12 @@ mod tests {
         assert_eq!(memo.get("//a", &other), None);
         assert_eq!(memo.get("//c", &key), None);
         // The format: what another version of it wrote must not be read.
-        let golden = format!(
-            "{}{}",
-            "01".repeat(16),
-            "0000000000000000000000000000000000020000007b7d"
-        );
+        let golden = "0000000000000000000000000000000000020000007b7d".to_owned();
         assert_eq!(
-            ledger.lock().last_analysis("//a").map(hex::encode),
+            ledger
+                .lock()
+                .analysis("//a", &key.own, &key.all)
+                .map(hex::encode),
             Some(golden),
             "raise CODEC_VERSION with any change"
         );

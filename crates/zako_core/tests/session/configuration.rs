@@ -2,9 +2,9 @@
 
 mod random;
 
-use zako_core::{BuildOptions, Glance};
+use zako_core::{BuildEvent, BuildOptions, Glance};
 
-use crate::fixture::{Built, Fixture, told};
+use crate::fixture::{Built, Fixture, run, told};
 
 const OPTIONS: &str = r#"import { flag, option, platform } from "zako:config";
 export const mode = option({ values: ["debug", "fast", "small"], default: "debug" });
@@ -124,7 +124,7 @@ async fn what_no_option_has_is_refused_with_the_nearest() {
         "zako = \"0.1\"\n[config]\nlto = 1\n[profile.release]\nmode = \"fast\"\n",
     );
     let session = f.reopened();
-    let error = crate::fixture::run(&session, &[], BuildOptions::default()).await;
+    let error = run(&session, &[], BuildOptions::default()).await;
     assert_eq!(
         told(error.error()),
         "zako.toml:3:7: \"1\" is no value of the option lto: it has true, false"
@@ -134,7 +134,7 @@ async fn what_no_option_has_is_refused_with_the_nearest() {
         "zako = \"0.1\"\n[profile.release]\nmode = \"fast\"\n",
     );
     let session = f.reopened();
-    let error = crate::fixture::run(&session, &[], profile("relaese")).await;
+    let error = run(&session, &[], profile("relaese")).await;
     assert_eq!(
         told(error.error()),
         "there is no profile \"relaese\" in zako.toml\n  help: did you mean \"release\"?"
@@ -313,7 +313,7 @@ export const use = task({
 /// What is evaluated and run by the build, each as a new process would do it.
 async fn again(f: &Fixture, options: &BuildOptions) -> Vec<String> {
     let session = f.reopened();
-    let built = crate::fixture::run(&session, &[], options.clone()).await;
+    let built = run(&session, &[], options.clone()).await;
     built.good().lines()
 }
 
@@ -394,7 +394,7 @@ export const same = task({ outputs: ["same.txt"], shell: 'echo same > "$out"' })
     };
     for options in [&base, &other] {
         let session = f.reopened();
-        let built = crate::fixture::run(&session, &[":same"], options.clone()).await;
+        let built = run(&session, &[":same"], options.clone()).await;
         built.good();
     }
     assert!(one(&base) && one(&other) && one(&base));
@@ -430,7 +430,7 @@ export const b = configured(a, mode.is("small"));
         "zako.toml",
         "zako = \"0.1\"\nconfig-files = [\"//build/more.config.ts\"]\n",
     );
-    let built = crate::fixture::run(&f.reopened(), &[":a"], set(&[("mode", "fast")])).await;
+    let built = run(&f.reopened(), &[":a"], set(&[("mode", "fast")])).await;
     let built = built.good();
     let labels: Vec<&str> = built.report.targets.iter().map(|t| &*t.label).collect();
     assert_eq!(labels, ["//:a @mode-fast"]);
@@ -611,4 +611,99 @@ export const b = configured(a, mode.is("fast"));
     assert_eq!(f.read("place/made.txt"), "f\n");
     let built = f.build(&["//place:a"]).await.good();
     assert_eq!(built.lines(), ["FromCache //place:a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_are_kept_by_the_options_that_they_read() {
+    let reads = |names: &str| {
+        format!(
+            "import {{ config, task }} from \"zako:build\";\nconst words = [{names}].map((name) => config.get(name, \"no\"));\nif (words[0] === \"yes\") words.push(config.get(\"more\", \"none\"));\nexport const t = task({{ outputs: [\"t\"], env: {{ WORDS: words.join(\" \") }}, shell: 'echo $WORDS > \"$out\"' }});\n"
+        )
+    };
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &reads("\"one\"")),
+        ("b/BUILD.ts", &reads("\"two\"")),
+        (
+            "c/BUILD.ts",
+            "import { t } from \"//a/BUILD.ts\";\nexport const c = t;\n",
+        ),
+        ("d/BUILD.ts", "export const d = 1;\n"),
+    ]);
+    let (base, other) = (BuildOptions::default(), set(&[("one", "yes")]));
+    again(&f, &base).await;
+    assert_eq!(again(&f, &other).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes none\n");
+    for at in 0..3 {
+        // Each time all is planned anew.
+        f.write("d/BUILD.ts", &format!("export const d = {at};\n"));
+        assert_eq!(
+            again(&f, &base).await,
+            ["eval //d", "FromCache //a:t"],
+            "{at}"
+        );
+        assert_eq!(f.read("zako-out/a/t"), "no\n");
+        f.write("d/BUILD.ts", &format!("export const d = {at}.5;\n"));
+        assert_eq!(
+            again(&f, &other).await,
+            ["eval //d", "FromCache //a:t"],
+            "{at}"
+        );
+        assert_eq!(f.read("zako-out/a/t"), "yes none\n");
+    }
+    // What only one of them reads.
+    let more = set(&[("one", "yes"), ("more", "some")]);
+    assert_eq!(again(&f, &more).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes some\n");
+    assert_eq!(
+        again(&f, &set(&[("more", "some")])).await,
+        ["FromCache //a:t"]
+    );
+    // An edit reaches each of them.
+    f.write("a/BUILD.ts", &reads("\"one\", \"two\""));
+    assert_eq!(again(&f, &base).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "no no\n");
+    assert_eq!(again(&f, &other).await, ["eval //a", "Ran //a:t"]);
+    assert_eq!(f.read("zako-out/a/t"), "yes no none\n");
+    let two = set(&[("two", "2")]);
+    assert_eq!(
+        again(&f, &two).await,
+        ["eval //a", "eval //b", "Ran //a:t", "Ran //b:t"]
+    );
+    f.write("d/BUILD.ts", "export const d = 9;\n");
+    assert_eq!(
+        again(&f, &base).await,
+        ["eval //d", "FromCache //a:t", "FromCache //b:t"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn analyses_are_kept_by_what_went_into_them() {
+    let f = Fixture::new(&[
+        (
+            "say.rule.ts",
+            "import { attr, rule } from \"zako:rule\";\nexport const say = rule({\n  attrs: { word: attr.string() },\n  provides: {},\n  analyze(ctx) {\n    console.log(`asked ${ctx.attrs.word}`);\n    const out = ctx.file(ctx.name);\n    ctx.write(out, ctx.attrs.word);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n",
+        ),
+        (
+            "BUILD.ts",
+            "import { config } from \"zako:build\";\nimport { say } from \"//say.rule.ts\";\nexport const s = say({ word: config.get(\"word\", \"none\") });\n",
+        ),
+        ("d/BUILD.ts", ""),
+    ]);
+    let (base, other) = (BuildOptions::default(), set(&[("word", "other")]));
+    let asked = async |options: &BuildOptions, text: &str| {
+        f.write("d/BUILD.ts", text);
+        let built = run(&f.reopened(), &[], options.clone()).await.good();
+        let logs = built.events.iter().filter_map(|event| match event {
+            BuildEvent::Diagnostic(told) => told.message.strip_prefix("asked "),
+            _ => None,
+        });
+        logs.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&base, "// 1").await, ["none"]);
+    assert_eq!(asked(&other, "// 2").await, ["other"]);
+    assert_eq!(f.read("zako-out/s"), "other");
+    assert_eq!(asked(&base, "// 3").await, [""; 0]);
+    assert_eq!(f.read("zako-out/s"), "none");
+    assert_eq!(asked(&other, "// 4").await, [""; 0]);
+    assert_eq!(f.read("zako-out/s"), "other");
 }
