@@ -674,7 +674,11 @@ function check(rule: string, own: Record<string, Schema>, props: Record<string, 
   } catch (error) {
     // So that the error stands at the attribute, and not just at the call.
     const within = trail.findIndex((step) => typeof step === "object");
-    call("blame", { path: within < 0 ? trail : trail.slice(0, within), message: (error as Error).message });
+    try {
+      call("blame", { path: within < 0 ? trail : trail.slice(0, within), message: (error as Error).message });
+    } catch {
+      // Rules are not called here at all: then the error is told at the call.
+    }
     throw error;
   }
 }
