@@ -266,6 +266,9 @@ const UNKEYED: &[Change] = &[
         _ = spec(a).resources.named.insert("gpu".into(), 1)
     }),
     ("retries", |a| spec(a).retries = 5),
+    ("worker", |a| {
+        spec(a).worker = Some(zako_action::WorkerProtocol::Json)
+    }),
     ("level asked for", |a| {
         spec(a).isolation = Some(Isolation::Maximum)
     }),

@@ -56,6 +56,10 @@ impl Rounds {
         } = *stepping;
         let keep_going = build.options.keep_going;
         let mut stepped = Stepped::default();
+        // As good as always: nothing is planned twice.
+        if !has_steps(analysis) {
+            return Ok(stepped);
+        }
         loop {
             let Demand {
                 actions: needed,
@@ -69,7 +73,7 @@ impl Rounds {
             }
             if pending.is_empty() {
                 // The plan of the rest tells them.
-                let is_circular = analysis_has_steps(analysis) && needed.is_empty();
+                let is_circular = has_steps(analysis) && needed.is_empty();
                 if is_circular {
                     build.tell(report, faults).await;
                     return Err(RoundsStopped);
@@ -156,7 +160,7 @@ impl Rounds {
     }
 }
 
-fn analysis_has_steps(analysis: &Analysis) -> bool {
+fn has_steps(analysis: &Analysis) -> bool {
     let mut actions = analysis.results.values().flat_map(|result| &result.actions);
     actions.any(|action| action.step().is_some())
 }

@@ -429,3 +429,107 @@ async fn sets_hold_across_builds_and_sessions() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_takes_the_same_parts() {
+    let build = r##"import { args, task } from "zako:build";
+export const t = task({
+  inputs: ["a.txt", "b.txt"],
+  outputs: ["out"],
+  command: ({ inputs, out }) => ["sh", "-c", 'out=$1; shift; cat "$1" > "$out"; shift; printf "%s\n" "$@" >> "$out"', "sh", out.out,
+    args.responseFile([args.each("-i", inputs), "a b"], { always: true, prefix: "" }), args.join(":", inputs, "all="), args.prefix("-D", ["x"])],
+});
+"##;
+    let f = Fixture::new(&[("p/BUILD.ts", build), ("p/a.txt", ""), ("p/b.txt", "")]);
+    f.build(&[]).await.good();
+    assert_eq!(
+        f.read("zako-out/p/out"),
+        "-i\np/a.txt\n-i\np/b.txt\na\\ b\nall=p/a.txt:p/b.txt\n-Dx\n"
+    );
+    f.check(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_output_of_a_rule_runs_what_makes_it() {
+    let rules = r##"import { rule } from "zako:rule";
+export const two = rule({
+  attrs: {},
+  provides: {},
+  outputs: ["header"],
+  analyze(ctx) {
+    const [header, body] = [ctx.file("x.h"), ctx.file("x.c")];
+    ctx.write(header, "h");
+    ctx.write(body, "c");
+    ctx.expose("default", body);
+    ctx.expose("header", header);
+    return {};
+  },
+});
+"##;
+    let f = Fixture::new(&[
+        ("r.rule.ts", rules),
+        (
+            "p/BUILD.ts",
+            "import { two } from \"//r.rule.ts\";\nexport const t = two({});\n",
+        ),
+        (
+            "q/BUILD.ts",
+            "export { t as same } from \"//p/BUILD.ts\";\n",
+        ),
+    ]);
+    for pattern in ["//p:t#header", "//...:t#header", "//q:same#header"] {
+        let built = f.build(&[pattern]).await.good();
+        assert_eq!(built.report.targets.len(), 1, "{pattern}");
+        let (header, body) = (f.has("zako-out/p/x.h"), f.has("zako-out/p/x.c"));
+        assert!(header && !body, "{pattern}");
+    }
+    let built = f.build(&["//p:t#heading"]).await;
+    let error = told(built.error());
+    assert!(error.contains("//p:t has no output \"heading\""), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_a_library_is_there_when_a_program_runs() {
+    let f = Fixture::new(&[
+        (
+            "lib/BUILD.ts",
+            "import { task } from \"zako:build\";\nimport { ccLibrary } from \"zako:cc\";\n\
+             const made = task({ outputs: [\"made.txt\"], shell: 'printf 7 > \"$out\"' });\n\
+             export const lib = ccLibrary({ srcs: [\"lib.c\"], hdrs: [\"lib.h\"], data: [made] });\n\
+             export const over = ccLibrary({ hdrs: [\"over.h\"], deps: [lib] });\n",
+        ),
+        ("lib/lib.h", "int number(void);\n"),
+        ("lib/over.h", "#include \"lib/lib.h\"\n"),
+        (
+            "lib/lib.c",
+            "#include <stdio.h>\n#include \"lib/lib.h\"\nint number(void) {\n  int n = 0;\n  FILE *f = fopen(\"zako-out/lib/made.txt\", \"r\");\n  \
+             if (!f || fscanf(f, \"%d\", &n) != 1) return -1;\n  fclose(f);\n  return n;\n}\n",
+        ),
+        (
+            "app/BUILD.ts",
+            "import { ccBinary, ccTest } from \"zako:cc\";\nimport { over } from \"//lib/BUILD.ts\";\n\
+             export const t = ccTest({ srcs: [\"t.c\"], deps: [over] });\nexport const program = ccBinary({ srcs: [\"p.c\"], deps: [over] });\n",
+        ),
+        (
+            "app/t.c",
+            "#include \"lib/over.h\"\nint main(void) { return number() == 7 ? 0 : 1; }\n",
+        ),
+        (
+            "app/p.c",
+            "#include \"lib/over.h\"\nint main(void) { return number() == 7 ? 0 : 1; }\n",
+        ),
+    ]);
+    let tests = zako_core::BuildOptions {
+        tests: true,
+        ..zako_core::BuildOptions::default()
+    };
+    f.build_with(&["//app:t"], tests).await.good();
+    // What `zako run` runs finds it, too.
+    f.remove("zako-out/lib/made.txt");
+    let built = f.build(&["//app:program"]).await.good();
+    let runnable = f.session.runnable(&built.report).unwrap();
+    let status = std::process::Command::new(runnable.program)
+        .current_dir(f.root())
+        .status();
+    assert!(status.unwrap().success());
+}

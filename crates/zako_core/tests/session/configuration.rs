@@ -235,10 +235,13 @@ async fn rules_see_options_and_set_them_for_what_they_depend_on() {
             "say/BUILD.ts",
             r#"import { select } from "zako:config";
 import { mode } from "//options.config.ts";
-import { say } from "//say.rule.ts";
+import { Info, say } from "//say.rule.ts";
+import { target } from "zako:build";
 const words = { debug: "slow", fast: "quick", small: "tiny" };
 export const a = say({ word: select(mode, words) });
 export const b = say({ dep: a, fast: a, tool: a });
+const late = target("//say:a", Info);
+export const c = say({ dep: late, fast: late, tool: late });
 "#,
         ),
     ]);
@@ -248,7 +251,12 @@ export const b = say({ dep: a, fast: a, tool: a });
         "(nothing debug plain (slow debug plain - - -) (quick fast lto - - -) (slow debug plain - - -)) zako-out\n"
     );
     let options = set(&[("mode", "small")]);
-    f.build_with(&["//say:b"], options).await.good();
+    f.build_with(&["//say:b", "//say:c"], options).await.good();
+    assert_eq!(
+        f.read("zako-out/@mode-small/say/c.txt"),
+        f.read("zako-out/@mode-small/say/b.txt"),
+        "a label is set as what it stands for"
+    );
     assert_eq!(
         f.read("zako-out/@mode-small/say/b.txt"),
         "(nothing small plain (tiny small plain - - -) (quick fast lto - - -) (slow debug plain - - -)) zako-out/@mode-small\n"
