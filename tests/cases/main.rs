@@ -14,6 +14,7 @@ mod inspect;
 mod interrupt;
 mod killed;
 mod limits;
+mod runnable;
 mod scripts;
 mod targets;
 mod types;

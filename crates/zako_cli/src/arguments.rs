@@ -206,6 +206,9 @@ pub(crate) struct Options {
     /// How many scripts may run at once [default: one per processor]
     #[arg(long, value_name = "N", global = true)]
     pub(crate) script_threads: Option<NonZeroU32>,
+    /// Analyse every target of a rule twice, with others and by itself, and fail where that differs
+    #[arg(long, global = true)]
+    pub(crate) check_determinism: bool,
     /// Write a CPU profile of the scripts that run to FILE, for Chrome's or VS Code's tools (name it *.cpuprofile)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) script_profile: Option<PathBuf>,

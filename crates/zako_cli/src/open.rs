@@ -169,6 +169,7 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
         profile: options.profile.clone(),
+        check_determinism: options.check_determinism,
         isolation,
         package,
         ..BuildOptions::default()

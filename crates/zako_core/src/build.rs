@@ -35,7 +35,7 @@ use crate::rounds::{Rounds, RoundsStopped, Stepping};
 use crate::select::{Selection, select};
 use crate::session::folder;
 use crate::standby::{Kept, Owed};
-use crate::target::{Analysis, KeptAnalyses, analyze, script_modules};
+use crate::target::{Analysis, KeptAnalyses, analyze, analyze_twice, script_modules};
 use crate::watch::Changes;
 
 /// A build about to run.
@@ -134,28 +134,56 @@ async fn stages(mut building: Building, report: &mut BuildReport) {
     if let Err(error) = lock.announce(&root) {
         return building.tell(report, vec![error]).await;
     }
-    match recalled {
-        Recalled::UpToDate {
-            ledger,
-            targets,
-            warnings,
-            actions,
-        } => {
-            building.tell(report, warnings).await;
-            building.close(SharedLedger::new(ledger), report).await;
-            report.actions.up_to_date = actions;
-            report.targets = targets
-                .into_iter()
-                .map(|target| target.built(true))
-                .collect();
+    // What is remembered of analysis is what is in doubt.
+    let doubted = match recalled {
+        Recalled::UpToDate { ledger, .. } if building.options.check_determinism => ledger.sound(),
+        Recalled::Affected(work) if building.options.check_determinism => work.ledger.sound(),
+        recalled => return building.go_on(recalled, lock, &from, report).await,
+    };
+    match doubted {
+        Ok((ledger, notice)) => {
+            let notice = notice.map(Diagnostic::warning);
+            building.tell(report, notice.into_iter().collect()).await;
+            let recalled = Recalled::Unknown(ledger);
+            building.go_on(recalled, lock, &from, report).await;
         }
-        Recalled::Affected(work) => building.catch_up(*work, report).await,
-        Recalled::Unknown(ledger) => building.plan(ledger, &from, report).await,
+        Err(error) => {
+            let error = Diagnostic::environment(format!("cannot read what is kept: {error}"));
+            building.tell(report, vec![error]).await;
+        }
     }
-    drop(lock);
 }
 
 impl Building {
+    /// Does what is left to do, as far as it is known; the workspace is locked until then.
+    async fn go_on(
+        self,
+        recalled: Recalled,
+        lock: WorkspaceLock,
+        from: &NeutralPath,
+        report: &mut BuildReport,
+    ) {
+        match recalled {
+            Recalled::UpToDate {
+                ledger,
+                targets,
+                warnings,
+                actions,
+            } => {
+                self.tell(report, warnings).await;
+                self.close(SharedLedger::new(ledger), report).await;
+                report.actions.up_to_date = actions;
+                report.targets = targets
+                    .into_iter()
+                    .map(|target| target.built(true))
+                    .collect();
+            }
+            Recalled::Affected(work) => self.catch_up(*work, report).await,
+            Recalled::Unknown(ledger) => self.plan(ledger, from, report).await,
+        }
+        drop(lock);
+    }
+
     fn request_key(&self) -> Vec<u8> {
         let root = self.services.workspace.root();
         request::key(root, &self.patterns, &self.options)
@@ -290,7 +318,10 @@ impl Building {
         }
 
         let memo = KeptAnalyses(ledger.clone());
-        let mut analysis = analyze(&turn, services, &selection, &memo).await;
+        let mut analysis = match self.options.check_determinism {
+            false => analyze(&turn, services, &selection, &memo).await,
+            true => analyze_twice(&turn, services, &selection, &memo).await,
+        };
         drop(memo);
         self.tell(report, analysis.logs.clone()).await;
         broken |= !analysis.faults.is_empty();

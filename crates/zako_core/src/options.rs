@@ -66,6 +66,8 @@ pub struct BuildOptions {
     pub tests: bool,
     /// Run nothing: only find out which actions would run, and why.
     pub dry_run: bool,
+    /// Analyse every target of a rule, and each once more apart from the others, and fail where that differs.
+    pub check_determinism: bool,
     /// The folder that relative patterns start from, relative to the workspace's root; empty for the root.
     pub package: String,
 }

@@ -1,4 +1,6 @@
 import type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target } from "zako:rule";
+import { attr, rule } from "zako:rule";
+import { identify } from "zako:internal/identity";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
@@ -179,6 +181,74 @@ export function files(...paths: readonly (string | readonly string[])[]): readon
   return Object.freeze(
     paths.flat(Infinity as 1).map((path) => newArtifact({ path: callAt("file", { path }), directory: false }) as Artifact),
   );
+}
+
+/** What {@link runnable} is made of. */
+export interface RunnableSpec {
+  /** The program and its arguments: text, and files and targets, which are built before it runs. What follows `--` on the command line comes after them. */
+  readonly command: readonly (string | Artifact | Target<any, any>)[];
+  /** What it needs besides when it runs. */
+  readonly data?: readonly File[];
+  /** Variables of its environment, besides those of whoever runs it. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The folder that it runs in, from the workspace's root: `""` for the root itself. By default that of whoever runs it. */
+  readonly cwd?: string;
+  /** Words to select it by; `manual` keeps it out of patterns. */
+  readonly tags?: readonly string[];
+}
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+const launcher = rule({
+  attrs: {
+    words: attr.list(attr.string()),
+    parts: attr.list(attr.files()),
+    data: attr.files().default([]),
+    env: attr.dict(attr.string()).default({}),
+    cwd: attr.string().optional(),
+  },
+  provides: {},
+  analyze(ctx) {
+    const { words, parts, data, env, cwd } = ctx.attrs;
+    const out = ctx.file(ctx.name);
+    const up = out.path.split("/").slice(1).map(() => "..").join("/");
+    // Files are said from the root, wherever it runs.
+    const command = words.map((word) => (word.startsWith("=") ? [quoted(word.slice(1))] : (parts[Number(word)] ?? []).map((file) => `"$root"/${quoted(file.path)}`)).join(" "));
+    const lines = [
+      "#!/bin/sh",
+      `root=$(cd "$(dirname "$0")/${up}" && pwd) || exit 127`,
+      ...Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`),
+      ...(cwd === undefined ? [] : [`cd "$root"/${quoted(cwd)} || exit 127`]),
+      `exec ${command.join(" ")} "$@"`,
+    ];
+    ctx.write(out, `${lines.join("\n")}\n`, { executable: true });
+    ctx.runfiles(parts.flat(), data);
+    ctx.expose("default", out);
+    return {};
+  },
+});
+identify("zako:build", { runnable: launcher });
+
+/**
+ * A command that `zako run` runs, after it built what the command names: a server with its data, a tool with its arguments. What is
+ * built is a script that does the same.
+ *
+ * ```ts
+ * const page = task({ outputs: ["index.html"], shell: 'echo hello > "$out"' });
+ * export const show = runnable({ command: ["cat", page], env: { LANG: "C" } });
+ * ```
+ */
+export function runnable(spec: RunnableSpec): Target {
+  if (typeof spec !== "object" || spec === null || !Array.isArray(spec.command) || spec.command.length === 0) {
+    throw new TypeError("runnable takes an object: { command: [program, argument, …] }");
+  }
+  const { command, ...rest } = spec;
+  const parts: (readonly File[])[] = [];
+  const words = command.map((item) => (typeof item === "string" ? `=${item}` : `${parts.push([item]) - 1}`));
+  for (const name of Object.keys(rest.env ?? {})) {
+    if (!/^[A-Za-z_]\w*$/.test(name)) throw new TypeError(`env of runnable: "${name}" is no name of a variable`);
+  }
+  return launcher({ words, parts, ...rest } as any);
 }
 
 /** A target by its label, `//pkg:name` or `:name`, looked up when it is used: for what cannot be imported. It has no `out`. */

@@ -50,6 +50,7 @@ pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: 
     })?;
     if options.event_log.is_none()
         && options.script_profile.is_none()
+        && !options.check_determinism
         && let Some(report) = glance.up_to_date()
     {
         terminal.say(&summary(&report, kind.verb(), terminal.palette()));

@@ -223,3 +223,28 @@ async fn a_label_that_lacks_the_provider_is_found_in_analysis() {
         told(error.error())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_a_rule_keeps_is_found_out() {
+    let f = Fixture::new(&[
+        (
+            "r.rule.ts",
+            "import { attr, rule } from \"zako:rule\";\nconst seen = new Map<string, boolean>();\nexport const good = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    const out = ctx.file(`${ctx.name}.good`);\n    ctx.write(out, ctx.name);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\nexport const bad = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    seen.set(ctx.name, true);\n    const out = ctx.file(`${ctx.name}.bad`);\n    ctx.write(out, `${seen.size}`);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n",
+        ),
+        (
+            "BUILD.ts",
+            "import { bad, good } from \"./r.rule.ts\";\nexport const a = good({});\nexport const b = good({});\nexport const c = bad({});\nexport const d = bad({});\n",
+        ),
+    ]);
+    let check = zako_core::BuildOptions {
+        check_determinism: true,
+        ..zako_core::BuildOptions::default()
+    };
+    f.build(&[]).await.good();
+    f.build_with(&["//:a", "//:b"], check.clone()).await.good();
+    let built = f.build_with(&[], check).await;
+    assert_eq!(
+        told(built.error()),
+        "BUILD.ts:5:18: //:d comes to something else when it is analysed by itself: what //r.rule.ts#bad makes of it depends on other targets\n  in //:d\n  help: analyze must depend on ctx alone: look for state that it keeps in its module, as an object or a list"
+    );
+}
