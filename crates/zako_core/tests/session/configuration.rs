@@ -143,6 +143,7 @@ async fn what_no_option_has_is_refused_with_the_nearest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_select_has_a_case_for_each_value() {
+    let f = Fixture::new(&[("options.config.ts", OPTIONS)]);
     for (cases, message) in [
         (
             "mode, { debug: 1, fast: 2 }",
@@ -161,7 +162,7 @@ async fn a_select_has_a_case_for_each_value() {
         let build = format!(
             "import {{ select }} from \"zako:config\";\nimport {{ mode }} from \"//options.config.ts\";\nexport const x = select({cases} as any);\n"
         );
-        let f = Fixture::new(&[("options.config.ts", OPTIONS), ("BUILD.ts", &build)]);
+        f.write("BUILD.ts", &build);
         let built = f.build(&[]).await;
         let error = built.error();
         assert!(error.message.contains(message), "{error}");
@@ -447,6 +448,7 @@ export const b = configured(a, mode.is("small"));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_options_is_told_where_it_stands() {
+    let f = Fixture::new(&[]);
     for (config, build, message, line) in [
         (
             "import { option } from \"zako:config\";\nexport const o = option({ values: [\"a\"], default: \"b\" });\n",
@@ -479,7 +481,8 @@ async fn what_is_wrong_with_options_is_told_where_it_stands() {
             4,
         ),
     ] {
-        let f = Fixture::new(&[("options.config.ts", config), ("BUILD.ts", build)]);
+        f.write("options.config.ts", config);
+        f.write("BUILD.ts", build);
         let built = f.build(&[]).await;
         let error = built.error();
         assert!(error.message.contains(message), "{error}");

@@ -26,7 +26,7 @@ const CLEAN_EVERY: usize = 100;
 const MAX_BRANCHES: usize = 6;
 
 /// How many global states a seed makes: a process has room for 255 of them.
-const MAX_PROCESSES: usize = 10;
+const MAX_PROCESSES: usize = 8;
 
 /// splitmix64: the same numbers everywhere, for ever.
 pub(crate) struct Random(u64);
