@@ -8,6 +8,10 @@ fn build_thrice(workspace: &Workspace) -> Outcome {
     assert_ne!(first.actions("ran"), Vec::<&str>::new(), "{first}");
     let second = workspace.zako("build").exits(0).ran_nothing();
     assert_eq!(second.actions("from-cache"), Vec::<&str>::new(), "{second}");
+    workspace
+        .zako("build --check-determinism")
+        .exits(0)
+        .ran_nothing();
     workspace.zako("clean").exits(0);
     assert!(
         !workspace.has("zako-out"),

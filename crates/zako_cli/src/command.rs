@@ -60,9 +60,8 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
 /// The runtime that a command waits in. It has one thread more than there are processors, so that an execution does its
 /// file work on the others ([`zako_core`] looks at that).
 fn runtime() -> Result<Runtime, Diagnostic> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Builder::new_multi_thread()
-        .worker_threads(processors + 1)
+        .worker_threads(zako_core::processors() + 1)
         .enable_all()
         .build()
         .map_err(|error| io_failure("start threads", &error))

@@ -335,6 +335,7 @@ impl Session {
         options: &BuildOptions,
     ) -> Result<EvaluatedFile, Diagnostic> {
         let options = &self.with_profile(options)?;
+        self.global.engine.warm();
         let services = self.services(options, &CancellationToken::new(), None);
         let real = std::fs::canonicalize(file)
             .map_err(|e| Diagnostic::user(format!("{} cannot be read: {e}", file.display())))?;

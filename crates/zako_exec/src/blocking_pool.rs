@@ -6,12 +6,13 @@
 //! **Invariant:** as many pieces of work as there are processors are done at once, at most.
 
 use std::any::Any;
-use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
+
+use crate::machine::processors;
 
 /// Runs pieces of blocking work. Cheap to clone; clones share the bound.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ impl BlockingPool {
     /// there are processors, else on its threads for blocking work.
     #[must_use]
     pub fn new(runtime: &Handle) -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = processors();
         let is_inline = runtime.runtime_flavor() != RuntimeFlavor::CurrentThread
             && runtime.metrics().num_workers() > processors;
         Self {
@@ -76,7 +77,6 @@ impl BlockingPool {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
 
     use tokio::runtime::Builder;
 
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn work_stays_on_its_thread_only_where_another_one_is_left() {
-        let processors = thread::available_parallelism().unwrap().get();
+        let processors = processors();
         let is_same = |threads: usize| {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(threads)
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_and_gives_its_place_back() {
-        let processors = thread::available_parallelism().unwrap().get();
+        let processors = processors();
         for threads in [1, processors + 1] {
             let runtime = Builder::new_multi_thread()
                 .worker_threads(threads)
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn no_more_is_done_at_once_than_there_are_processors() {
-        let processors = thread::available_parallelism().unwrap().get();
+        let processors = processors();
         let runtime = Builder::new_multi_thread()
             .worker_threads(2 * processors + 1)
             .build()

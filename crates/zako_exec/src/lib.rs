@@ -22,7 +22,7 @@ mod spool;
 
 pub use blocking_pool::{BlockingPool, Panicked};
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
-pub use machine::DEFAULT_NETWORK_SLOTS;
+pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use process::{

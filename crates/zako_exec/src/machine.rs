@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::Capacity;
 
@@ -13,13 +14,21 @@ pub const DEFAULT_NETWORK_SLOTS: u32 = 16;
 /// Memory that is assumed where the system does not tell, in bytes.
 const UNKNOWN_MEMORY: u64 = 8 << 30;
 
+/// The processors that this process may use: affinity and the CPU quotas of both versions of control groups count. The
+/// system is asked once in a process: it takes a dozen calls.
+#[must_use]
+pub fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS
+        .get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
 impl Capacity {
     /// All of this machine, within the limits of the control group that this process is in: CPUs (quota and affinity
     /// count), memory, [`DEFAULT_NETWORK_SLOTS`], no named resources.
     #[must_use]
     pub fn of_this_machine() -> Self {
-        // available_parallelism minds affinity and CPU quotas of both versions of control groups.
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let cpus = processors() as u64;
         let limit = memory_limit(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup"));
         Self {
             cpu_millis: cpus * 1000,

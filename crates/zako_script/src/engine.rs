@@ -264,6 +264,12 @@ impl ScriptEngine {
         }
     }
 
+    /// Starts V8 and a thread, while the caller prepares what will be evaluated.
+    pub fn warm(&self) {
+        // Nobody waits for it: the first evaluation finds the thread, or starts one.
+        let _started = self.pool.submit(CancellationToken::new(), |_, _| {});
+    }
+
     /// Evaluates; cancelling `cancel`, or dropping the future, stops the script at its next safe point.
     pub async fn evaluate(
         &self,

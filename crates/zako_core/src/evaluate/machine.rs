@@ -24,10 +24,9 @@ const MAX_ANSWER_TIME: Duration = Duration::from_secs(30);
 /// The most bytes of an answer, of each stream.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// The variables of the user's environment that programs see while they are asked: where they find one another, and where those
-/// that manage versions keep what is chosen.
-const SEEN: [&str; 8] = [
-    "PATH",
+/// The variables of the user's environment that programs see while they are asked: where those that manage versions keep what is
+/// chosen. The PATH is none of them: it differs from one terminal to the next, and each difference would be asked about again.
+const SEEN: [&str; 7] = [
     "HOME",
     "RUSTUP_HOME",
     "CARGO_HOME",
@@ -135,6 +134,12 @@ fn ask(question: &Question, environment: &BTreeMap<String, String>) -> Result<An
     process.args = args.iter().map(Into::into).collect();
     process.timeout = Some(MAX_ANSWER_TIME);
     process.env = seen(environment);
+    let folder = Path::new(program).parent().and_then(Path::to_str);
+    let path = folder.map_or_else(
+        || FIXED_PATH.to_owned(),
+        |folder| format!("{folder}:{FIXED_PATH}"),
+    );
+    process.env.insert("PATH".to_owned(), path);
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -179,8 +184,6 @@ fn seen(environment: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone())))
         .collect();
-    seen.entry("PATH".to_owned())
-        .or_insert_with(|| FIXED_PATH.to_owned());
     seen.insert("LC_ALL".to_owned(), "C".to_owned());
     seen
 }

@@ -163,7 +163,7 @@ pub(crate) fn look_again(ledger: &SharedLedger, files: &Files, tools: &Tools, do
             }
         }
     };
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = zako_exec::processors();
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some((kind, key)) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -65,7 +65,7 @@ impl Files {
             }
             (found, rest)
         };
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let processors = zako_exec::processors();
         let (found, rest) = std::thread::scope(|scope| {
             let threads = processors.min(leaves.len().div_ceil(CHUNK));
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();

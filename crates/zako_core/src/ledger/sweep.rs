@@ -55,7 +55,7 @@ pub(crate) fn sweep<F: FnMut(Id) -> bool>(
         }
         doubtful
     };
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = zako_exec::processors();
     let threads = processors
         .min(MAX_THREADS)
         .min(leaves.len().div_ceil(CHUNK));

@@ -14,7 +14,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -61,13 +61,19 @@ pub struct PoolOptions {
     pub stack_bytes: usize,
 }
 
+/// The processors that this process may use; the system is asked once.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
+}
+
 impl Default for PoolOptions {
     /// No thread that stays, one per processor at most, 2^20 jobs, ten idle seconds, 8 MiB of stack.
     fn default() -> Self {
         PoolOptions {
             name: "zako-worker",
             min: 0,
-            max: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            max: processors(),
             max_queue: 1 << 20,
             idle: Duration::from_secs(10),
             stack_bytes: 8 << 20,
