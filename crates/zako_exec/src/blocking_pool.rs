@@ -77,6 +77,7 @@ impl BlockingPool {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     use tokio::runtime::Builder;
 
