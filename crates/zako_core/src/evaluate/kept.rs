@@ -109,10 +109,6 @@ impl Kept for SourceText {
         put(value, out);
         Encoded::FingerprintOnly
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for Listing {
@@ -128,10 +124,6 @@ impl Kept for Listing {
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put_ok(value, Encoded::FingerprintOnly, out)
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
@@ -174,10 +166,6 @@ impl Kept for ConfigValue {
         put(value, out);
         Encoded::FingerprintOnly
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for Variable {
@@ -196,10 +184,6 @@ impl Kept for Variable {
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put(value, out);
         Encoded::FingerprintOnly
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
@@ -221,10 +205,6 @@ impl Kept for HostAnswer {
         put(value, out);
         Encoded::FingerprintOnly
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for Ignored {
@@ -242,10 +222,6 @@ impl Kept for Ignored {
         put(&value.to_vec(), out);
         Encoded::FingerprintOnly
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for Registered {
@@ -262,10 +238,6 @@ impl Kept for Registered {
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put(&value.to_vec(), out);
         Encoded::FingerprintOnly
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
@@ -341,10 +313,6 @@ impl Kept for Globbed {
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put_ok(value, Encoded::FingerprintOnly, out)
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
@@ -444,10 +412,6 @@ impl Kept for PackageExports {
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put_ok(value, Encoded::FingerprintOnly, out)
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for ConfigFile {
@@ -484,10 +448,6 @@ impl Kept for RuleModule {
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         let modules = value.as_ref().map(|set| crate::target::module_parts(set));
         put_ok(&modules, Encoded::FingerprintOnly, out)
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
@@ -533,10 +493,6 @@ impl Kept for ProgramPath {
         put(value, out);
         Encoded::FingerprintOnly
     }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
-    }
 }
 
 impl Kept for ProgramAnswer {
@@ -553,10 +509,6 @@ impl Kept for ProgramAnswer {
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put_ok(value, Encoded::FingerprintOnly, out)
-    }
-
-    fn decode_value(_: &[u8], _: &Data) -> Option<Self::Value> {
-        None
     }
 }
 
