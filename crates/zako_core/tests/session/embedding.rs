@@ -96,11 +96,11 @@ fn names_of_builtins_are_checked() {
 async fn a_misspelt_builtin_is_told_what_there_is() {
     let f = Fixture::new(&[(
         "BUILD.ts",
-        "import { x } from \"zako:nonsense\";\nexport { x };\n",
+        "import { x } from \"zako:gibberish\";\nexport { x };\n",
     )]);
     let text = told(f.build(&[]).await.error());
     assert!(
-        text.contains("there is no builtin \"zako:nonsense\""),
+        text.contains("there is no builtin \"zako:gibberish\""),
         "{text}"
     );
     assert!(

@@ -191,8 +191,8 @@ async fn wrong_values_are_told_at_their_line() {
             "task has no attribute \"shel\"; did you mean \"shell\"?",
         ),
         (
-            "{ shell: \"x\", test: true }",
-            "task has no attribute \"test\"",
+            "{ shell: \"x\", quick: true }",
+            "task has no attribute \"quick\"",
         ),
         (
             "{ shell: \"x\", inputs: 3 }",
