@@ -4,6 +4,7 @@
 mod actions;
 mod changes;
 mod command_line;
+mod compile_commands;
 mod configuration;
 mod embed;
 mod examples;

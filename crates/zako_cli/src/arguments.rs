@@ -111,6 +111,11 @@ pub(crate) enum Command {
     },
     /// Write the types of zako's modules for editors, and a tsconfig.json
     Types,
+    /// Write compile_commands.json: how sources of C and C++ are compiled, for clangd and other tools
+    CompileCommands {
+        #[command(flatten)]
+        patterns: Patterns,
+    },
     /// Check the types of all scripts of the workspace with the TypeScript compiler that is installed
     Check,
     /// Remove what zako wrote into the workspace: zako-out/ and .zako/

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod clean;
+mod compile_commands;
 mod completions;
 mod doctor;
 mod eval;
@@ -49,6 +50,9 @@ pub(crate) fn run(arguments: &Arguments, terminal: &Terminal) -> Done {
         }
         Command::Eval { file } => eval::run(file, options, terminal),
         Command::Inspect { target, port } => inspect::run(target, *port, options, terminal),
+        Command::CompileCommands { patterns } => {
+            compile_commands::run(&patterns.all(), options, terminal)
+        }
         Command::Check => check::run(options, terminal),
         Command::Types => types::run(options, terminal),
         Command::Clean { cache } => clean::run(*cache, options, terminal),

@@ -8,6 +8,7 @@ mod builtin;
 mod burial;
 mod check;
 mod codec;
+mod compile_commands;
 mod configuration;
 mod configured;
 mod demand;
@@ -39,6 +40,7 @@ mod watch;
 mod workspace;
 
 pub use builtin::{BuiltinModule, HostFunction};
+pub use compile_commands::CompileCommand;
 pub use diagnostic::{Diagnostic, Fault, Location, Severity};
 pub use event::{ActionName, ActionStatus, ActionUsage, BuildEvent};
 pub use explain::Explanation;

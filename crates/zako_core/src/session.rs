@@ -425,6 +425,13 @@ impl Session {
 
     /// The script graph for a question, with what is kept on disk; that is not changed.
     async fn look_into(&self, services: &Arc<Services>) -> Turn {
+        self.graph
+            .begin(services, &self.kept_on_disk(services), None)
+            .await
+    }
+
+    /// What is kept on disk; nothing when that can't be read.
+    pub(crate) fn kept_on_disk(&self, services: &Services) -> SharedLedger {
         let state = state_of(self.root());
         let opened = Ledger::open(&state, self.global.store.function(), &services.identity());
         let ledger = match opened {
@@ -434,11 +441,10 @@ impl Session {
                 Ledger::empty(&state, self.global.store.function(), &services.identity())
             }
         };
-        let ledger = SharedLedger::new(ledger);
-        self.graph.begin(services, &ledger, None).await
+        SharedLedger::new(ledger)
     }
 
-    fn with_profile(&self, options: &BuildOptions) -> Result<BuildOptions, Diagnostic> {
+    pub(crate) fn with_profile(&self, options: &BuildOptions) -> Result<BuildOptions, Diagnostic> {
         self.workspace.manifest().with_profile(options.clone())
     }
 

@@ -301,6 +301,12 @@ pub(crate) fn written(words: &[Word], sets: &Sets, base: &str) -> Written {
     out
 }
 
+/// All that `words` say, without response files; the files in sets among them go to `files`.
+pub(super) fn whole(words: &[Word], sets: &Sets, files: &mut Vec<NeutralPath>) -> Vec<String> {
+    let words = words.iter();
+    words.flat_map(|word| texts(word, sets, files)).collect()
+}
+
 fn texts(word: &Word, sets: &Sets, files: &mut Vec<NeutralPath>) -> Vec<String> {
     match word {
         Word::Text(text) => vec![text.clone()],

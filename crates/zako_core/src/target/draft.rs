@@ -79,6 +79,19 @@ impl Draft {
         late.is_some_and(|late| late.argv.iter().any(is_response))
     }
 
+    /// The words that it runs, those that a response file would hold among them, and its exact inputs; `None` for what is no process.
+    pub(crate) fn command_line(&self, sets: &Sets) -> Option<(Vec<String>, Vec<NeutralPath>)> {
+        let Lowered { spec, work, .. } = &self.action;
+        let mut inputs = spec.inputs.clone();
+        let argv = match self.late.as_deref() {
+            _ if work.is_some() => return None,
+            Some(late) if late.step.is_some() => return None,
+            Some(late) if !late.argv.is_empty() => command::whole(&late.argv, sets, &mut inputs),
+            _ => spec.argv()?,
+        };
+        Some((argv, unique(inputs)))
+    }
+
     /// The action with all that is late; `None` when there is nothing, and it is as it stands.
     pub(crate) fn finish(&self, sets: &Sets) -> Option<Result<Finished, String>> {
         let late = self.late.as_deref()?;

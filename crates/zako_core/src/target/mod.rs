@@ -31,7 +31,7 @@ use crate::label::Label;
 pub(crate) use analysis::{Analysis, Analyzed, Wire, analyze};
 pub(crate) use command::{Form, Response, ResponseFormat, Word};
 pub(crate) use configure::{Unconfigured, cases, configure, refer};
-pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder};
+pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder, Sets};
 pub(crate) use determinism::analyze_twice;
 pub(crate) use draft::{Draft, Finished, Late, Step};
 pub(crate) use dynamic::{Pending, lose, resolve};
