@@ -57,6 +57,12 @@ pub(crate) struct PackageRule {
 }
 
 impl Manifest {
+    /// The files that may register toolchains, as `//build/go.toolchain.ts`: configuration files, then toolchain files.
+    pub(crate) fn registering(&self) -> Vec<String> {
+        let config = self.config_files.iter().map(|file| format!("//{file}"));
+        config.chain(self.toolchains.iter().cloned()).collect()
+    }
+
     /// What every search of folders depends on beside them, as text: which are left alone, and what makes one a package.
     pub(crate) fn searches(&self) -> Vec<String> {
         let rule = |rule: &PackageRule| format!("\0{}\0{}", rule.matching, rule.build);

@@ -1,4 +1,6 @@
 import type { Artifact, ToolchainType } from "zako:rule";
+import type { Setting } from "zako:config";
+import { joinSettings, suggestion } from "zako:internal/option";
 import { define } from "zako:internal/toolchain";
 
 /** What `find` wants of a program. */
@@ -42,6 +44,11 @@ export interface Host {
 export interface ToolchainDefinition<T> {
   /** What kind of toolchain it is: rules ask for it by this. */
   type: ToolchainType<T>;
+  /**
+   * What must hold in the configuration of a target for this toolchain to serve it: `[platform.os.is("windows")]`, or a setting of
+   * any option of a `*.config.ts` file. One without serves in all.
+   */
+  target?: readonly Setting[];
   /** Finds the tools and says how to use them. Plain data and artifacts of `find`. */
   resolve(host: Host): NoInfer<T>;
 }
@@ -68,6 +75,22 @@ export interface Toolchain<T> {
  *   },
  * });
  * ```
+ *
+ * One for targets that are built for another platform than this one:
+ *
+ * ```ts
+ * import { CcToolchain } from "zako:cc";
+ * import { platform } from "zako:config";
+ *
+ * export const mingw = toolchain({
+ *   type: CcToolchain,
+ *   target: [platform.os.is("windows"), platform.arch.is("x86_64")],
+ *   resolve(host) {
+ *     const [c, cxx] = [host.find("x86_64-w64-mingw32-gcc"), host.findOptional("x86_64-w64-mingw32-g++")];
+ *     return { c, cxx, ar: host.find("x86_64-w64-mingw32-ar"), version: host.version(c), os: "windows" };
+ *   },
+ * });
+ * ```
  */
 export function toolchain<T>(definition: ToolchainDefinition<T>): Toolchain<T> {
   if (typeof definition !== "object" || definition === null || typeof definition.resolve !== "function") {
@@ -76,5 +99,17 @@ export function toolchain<T>(definition: ToolchainDefinition<T>): Toolchain<T> {
   if (typeof (definition.type as any)?.toolchain !== "string") {
     throw new TypeError("the type of a toolchain is made by toolchainType, in a file that its rules import too");
   }
-  return define(definition as any) as any;
+  const { type, target } = definition;
+  const fields = ["type", "target", "resolve"];
+  for (const key of Object.keys(definition)) {
+    if (!fields.includes(key)) throw new TypeError(`toolchain has no field "${key}"${suggestion(key, fields)}`);
+  }
+  if (target !== undefined && !Array.isArray(target)) {
+    throw new TypeError("target of toolchain takes a list of settings, as [mode.is(\"fast\")]");
+  }
+  return define({
+    type: type as any,
+    target: target && joinSettings(target, "target of toolchain"),
+    resolve: (host) => definition.resolve(host as Host),
+  }) as any;
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! package:  path, exports, targets by name, aliases, logs
-//! config:   options, platforms by name, logs
+//! config:   options, platforms by name, toolchain files (list of text), logs
 //! target:   name, rule's module, rule's export, attributes, place, outputs, tags, toolchains; its package is the one it is in
 //! paths:    for each of a sorted list: how many bytes it shares with the one before (u32), the rest (text)
 //! ```
@@ -67,10 +67,12 @@ impl Coded for ConfigFileValue {
         let ConfigFileValue {
             options,
             platforms,
+            toolchains,
             logs,
         } = self;
         options.encode(out);
         platforms.encode(out);
+        toolchains.encode(out);
         logs.encode(out);
     }
 
@@ -78,6 +80,7 @@ impl Coded for ConfigFileValue {
         Some(ConfigFileValue {
             options: Vec::decode(body)?,
             platforms: Vec::decode(body)?,
+            toolchains: Vec::decode(body)?,
             logs: Vec::decode(body)?,
         })
     }

@@ -3,11 +3,11 @@
 //! ```text
 //! question:   the program and its arguments, the files that the answer depends on
 //! answer:     the exit code (u32, its bits), standard output, standard error
-//! toolchain:  the export, then 0 and what is lacking, or 1 and what was found (wire text)
+//! toolchain:  the export, what must hold for it to serve (list of option, value, whether that is its default), then 0 and what is lacking, or 1 and what was found (wire text)
 //! ```
 
 use super::Coded;
-use crate::evaluate::{Answer, Question, Toolchain};
+use crate::evaluate::{Answer, Need, Question, Toolchain};
 use crate::files::{Decoder, Encoder};
 
 impl Coded for Question {
@@ -46,16 +46,43 @@ impl Coded for Answer {
     }
 }
 
+impl Coded for Need {
+    fn encode(&self, out: &mut Encoder) {
+        let Need {
+            option,
+            value,
+            is_default,
+        } = self;
+        out.text(option);
+        out.text(value);
+        is_default.encode(out);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        Some(Need {
+            option: String::decode(body)?,
+            value: String::decode(body)?,
+            is_default: bool::decode(body)?,
+        })
+    }
+}
+
 impl Coded for Toolchain {
     fn encode(&self, out: &mut Encoder) {
-        let Toolchain { name, found } = self;
+        let Toolchain {
+            name,
+            target,
+            found,
+        } = self;
         out.text(name);
+        target.encode(out);
         found.encode(out);
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
         Some(Toolchain {
             name: String::decode(body)?,
+            target: Vec::decode(body)?,
             found: Result::decode(body)?,
         })
     }

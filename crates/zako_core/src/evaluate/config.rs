@@ -26,6 +26,8 @@ pub(crate) struct ConfigFileValue {
     pub(crate) options: Vec<OptionDeclaration>,
     /// The platforms that it exports, by the names of the exports.
     pub(crate) platforms: Vec<(String, Vec<Setting>)>,
+    /// The toolchain files whose handles it exports, as `//build/go.toolchain.ts`.
+    pub(crate) toolchains: Vec<String>,
     /// What it logged.
     pub(crate) logs: Vec<Diagnostic>,
 }
@@ -43,12 +45,14 @@ impl Key for ConfigFile {
         let mut value = ConfigFileValue {
             options: Vec::new(),
             platforms: Vec::new(),
+            toolchains: Vec::new(),
             logs: ran.recorded.logs,
         };
         for (name, exported) in ran.exports {
             match exported {
                 Value::Option(declaration) => value.options.push(*declaration),
                 Value::Setting(settings) => value.platforms.push((name, settings)),
+                Value::Script(module) if is_toolchain(&module) => value.toolchains.push(module),
                 _ => {}
             }
         }
@@ -58,6 +62,26 @@ impl Key for ConfigFile {
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
         old == new
     }
+}
+
+/// Whether the handle is of a toolchain file, and not of the body of a script action.
+pub(super) fn is_toolchain(module: &str) -> bool {
+    let path = module.strip_prefix("//");
+    let path = path.and_then(|path| NeutralPath::new(path).ok());
+    path.is_some_and(|path| ModuleKind::of(&path) == Some(ModuleKind::Toolchain))
+}
+
+/// The configuration files of a workspace, sorted: those at its root, and those that its manifest names.
+pub(super) fn config_files<'a>(
+    root: &'a [Entry],
+    named: impl Iterator<Item = &'a str>,
+) -> BTreeSet<NeutralPath> {
+    let is_file = |entry: &&Entry| entry.kind == EntryKind::File;
+    let there = root.iter().filter(is_file).map(|entry| &*entry.name);
+    let is_config = |path: &NeutralPath| ModuleKind::of(path) == Some(ModuleKind::Config);
+    let paths = there.chain(named);
+    let paths = paths.filter_map(|path| NeutralPath::new(path).ok());
+    paths.filter(is_config).collect()
 }
 
 /// What the command line can set: the options and platforms of the configuration files at the workspace's root and of those
@@ -73,16 +97,12 @@ pub(crate) async fn scheme(
         faults.push(error);
         Arc::default()
     });
-    let of_kind = |kind: EntryKind| root.iter().filter(move |entry| entry.kind == kind);
-    let scoped = of_kind(EntryKind::Folder).filter_map(|entry| entry.name.strip_prefix('@'));
+    let folders = root.iter().filter(|entry| entry.kind == EntryKind::Folder);
+    let scoped = folders.filter_map(|entry| entry.name.strip_prefix('@'));
     declared.taken = scoped.map(str::to_owned).collect();
-    let is_config = |path: &NeutralPath| ModuleKind::of(path) == Some(ModuleKind::Config);
     let manifest = services.workspace.manifest();
-    let files: BTreeSet<NeutralPath> = of_kind(EntryKind::File)
-        .filter_map(|entry| NeutralPath::new(&entry.name).ok())
-        .filter(is_config)
-        .chain(manifest.config_files.iter().cloned())
-        .collect();
+    let named = manifest.config_files.iter().map(NeutralPath::as_str);
+    let files = config_files(&root, named);
     let loads = files.iter().map(|file| load(ctx, services, file));
     for loaded in futures::future::join_all(loads).await {
         match loaded {

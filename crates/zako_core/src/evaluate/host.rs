@@ -12,7 +12,7 @@ use super::Services;
 use super::attribute::Blame;
 use super::glob::glob;
 use super::machine::{Answer, Machine, Question, version_is};
-use super::toolchain::Toolchain;
+use super::toolchain::{Need, Toolchain};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::label::Label;
 use crate::target::{RuleId, TaskAttrs, Visibility, cases, elsewhere};
@@ -279,8 +279,13 @@ impl PackageHost {
                 Ok(value.to_wire().into())
             }
         };
+        let target = match &call.args["target"] {
+            Json::Array(needs) => needs.iter().map(Need::of).collect(),
+            _ => Vec::new(),
+        };
         self.recorded.lock().toolchains.push(Toolchain {
             name: text(&call.args["export"]),
+            target,
             found,
         });
         Ok(Json::Null)

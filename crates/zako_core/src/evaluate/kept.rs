@@ -21,7 +21,7 @@ use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
 use super::package::{Package, PackageExports, PackageGiven};
 use super::readers::node_key;
-use super::toolchain::{ToolchainFor, Toolchains};
+use super::toolchain::{Registrations, ToolchainFor, Toolchains};
 use super::{Services, kinds};
 use crate::codec::{Coded, Fingerprint, PathList, decoded, encoded};
 use crate::files::Decoder;
@@ -53,6 +53,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<Variable>()
         .with::<PackageModule>()
         .with::<PackageGiven>()
+        .with::<Registrations>()
 }
 
 fn services(data: &Data) -> Option<&Arc<Services>> {
@@ -535,18 +536,41 @@ impl Kept for Toolchains {
     }
 }
 
-impl Kept for ToolchainFor {
-    const KIND: Kind = kinds::TOOLCHAIN_FOR;
+impl Kept for Registrations {
+    const KIND: Kind = kinds::REGISTRATIONS;
 
-    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
-        out.extend_from_slice(self.0.as_bytes());
+    fn encode_key(&self, _: &Data, _: &mut Vec<u8>) -> bool {
         true
     }
 
     fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
-        std::str::from_utf8(bytes)
-            .ok()
-            .map(|wanted| ToolchainFor(wanted.into()))
+        bytes.is_empty().then_some(Registrations)
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::Value, out)
+    }
+
+    fn decode_value(bytes: &[u8], _: &Data) -> Option<Self::Value> {
+        decoded(bytes).map(|modules| Ok(Arc::new(modules)))
+    }
+}
+
+impl Kept for ToolchainFor {
+    const KIND: Kind = kinds::TOOLCHAIN_FOR;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        put(&self.wanted, out);
+        put(&*self.values, out);
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        let (wanted, values) = decoded(bytes)?;
+        Some(ToolchainFor {
+            wanted,
+            values: Arc::new(values),
+        })
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {

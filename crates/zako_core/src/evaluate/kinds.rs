@@ -42,6 +42,8 @@ pub(crate) const RULE_CODE: Kind = Kind::inner(7);
 pub(crate) const TOOLCHAINS: Kind = Kind::inner(8);
 /// The toolchain that serves for a type ([`ToolchainFor`](super::toolchain::ToolchainFor)).
 pub(crate) const TOOLCHAIN_FOR: Kind = Kind::inner(9);
+/// The modules that are registered for their toolchains ([`Registrations`](super::toolchain::Registrations)).
+pub(crate) const REGISTRATIONS: Kind = Kind::inner(15);
 /// What a configuration file declares ([`ConfigFile`](super::config::ConfigFile)).
 pub(crate) const CONFIG_FILE: Kind = Kind::inner(12);
 /// A package with the options that it reads ([`PackageGiven`](super::package::PackageGiven)).

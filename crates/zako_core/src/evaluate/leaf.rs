@@ -171,7 +171,7 @@ impl Key for Ignored {
     }
 }
 
-/// The files whose toolchains the manifest registers, in order.
+/// What the manifest names that registers toolchains: its configuration files, then toolchain files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Registered;
 
@@ -183,8 +183,8 @@ impl Key for Registered {
         let Ok(services) = services(ctx) else {
             return Arc::default();
         };
-        let files = services.workspace.manifest().toolchains.as_slice();
-        ctx.set_witness(witness::words(files));
+        let files = services.workspace.manifest().registering();
+        ctx.set_witness(witness::words(&files));
         files.into()
     }
 

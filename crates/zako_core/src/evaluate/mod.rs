@@ -48,7 +48,7 @@ pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
 pub(crate) use package::{Evaluate, Package, PackageValue};
 pub(crate) use readers::SharedReaders;
-pub(crate) use toolchain::{Toolchain, ToolchainFor};
+pub(crate) use toolchain::{Need, Toolchain, ToolchainFor};
 pub(crate) use witness::{Checker, Given};
 
 /// What the nodes use besides one another.

@@ -1,15 +1,19 @@
 //! Toolchains: a `*.toolchain.ts` evaluated by itself, which asks the machine where its tools are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value as Json;
 use zako_graph::{Ctx, GraphError, Key};
 use zako_path::NeutralPath;
 use zako_script::Specifier;
 use zako_script::engine::Entry;
 
-use super::leaf::Registered;
+use super::config::{ConfigFile, config_files, is_toolchain};
+use super::leaf::{Listing, Registered};
 use super::package::{Start, run};
 use super::{Faults, fault, graph_fault, services};
+use crate::configuration::Values;
 use crate::diagnostic::Diagnostic;
 
 /// The builtin whose toolchains serve where the workspace registers none.
@@ -29,8 +33,44 @@ pub(crate) struct Toolchains {
 pub(crate) struct Toolchain {
     /// The export.
     pub(crate) name: String,
+    /// What must hold for it to serve: all of it.
+    pub(crate) target: Vec<Need>,
     /// What rules get, in the wire form; or what the machine lacks.
     pub(crate) found: Result<Arc<str>, String>,
+}
+
+/// A value that an option must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Where the option is exported.
+    pub(crate) option: String,
+    pub(crate) value: String,
+    /// Whether the option has it when nothing sets it.
+    pub(crate) is_default: bool,
+}
+
+impl Need {
+    /// What `settingNeeds` of `internal/option.ts` makes.
+    pub(super) fn of(json: &Json) -> Need {
+        let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+        Need {
+            option: text("option"),
+            value: text("value"),
+            is_default: json["standard"] == true,
+        }
+    }
+
+    /// Whether it has it in a configuration with these values, among which defaults may be missing.
+    fn holds(&self, values: &Values) -> bool {
+        let value = values.get(&self.option);
+        value.map_or(self.is_default, |value| *value == self.value)
+    }
+}
+
+impl Toolchain {
+    fn serves(&self, values: &Values) -> bool {
+        self.target.iter().all(|need| need.holds(values))
+    }
 }
 
 impl Key for Toolchains {
@@ -62,36 +102,30 @@ impl Key for Toolchains {
     }
 }
 
-/// The toolchain that serves for a type of this id: the first that is registered, else zako's own.
+/// The modules that are registered for their toolchains, the first first: those whose handles configuration files export, then
+/// those that the manifest names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct ToolchainFor(pub(crate) Arc<str>);
+pub(crate) struct Registrations;
 
-impl Key for ToolchainFor {
-    /// What rules get, in the wire form.
-    type Value = Result<Arc<str>, Faults>;
+impl Key for Registrations {
+    type Value = Result<Arc<Vec<String>>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
         let failed = |e: &GraphError| fault(graph_fault(e));
-        let registered = ctx.get(&Registered).await.map_err(|e| failed(&e))?;
-        let own = [DEFAULT_TOOLCHAINS.to_owned()];
-        for module in registered.iter().chain(&own) {
-            let key = Toolchains {
-                module: module.clone(),
-                wanted: self.0.to_string(),
-            };
-            let found = ctx.get(&key).await.map_err(|e| failed(&e))??;
-            if let Some(toolchain) = found.first() {
-                return toolchain.found.clone().map_err(|lacking| {
-                    let message =
-                        format!("the toolchain `{}` of {module}: {lacking}", toolchain.name);
-                    fault(Diagnostic::environment(message))
-                });
-            }
+        let services = services(ctx).map_err(|e| failed(&e))?;
+        let root = Listing(services.intern(&NeutralPath::root()).map_err(fault)?);
+        let root = ctx.get(&root).await.map_err(|e| failed(&e))?;
+        let root = root.map_err(|e| fault(Diagnostic::environment(e)))?;
+        let manifest = ctx.get(&Registered).await.map_err(|e| failed(&e))?;
+        let named = manifest.iter().filter_map(|file| file.strip_prefix("//"));
+        let mut modules = Vec::new();
+        for file in config_files(&root, named) {
+            let key = ConfigFile(services.intern(&file).map_err(fault)?);
+            let declared = ctx.get(&key).await.map_err(|e| failed(&e))??;
+            modules.extend(declared.toolchains.iter().cloned());
         }
-        let message = format!("no toolchain of type \"{}\" is registered", self.0);
-        Err(fault(Diagnostic::user(message).with_help(
-            "list the *.toolchain.ts file that gives one under `toolchains` in zako.toml",
-        )))
+        modules.extend(manifest.iter().filter(|file| is_toolchain(file)).cloned());
+        Ok(Arc::new(modules))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {
@@ -99,6 +133,101 @@ impl Key for ToolchainFor {
     }
 
     fn describe(&self) -> String {
-        format!("the toolchain for {}", self.0)
+        "the registered toolchains".to_owned()
     }
+}
+
+/// The toolchain that serves for a type in a configuration: of those whose settings hold there, the first that is registered,
+/// else zako's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ToolchainFor {
+    /// The type's id.
+    pub(crate) wanted: Arc<str>,
+    /// The configuration's values.
+    pub(crate) values: Arc<Values>,
+}
+
+impl Key for ToolchainFor {
+    /// What rules get, in the wire form.
+    type Value = Result<Arc<str>, Faults>;
+
+    async fn compute(&self, ctx: &Ctx) -> Self::Value {
+        let failed = |e: &GraphError| fault(graph_fault(e));
+        let registered = ctx.get(&Registrations).await.map_err(|e| failed(&e))??;
+        let own = [DEFAULT_TOOLCHAINS.to_owned()];
+        let mut others = Vec::new();
+        for module in registered.iter().chain(&own) {
+            let key = Toolchains {
+                module: module.clone(),
+                wanted: self.wanted.to_string(),
+            };
+            let found = ctx.get(&key).await.map_err(|e| failed(&e))??;
+            let is_it = |toolchain: &&Toolchain| toolchain.serves(&self.values);
+            if let Some(toolchain) = found.iter().find(is_it) {
+                return toolchain.found.clone().map_err(|lacking| {
+                    let message =
+                        format!("the toolchain `{}` of {module}: {lacking}", toolchain.name);
+                    fault(Diagnostic::environment(message))
+                });
+            }
+            others.extend(found.iter().map(|other| (module.clone(), other.clone())));
+        }
+        Err(fault(self.none(&others)))
+    }
+
+    fn same(old: &Self::Value, new: &Self::Value) -> bool {
+        old == new
+    }
+
+    fn describe(&self) -> String {
+        format!("the toolchain for {}", self.wanted)
+    }
+}
+
+impl ToolchainFor {
+    /// None serves; `others` are those of the type, with their modules.
+    fn none(&self, others: &[(String, Toolchain)]) -> Diagnostic {
+        let wanted = &self.wanted;
+        if others.is_empty() {
+            let message = format!("no toolchain of type \"{wanted}\" is registered");
+            return Diagnostic::user(message).with_help(
+                "list the *.toolchain.ts file that gives one under `toolchains` in zako.toml, or export its handle from a *.config.ts file",
+            );
+        }
+        let needs = || others.iter().flat_map(|(_, other)| &other.target);
+        // An option that has its default is not among the values.
+        let value = |option: &str| {
+            let default = || needs().find(|need| need.option == option && need.is_default);
+            let value = self.values.get(option).map(String::as_str);
+            value.or_else(|| default().map(|need| need.value.as_str()))
+        };
+        let options: BTreeSet<&str> = needs().map(|need| need.option.as_str()).collect();
+        let here = options.iter().filter_map(|option| {
+            let value = value(option)?;
+            Some(format!("{}={value}", shown(option)))
+        });
+        let here: Vec<String> = here.collect();
+        let here = match here.is_empty() {
+            true => "this configuration".to_owned(),
+            false => here.join(", "),
+        };
+        let others = others.iter().map(|(module, other)| {
+            let target = other.target.iter();
+            let target = target.map(|need| format!("{}={}", shown(&need.option), need.value));
+            let target: Vec<String> = target.collect();
+            format!("`{}` of {module} serves {}", other.name, target.join(", "))
+        });
+        let others: Vec<String> = others.collect();
+        Diagnostic::user(format!("no toolchain of type \"{wanted}\" serves {here}")).with_help(
+            format!(
+                "{}; register one that serves here, or build for what they serve",
+                others.join("; ")
+            ),
+        )
+    }
+}
+
+/// What people call an option that is exported there.
+fn shown(option: &str) -> &str {
+    option.rsplit_once('#').map_or(option, |(_, name)| name)
 }

@@ -156,7 +156,7 @@ impl<'a> Checker<'a> {
             root,
             given,
             ignored: words(&manifest.searches()),
-            registered: words(&manifest.toolchains),
+            registered: words(&manifest.registering()),
             place: PathBuf::new(),
         }
     }

@@ -15,14 +15,17 @@ use crate::codec::{Fingerprint, fingerprint};
 use crate::configuration::Configurations;
 use crate::evaluate::{Services, ToolchainFor, graph_fault};
 
+/// A toolchain's type, and the name of the configuration that it serves.
+type Served<'a> = (&'a str, Option<Arc<str>>);
+
 /// The rules and toolchains that were met.
 pub(super) struct Met<'a> {
     /// All of the build.
     pub(super) configurations: &'a Configurations,
     /// Rule modules; `None` for one that is wrong.
     modules: HashMap<&'a str, Option<Fingerprint>>,
-    /// Toolchains by their types, in the wire form; `None` for one that there is none of.
-    toolchains: HashMap<&'a str, Option<Arc<str>>>,
+    /// Toolchains by their types and the configurations that they serve, in the wire form; `None` for one that there is none of.
+    toolchains: HashMap<Served<'a>, Option<Arc<str>>>,
     /// The own parts of targets' keys.
     own: HashMap<usize, Fingerprint>,
 }
@@ -61,10 +64,17 @@ impl<'a> Met<'a> {
                 found.ok()
             }
         };
+        let configuration = self.configurations.of(&target.label);
         let mut tools = Vec::with_capacity(target.toolchains.len());
         for (_, wanted) in &target.toolchains {
-            if !self.toolchains.contains_key(wanted.as_str()) {
-                let found = match ctx.get(&ToolchainFor(wanted.as_str().into())).await {
+            let key = (wanted.as_str(), target.label.configuration.clone());
+            if !self.toolchains.contains_key(&key) {
+                let values = configuration.map(|one| one.values().clone());
+                let toolchain = ToolchainFor {
+                    wanted: wanted.as_str().into(),
+                    values: Arc::new(values.unwrap_or_default()),
+                };
+                let found = match ctx.get(&toolchain).await {
                     Ok(found) => found,
                     Err(e) => Err(Arc::new(vec![graph_fault(&e)])),
                 };
@@ -73,11 +83,10 @@ impl<'a> Met<'a> {
                     let told = told.map(|fault| located(fault, target, location.as_ref()));
                     analysis.faults.extend(told);
                 });
-                self.toolchains.insert(wanted, found.ok());
+                self.toolchains.insert(key.clone(), found.ok());
             }
-            tools.push(self.toolchains.get(wanted.as_str())?.as_ref()?.clone());
+            tools.push(self.toolchains.get(&key)?.as_ref()?.clone());
         }
-        let configuration = self.configurations.of(&target.label);
         let configuration = configuration.map(|one| *one.fingerprint());
         let mut own = AnalysisKey::own(&rule?, &configuration.unwrap_or_default(), target);
         for tool in tools {
@@ -95,7 +104,8 @@ impl<'a> Met<'a> {
     /// The target's toolchains as its rule sees them, by the names that the rule has them by.
     pub(super) fn tools(&self, target: &Target) -> Json {
         let tools = target.toolchains.iter().filter_map(|(name, wanted)| {
-            let wire = self.toolchains.get(wanted.as_str())?.as_ref()?;
+            let key = (wanted.as_str(), target.label.configuration.clone());
+            let wire = self.toolchains.get(&key)?.as_ref()?;
             Some((name.clone(), serde_json::from_str(wire).ok()?))
         });
         Json::Object(tools.collect::<Map<_, _>>())

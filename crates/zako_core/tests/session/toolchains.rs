@@ -177,3 +177,174 @@ async fn a_mistake_in_a_toolchain_is_its_own() {
         "{text}"
     );
 }
+
+/// Options, one of which a platform sets.
+const OPTIONS: &str = r#"import { option, platform } from "zako:config";
+export const speech = option({ values: ["plain", "loud"], default: "plain" });
+export const board = platform(platform.os.is("windows"), speech.is("loud"));
+"#;
+
+/// A toolchain of its own for this program, with the settings that it has as `target`.
+fn serving(export: &str, program: &str, target: &str) -> String {
+    format!(
+        r#"import {{ platform }} from "zako:config";
+import {{ toolchain }} from "zako:toolchain";
+import {{ speech }} from "//options.config.ts";
+import {{ SayToolchain }} from "//build/say.rule.ts";
+void [platform, speech];
+{export}toolchain({{
+  type: SayToolchain,
+  target: [{target}],
+  resolve(host) {{
+    return {{ say: host.find("{program}"), version: "1", loud: undefined }};
+  }},
+}});
+"#
+    )
+}
+
+const CONFIGURED: &str = r#"import { configured, platform } from "zako:config";
+import { speech } from "//options.config.ts";
+import { spoken } from "//build/spoken.rule.ts";
+export const hello = spoken({ word: "hello" });
+export const loud = configured(hello, speech.is("loud"));
+export const windows = configured(hello, platform.os.is("windows"));
+"#;
+
+impl Machine {
+    /// The toolchains serve by the option and the platform; neither serves all.
+    fn with_targets() -> Machine {
+        let machine = Machine::new();
+        let fixture = &machine.fixture;
+        fixture.write("options.config.ts", OPTIONS);
+        fixture.write("BUILD.ts", CONFIGURED);
+        let linux = "platform.os.is(\"linux\")";
+        fixture.write(
+            "build/plain.toolchain.ts",
+            &serving(
+                "export const plain = ",
+                "plain",
+                &format!("speech.is(\"plain\"), {linux}"),
+            ),
+        );
+        fixture.write(
+            "build/loud.toolchain.ts",
+            &serving(
+                "export const loud = ",
+                "loud",
+                &format!("speech.is(\"loud\"), {linux}"),
+            ),
+        );
+        fixture.write(
+            "zako.toml",
+            "zako = \"0.1\"\ntoolchains = [\"//build/loud.toolchain.ts\", \"//build/plain.toolchain.ts\"]\n",
+        );
+        machine.install("plain", "1");
+        machine.install("loud", "1");
+        machine
+    }
+
+    async fn build_all(&self, patterns: &[&str]) -> Built {
+        let path = format!("{}:/usr/bin:/bin", self.bin.display());
+        let options = BuildOptions {
+            environment: BTreeMap::from([("PATH".to_owned(), path)]),
+            ..BuildOptions::default()
+        };
+        run(&self.fixture.reopened(), patterns, options).await
+    }
+
+    fn said_in(&self, configuration: &str) -> String {
+        let path = format!("zako-out/{configuration}hello.txt");
+        self.fixture.read(&path)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toolchain_serves_where_its_settings_hold() {
+    let machine = Machine::with_targets();
+    machine.build_all(&[":hello", ":loud"]).await.good();
+    assert_eq!(machine.said_in(""), "plain hello 1\n");
+    assert_eq!(machine.said_in("@speech-loud/"), "loud hello 1\n");
+    let again = machine.build_all(&[":hello", ":loud"]).await;
+    assert_eq!(again.good().lines(), [""; 0], "what is known is kept");
+
+    // One that is replaced: what the other makes stays.
+    machine.install("loud", "2");
+    let after = machine.build_all(&[":hello", ":loud"]).await;
+    assert_eq!(after.good().lines(), ["Ran //:hello @speech-loud"]);
+
+    // It is missing: whoever it does not serve builds.
+    std::fs::remove_file(machine.bin.join("loud")).unwrap();
+    machine.build_all(&[":hello"]).await.good();
+    let built = machine.build_all(&[":loud"]).await;
+    assert!(told(built.error()).contains("the toolchain `loud` of //build/loud.toolchain.ts"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_toolchain_serves_those_there_are_are_told() {
+    let machine = Machine::with_targets();
+    let built = machine.build_all(&[":windows"]).await;
+    let text = told(built.error());
+    assert!(
+        text.contains("BUILD.ts:4:22: no toolchain of type \"say\" serves speech=plain, os=windows")
+            && text.contains("`loud` of //build/loud.toolchain.ts serves speech=loud, os=linux; `plain` of //build/plain.toolchain.ts serves speech=plain, os=linux"),
+        "{text}"
+    );
+    // One without settings serves all, after those that are registered before it.
+    machine.fixture.write(
+        "zako.toml",
+        "zako = \"0.1\"\ntoolchains = [\"//build/loud.toolchain.ts\", \"//build/say.toolchain.ts\"]\n",
+    );
+    machine.install("say", "1.2.3");
+    machine.build_all(&[":windows", ":loud"]).await.good();
+    // It prefers a program that is there, too; the version is its own.
+    assert_eq!(machine.said_in("@os-windows/"), "loud hello 1.2.3\n");
+    assert_eq!(machine.said_in("@speech-loud/"), "loud hello 1\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_file_registers_toolchains_before_the_manifest() {
+    let machine = Machine::with_targets();
+    machine.fixture.write(
+        "build/own.toolchain.ts",
+        &serving("export default ", "own", "platform.os.is(\"linux\")"),
+    );
+    machine.install("own", "1");
+    machine.build_all(&[":hello"]).await.good();
+    assert_eq!(machine.said_in(""), "plain hello 1\n");
+    machine.fixture.write(
+        "tools.config.ts",
+        "export { default as own } from \"./build/own.toolchain.ts\";\n",
+    );
+    machine.build_all(&[":hello"]).await.good();
+    assert_eq!(machine.said_in(""), "own hello 1\n");
+    assert_eq!(machine.build_all(&[":hello"]).await.good().lines(), [""; 0]);
+
+    machine.fixture.write(
+        "tools.config.ts",
+        "import own from \"./build/own.toolchain.ts\";\nvoid own;\n",
+    );
+    machine.build_all(&[":hello"]).await.good();
+    assert_eq!(machine.said_in(""), "plain hello 1\n", "not exported");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toolchain_takes_settings_alone() {
+    let machine = Machine::with_targets();
+    for (target, wrong) in [
+        (
+            "\"linux\"",
+            "target of toolchain takes settings, as mode.is(\"fast\")",
+        ),
+        (
+            "], targets: [",
+            "toolchain has no field \"targets\"; did you mean \"target\"?",
+        ),
+    ] {
+        let text = serving("export const loud = ", "loud", target);
+        machine.fixture.write("build/loud.toolchain.ts", &text);
+        let built = machine.build_all(&[":hello"]).await;
+        let text = told(built.error());
+        assert!(text.contains(wrong), "{text}");
+    }
+}

@@ -142,6 +142,15 @@ export function settingData(setting: SettingObject): (readonly [string, string])
   return settingEntries(setting).map(([option, value]) => [optionId(option), value] as const);
 }
 
+/** The setting as conditions: where each option is exported, the value that it must have, and whether that is its default. */
+export function settingNeeds(setting: SettingObject): { option: string; value: string; standard: boolean }[] {
+  return settingEntries(setting).map(([option, value]) => ({
+    option: optionId(option),
+    value,
+    standard: typeof option !== "string" && optionState(option).default === value,
+  }));
+}
+
 /** A choice between `cases`, by the option's value. */
 export const newSelect = (option: OptionRef, cases: readonly (readonly [string, unknown])[]): SelectObject =>
   new SelectObject(option, cases);

@@ -3,10 +3,13 @@
 import { encode } from "zako:internal/encode";
 import { call } from "zako:internal/host";
 import { Lacking, find, run, versionOf } from "zako:internal/machine";
+import { settingNeeds } from "zako:internal/option";
+import type { SettingObject } from "zako:internal/option";
 import { artifactState, isArtifact, newTool } from "zako:internal/target";
 
 interface Definition {
   type: { toolchain: string };
+  target?: SettingObject;
   resolve(host: unknown): unknown;
 }
 
@@ -61,6 +64,7 @@ export function resolve(namespace: Record<string, unknown>, wanted: string): voi
       if (!(error instanceof Lacking)) throw error;
       answer = { lacking: error.message };
     }
-    call("toolchain", { export: name, ...answer });
+    const target = definition.target === undefined ? [] : settingNeeds(definition.target);
+    call("toolchain", { export: name, target, ...answer });
   }
 }
