@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::json;
 use zako_core::{BuildOptions, BuiltinModule, GlobalState, GlobalStateOptions, Session};
 
-use crate::fixture::{Fixture, global, run, told};
+use crate::fixture::{Fixture, run, told};
+use crate::process::global;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_answers_otherwise_evaluates_anew() {

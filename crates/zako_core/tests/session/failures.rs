@@ -2,7 +2,8 @@
 
 use zako_core::{ActionStatus, BuildEvent, BuildOptions, Fault, Limits, Session};
 
-use crate::fixture::{Fixture, global, run, strings, told};
+use crate::fixture::{Fixture, run, strings, told};
+use crate::process::global;
 
 const T: &str = "import { task } from \"zako:build\";\n";
 

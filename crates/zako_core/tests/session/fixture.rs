@@ -23,10 +23,6 @@ pub(crate) struct Built {
     pub(crate) report: BuildReport,
 }
 
-pub(crate) fn global(cache: &Path) -> Arc<GlobalState> {
-    GlobalState::new(GlobalStateOptions::new(cache)).unwrap()
-}
-
 pub(crate) fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }

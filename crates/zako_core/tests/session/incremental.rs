@@ -245,7 +245,7 @@ async fn two_sessions_see_the_same_workspace_the_same_way() {
     assert_eq!(planned(&first), planned(&second));
     // A new session of the same workspace goes on from what is on disk: it evaluates nothing and runs nothing.
     let again =
-        zako_core::Session::open(crate::fixture::global(&f.temp().join("cache")), &f.root())
+        zako_core::Session::open(crate::process::global(&f.temp().join("cache")), &f.root())
             .unwrap();
     let again = crate::fixture::run(&again, &[], BuildOptions::default()).await;
     assert_eq!(again.lines(), [""; 0]);

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use zako_core::{BuildOptions, Cause, Change, Changes, Explanation, Session};
 use zako_path::NeutralPath;
 
-use crate::fixture::{Built, Fixture, global, run, write};
+use crate::fixture::{Built, Fixture, run, write};
+use crate::process::global;
 
 const IMPORTS: &str = "import { config, glob, task } from \"zako:build\";\n";
 

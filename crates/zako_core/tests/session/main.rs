@@ -2,21 +2,16 @@
 //! costs seconds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod actions;
-mod attributes;
-mod configuration;
+mod chance;
 mod damage;
 mod dead;
-mod dynamic;
 mod embedding;
 mod failures;
 mod fixture;
 mod incremental;
 mod leaves;
 mod packages;
+mod process;
 mod random;
-mod rules;
-mod standard;
 mod targets;
 mod tasks;
-mod toolchains;

@@ -13,7 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use zako_core::{ActionStatus, BuildEvent, BuildOptions, Session};
 
-use crate::fixture::{Built, Fixture, global, run, write};
+use crate::chance::Random;
+use crate::fixture::{Built, Fixture, run, write};
+use crate::process::global;
 use model::{File, Files, Input, Made, Model, PACKAGES, Package, Task, label};
 
 /// How many steps each seed takes.
@@ -28,30 +30,8 @@ const MAX_BRANCHES: usize = 6;
 /// How many global states a seed makes: a process has room for 255 of them.
 const MAX_PROCESSES: usize = 8;
 
-/// splitmix64: the same numbers everywhere, for ever.
-pub(crate) struct Random(u64);
-
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    pub(crate) fn one_in(&mut self, many: usize) -> bool {
-        self.below(many) == 0
-    }
-
+    /// One of these.
     fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         (!of.is_empty()).then(|| &of[self.below(of.len())])
     }

@@ -119,7 +119,7 @@ export const uncached = task({ cache: false, outputs: ["u"], shell: 'echo > "$ou
         .read("p/BUILD.ts")
         .replace("COUNTER", counter.to_str().unwrap());
     f.write("p/BUILD.ts", &text);
-    let global = crate::fixture::global(&f.temp().join("cache"));
+    let global = crate::process::global(&f.temp().join("cache"));
     let session = zako_core::Session::open(global, &f.root()).unwrap();
     let run = async |pattern: &str| -> Built {
         crate::fixture::run(&session, &[pattern], BuildOptions::default()).await

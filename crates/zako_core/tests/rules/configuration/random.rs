@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use zako_core::{BuildOptions, Glance};
 
+use crate::chance::Random;
 use crate::fixture::{Fixture, run};
-use crate::random::Random;
 
 /// How many steps each seed takes.
 const STEPS: usize = 60;

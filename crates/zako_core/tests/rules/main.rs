@@ -1,0 +1,15 @@
+//! Rules, toolchains and configurations through the public API, with real tools. A binary of its own beside `session`, since a
+//! process has room for 255 interners, and each workspace here has one.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod actions;
+mod attributes;
+#[path = "../session/chance.rs"]
+mod chance;
+mod configuration;
+mod dynamic;
+#[path = "../session/fixture.rs"]
+mod fixture;
+mod rules;
+mod standard;
+mod toolchains;
