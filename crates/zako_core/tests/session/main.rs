@@ -10,6 +10,7 @@ mod dead;
 mod dynamic;
 mod embedding;
 mod failures;
+mod fetch;
 mod fixture;
 mod incremental;
 mod leaves;
