@@ -310,10 +310,11 @@ async fn archives_are_extracted() {
         ("/bad.tar", "leads out of the folder"),
         ("/text.zip", "no archive"),
     ] {
-        let f = fixture(&format!(
+        let exports = build_file(&format!(
             "export const x = fetch({{ url: \"{}\", extract: true }});",
             url(path)
         ));
+        f.write("p/BUILD.ts", &exports);
         let built = f.build(&[]).await;
         assert!(told(built.error()).contains(message), "{:?}", built.error());
         assert_eq!(built.error().fault, Fault::Build);
@@ -360,7 +361,8 @@ async fn what_is_not_there_is_told() {
             "strip of fetch",
         ),
     ] {
-        let f = fixture(&format!("export const a = fetch({spec});"));
+        let exports = build_file(&format!("export const a = fetch({spec});"));
+        f.write("p/BUILD.ts", &exports);
         let built = f.build(&[]).await;
         let text = told(built.error());
         assert!(
