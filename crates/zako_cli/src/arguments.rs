@@ -214,6 +214,12 @@ pub(crate) struct Options {
     /// Analyse every target of a rule twice, with others and by itself, and fail where that differs
     #[arg(long, global = true)]
     pub(crate) check_determinism: bool,
+    /// Leave zako.lock as it is: a fetch that is not pinned there is an error
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Fetch nothing from the network: what was fetched before is enough, or an error
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
     /// Write a CPU profile of the scripts that run to FILE, for Chrome's or VS Code's tools (name it *.cpuprofile)
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) script_profile: Option<PathBuf>,

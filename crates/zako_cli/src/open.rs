@@ -170,6 +170,8 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
             .collect(),
         profile: options.profile.clone(),
         check_determinism: options.check_determinism,
+        locked: options.locked,
+        offline: options.offline,
         isolation,
         package,
         ..BuildOptions::default()

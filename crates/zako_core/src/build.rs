@@ -22,6 +22,7 @@ use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
     ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
 };
+use crate::fetch::FetchRules;
 use crate::files::Files;
 use crate::glance::Seen;
 use crate::global::GlobalState;
@@ -437,6 +438,10 @@ impl Building {
             pool: self.pool.clone(),
             engine: self.global.engine.clone(),
             script_limits: self.global.options().script_limits,
+            fetching: FetchRules {
+                locked: self.options.locked,
+                offline: self.options.offline,
+            },
         };
         let execution = Execution {
             actions,

@@ -18,6 +18,7 @@ mod evaluate;
 mod event;
 mod execute;
 mod explain;
+mod fetch;
 mod files;
 mod glance;
 mod global;

@@ -68,6 +68,10 @@ pub struct BuildOptions {
     pub dry_run: bool,
     /// Analyse every target of a rule, and each once more apart from the others, and fail where that differs.
     pub check_determinism: bool,
+    /// Leave `zako.lock` as it is: a `fetch` that is not pinned is an error.
+    pub locked: bool,
+    /// Use no network for `fetch`: what was not fetched before is an error.
+    pub offline: bool,
     /// The folder that relative patterns start from, relative to the workspace's root; empty for the root.
     pub package: String,
 }

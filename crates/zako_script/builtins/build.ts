@@ -251,6 +251,81 @@ export function runnable(spec: RunnableSpec): Target {
   return launcher({ words, parts, ...rest } as any);
 }
 
+/** What {@link fetch} takes. */
+export interface FetchSpec extends CommonProps {
+  /** Where it is: `https://…`, `http://…` or `file:///…`. Redirects are followed. */
+  readonly url: string;
+  /**
+   * What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), as in Subresource Integrity, or `blake3-HEX`. Without it
+   * what `zako.lock` has for the address counts; the first build writes that.
+   */
+  readonly integrity?: string;
+  /** The file's name, or the directory's. By default the last part of the address, for a directory without the archive's suffix. */
+  readonly name?: string;
+  /**
+   * Whether what is in the archive is wanted: tar, plain or compressed by gzip, xz or Zstandard, or zip. `strip` leaves out that
+   * many of the first folders of each path.
+   */
+  readonly extract?: boolean | { readonly strip?: number };
+  /** Whether the file is a program. */
+  readonly executable?: boolean;
+}
+
+const fetched = rule({
+  attrs: {
+    url: attr.string(),
+    integrity: attr.string().optional(),
+    name: attr.string(),
+    strip: attr.int().optional(),
+    executable: attr.bool().default(false),
+  },
+  provides: {},
+  analyze(ctx) {
+    const { url, integrity, name, strip, executable } = ctx.attrs;
+    const out = strip === undefined ? ctx.file(name) : ctx.dir(name);
+    const work = { kind: "fetch", url, executable, ...(integrity === undefined ? {} : { integrity }), ...(strip === undefined ? {} : { strip }) };
+    call("action", { action: { work: encode(work, "fetch"), outputs: [encode(out, "fetch")] } });
+    ctx.expose("default", out);
+    return {};
+  },
+});
+identify("zako:build", { fetch: fetched });
+
+/**
+ * A file from elsewhere, `zako-out/PACKAGE/NAME`, or with `extract` the directory of what is in it. It is kept by its
+ * content: it is fetched once, for all workspaces, and is there without a network afterwards.
+ *
+ * ```ts
+ * export const zlib = fetch({
+ *   url: "https://example.org/zlib-1.3.1.tar.gz",
+ *   integrity: "sha256-mpOyt9/ax3zrpaVYpYDnRmfdfy+4u3ZUk1fnrqeUu8Y=",
+ *   extract: { strip: 1 },
+ * });
+ * ```
+ *
+ * Content with another digest is an error. Without `integrity` the first build pins what it got in `zako.lock`, which people
+ * commit; `--locked` makes a missing pin an error, and `--offline` whatever was not fetched before.
+ */
+export function fetch(spec: FetchSpec): Target {
+  if (typeof spec !== "object" || spec === null) throw new TypeError("fetch takes an object: { url, integrity }");
+  const { url, integrity, name, extract, ...rest } = spec;
+  const strip = extract === true ? 0 : typeof extract === "object" && extract !== null ? (extract.strip ?? 0) : undefined;
+  if (extract !== undefined && typeof extract !== "boolean" && strip === undefined) {
+    throw new TypeError("extract of fetch takes true, false or { strip }");
+  }
+  if (strip !== undefined && (!Number.isInteger(strip) || strip < 0 || strip > 64)) {
+    throw new TypeError("strip of fetch is a number of folders, 0 to 64");
+  }
+  if (strip !== undefined && spec.executable === true) throw new TypeError("fetch takes executable for a file, not with extract");
+  if (typeof url !== "string") throw new TypeError("fetch needs a url, a string");
+  if (integrity !== undefined && typeof integrity !== "string") throw new TypeError("integrity of fetch is a string");
+  const pin: string | null = callAt("pin", { url, integrity });
+  const last = url.replace(/[?#].*$/, "").replace(/^[a-z]+:\/\/[^/]*/, "").split("/").pop() ?? "";
+  const named = name ?? (strip === undefined ? last : last.replace(/\.(tar(\.(gz|xz|zst))?|tgz|txz|zip)$/, ""));
+  if (named === "") throw new TypeError(`"${url}" ends with no name: give fetch a name`);
+  return fetched({ ...rest, url, name: named, ...(strip === undefined ? {} : { strip }), ...(pin === null ? {} : { integrity: pin }) } as any);
+}
+
 /** A target by its label, `//pkg:name` or `:name`, looked up when it is used: for what cannot be imported. It has no `out`. */
 export function label(text: string): Target<any, any> {
   const { label, outputs } = callAt("label", { label: text });

@@ -18,6 +18,7 @@ use zako_action::{
 use zako_path::NeutralPath;
 
 use super::{Coded, Fingerprint, decoded, fingerprint};
+use crate::fetch::Fetch;
 use crate::files::{Decoder, Encoder};
 use crate::target::{FileWork, Lowered};
 
@@ -339,6 +340,18 @@ impl Coded for FileWork {
                 out.u8(3);
                 entries.encode(out);
             }
+            FileWork::Fetch(Fetch {
+                url,
+                integrity,
+                strip,
+                executable,
+            }) => {
+                out.u8(4);
+                out.text(url);
+                integrity.encode(out);
+                strip.encode(out);
+                executable.encode(out);
+            }
         }
     }
 
@@ -357,6 +370,12 @@ impl Coded for FileWork {
             3 => FileWork::Tree {
                 entries: Vec::decode(body)?,
             },
+            4 => FileWork::Fetch(Fetch {
+                url: String::decode(body)?,
+                integrity: Option::decode(body)?,
+                strip: Option::decode(body)?,
+                executable: bool::decode(body)?,
+            }),
             _ => return None,
         })
     }
@@ -396,6 +415,20 @@ pub(crate) mod tests {
             paths().prop_map(|from| FileWork::Copy { from }),
             paths().prop_map(|to| FileWork::Symlink { to }),
             vec((paths(), paths()), 0..3).prop_map(|entries| FileWork::Tree { entries }),
+            (
+                "[a-z:/]{0,6}",
+                option::of("[a-z0-9-]{0,6}"),
+                any::<Option<u32>>(),
+                any::<bool>()
+            )
+                .prop_map(|(url, integrity, strip, executable)| FileWork::Fetch(
+                    Fetch {
+                        url,
+                        integrity,
+                        strip,
+                        executable,
+                    }
+                )),
         ]
     }
 

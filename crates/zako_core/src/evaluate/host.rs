@@ -14,6 +14,7 @@ use super::glob::glob;
 use super::machine::{Answer, Machine, Question, version_is};
 use super::toolchain::{Need, Toolchain};
 use crate::diagnostic::{Diagnostic, Location};
+use crate::fetch;
 use crate::label::Label;
 use crate::target::{RuleId, TaskAttrs, Visibility, cases, elsewhere};
 use crate::workspace::ReadFault;
@@ -240,6 +241,38 @@ impl PackageHost {
     }
 }
 
+/// What `fetch` asks. Only builtins can.
+impl PackageHost {
+    /// What the content at an address must be: what is declared, or else what is pinned; nothing when it is neither.
+    fn pin(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
+        self.package("fetch")?;
+        let url = text(&call.args["url"]);
+        if let Some(message) = fetch::unfit(&url) {
+            return Err(misuse(message));
+        }
+        if let Some(declared) = call.args["integrity"].as_str() {
+            let declared: fetch::Integrity = declared.parse().map_err(misuse)?;
+            return Ok(json!(declared.to_string()));
+        }
+        let path = NeutralPath::new(fetch::LOCK_FILE).map_err(misuse)?;
+        let read = self.services.workspace.read_text(&path);
+        let seen = Read::Text(path.clone(), read.clone());
+        self.recorded.lock().reads.push(seen);
+        let failure = |message: String| HostFailure {
+            message,
+            misuse: false,
+        };
+        match read {
+            Ok(lock) => {
+                let pin = fetch::pin_of(&lock, &url).map_err(|e| failure(e.to_string()))?;
+                Ok(json!(pin.map(|pin| pin.to_string())))
+            }
+            Err(ReadFault::Missing) => Ok(Json::Null),
+            Err(fault) => Err(failure(fault.explain(&self.services.workspace, &path).0)),
+        }
+    }
+}
+
 /// What toolchains ask. Only builtins can: scripts have no way to these calls.
 impl PackageHost {
     fn find(&mut self, call: &HostCall<'_>) -> Json {
@@ -298,6 +331,7 @@ impl Host for PackageHost {
             "declare" => self.declare(call),
             "source" => self.below(&call).map(|path| json!(path.as_str())),
             "file" => self.file(call),
+            "pin" => self.pin(&call),
             "glob" => self.glob(call),
             "readText" => self.read_text(call),
             "label" => label(&call, self.package.as_ref()),

@@ -89,6 +89,12 @@ fn work(was: Option<&FileWork>, is: Option<&FileWork>, lines: &mut Vec<String>) 
         (Some(FileWork::Symlink { .. }), Some(FileWork::Symlink { .. })) => {
             "what the link leads to"
         }
+        (Some(FileWork::Fetch(was)), Some(FileWork::Fetch(is))) => {
+            match was.content() == is.content() {
+                true => "the address that it fetches from",
+                false => "what it fetches, or how",
+            }
+        }
         // Which file is copied is an input.
         (Some(FileWork::Copy { .. }), Some(FileWork::Copy { .. })) => return,
         _ => "what kind of thing it does",

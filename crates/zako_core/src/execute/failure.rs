@@ -6,6 +6,7 @@ use zako_script::{ScriptError, ScriptErrorKind};
 
 use super::PlannedAction;
 use crate::diagnostic::{Diagnostic, Fault};
+use crate::fetch::FetchError;
 
 /// How an action that ended badly ended.
 pub(super) fn describe(exit: Exit) -> String {
@@ -118,6 +119,10 @@ pub(super) fn of_error(
         ExecuteError::Script(_) => built(text),
         ExecuteError::Other(inner) => match inner.downcast::<ScriptError>() {
             Ok(error) => of_script(planned, *error),
+            Err(inner) if inner.is::<FetchError>() => match inner.downcast::<FetchError>() {
+                Ok(error) => of_fetch(&subject, &error),
+                Err(inner) => Diagnostic::error(Fault::Bug, inner.to_string()),
+            },
             Err(inner) if inner.is::<EscapingLink>() => built(format!("{subject}: {text}")),
             Err(inner) if inner.is::<zako_cas::TreeError>() => built(format!("{subject}: {text}")),
             Err(_) => Diagnostic::error(Fault::Bug, format!("{subject}: {text}")),
@@ -144,6 +149,27 @@ fn of_script(planned: &PlannedAction, error: ScriptError) -> Diagnostic {
         diagnostic.fault = Fault::Build;
     }
     diagnostic
+}
+
+/// The fault is whose the address, the server or the network is.
+fn of_fetch(subject: &str, error: &FetchError) -> Diagnostic {
+    let message = format!("{subject}: {error}");
+    let diagnostic = match error {
+        FetchError::Unlocked { .. } | FetchError::Integrity(_) | FetchError::Pins(_) => {
+            Diagnostic::user(message)
+        }
+        FetchError::Offline { .. } | FetchError::Network { .. } | FetchError::Io { .. } => {
+            Diagnostic::environment(message)
+        }
+        FetchError::Mismatch { .. }
+        | FetchError::Status { .. }
+        | FetchError::Archive { .. }
+        | FetchError::Cancelled => Diagnostic::error(Fault::Build, message),
+    };
+    match error.help() {
+        Some(help) => diagnostic.with_help(help),
+        None => diagnostic,
+    }
 }
 
 /// Why an action was not admitted; `None` when it was cancelled.

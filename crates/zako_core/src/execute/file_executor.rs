@@ -55,6 +55,8 @@ impl Executor for FileExecutor {
                         make_folder(&place)?;
                         symlink(link_text(&output.path, to), &place).map_err(io("link", &place))?;
                     }
+                    // Has an executor of its own.
+                    FileWork::Fetch(_) => {}
                     FileWork::Tree { entries } => {
                         for (below, source) in entries {
                             copy(

@@ -11,6 +11,7 @@ mod difference;
 mod discovered;
 mod edges;
 mod failure;
+mod fetch_executor;
 mod file_executor;
 mod hint;
 mod history;
@@ -47,6 +48,7 @@ use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 use crate::codec::action::decode_lowered;
 use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, BuildEvent};
+use crate::fetch::FetchRules;
 use crate::files::Files;
 use crate::label;
 use crate::ledger::{Affected, Ledger, SharedLedger};
@@ -83,6 +85,8 @@ pub(crate) struct ExecuteParts {
     pub(crate) engine: Arc<ScriptEngine>,
     /// Bounds of script actions; a task's own `timeout` replaces the time.
     pub(crate) script_limits: Limits,
+    /// What `fetch` may do.
+    pub(crate) fetching: FetchRules,
 }
 
 /// Where a workspace is on disk.

@@ -211,6 +211,11 @@ impl Found<'_> {
 /// The "tool" of what zako does itself: all that is said of it.
 fn own(function: DigestFunction, work: &FileWork) -> ResolvedTool {
     let name = format!("zako:{}", work.mnemonic());
+    let content = match work {
+        FileWork::Fetch(fetch) => Some(FileWork::Fetch(fetch.content())),
+        _ => None,
+    };
+    let work = content.as_ref().unwrap_or(work);
     ResolvedTool {
         path: name.as_str().into(),
         name,

@@ -15,6 +15,7 @@ use zako_exec::{LocalExecutor, Priority, Request};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
+use super::fetch_executor::FetchExecutor;
 use super::file_executor::FileExecutor;
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
@@ -26,6 +27,7 @@ use super::{PlannedAction, Workshop, failure, hint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::{ActionStatus, ActionUsage, BuildEvent, millis};
 use crate::ledger::Cause;
+use crate::target::FileWork;
 
 /// How often an action runs again because something that it reads changed while it ran.
 pub(super) const MAX_RERUNS: u32 = 3;
@@ -307,7 +309,14 @@ async fn attempts(
 
 fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     let store = shop.parts.store.clone();
-    if let Some(work) = &planned.work {
+    if let Some(FileWork::Fetch(fetch)) = planned.work.as_deref() {
+        Box::new(FetchExecutor {
+            store,
+            cache: shop.parts.cache.clone(),
+            rules: shop.parts.fetching,
+            fetch: fetch.clone(),
+        })
+    } else if let Some(work) = &planned.work {
         Box::new(FileExecutor {
             store,
             work: work.clone(),

@@ -1,6 +1,8 @@
-//! What zako does itself for an action, without a process: `ctx.write`, `ctx.copy`, `ctx.symlink` and `ctx.tree`.
+//! What zako does itself for an action, without a process: `ctx.write`, `ctx.copy`, `ctx.symlink` and `ctx.tree`, and `fetch`.
 
 use zako_path::NeutralPath;
+
+use crate::fetch::Fetch;
 
 /// The work of an action that runs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(crate) enum FileWork {
         /// Each path below the output, and what is copied there; sorted by path.
         entries: Vec<(NeutralPath, NeutralPath)>,
     },
+    /// Gets the output from elsewhere.
+    Fetch(Fetch),
 }
 
 impl FileWork {
@@ -37,13 +41,14 @@ impl FileWork {
             FileWork::Copy { .. } => "copy",
             FileWork::Symlink { .. } => "symlink",
             FileWork::Tree { .. } => "tree",
+            FileWork::Fetch(_) => "fetch",
         }
     }
 
     /// What it reads.
     pub(crate) fn inputs(&self) -> Vec<NeutralPath> {
         match self {
-            FileWork::Write { .. } => Vec::new(),
+            FileWork::Write { .. } | FileWork::Fetch(_) => Vec::new(),
             FileWork::Copy { from: path } | FileWork::Symlink { to: path } => vec![path.clone()],
             FileWork::Tree { entries } => {
                 super::fields::unique(entries.iter().map(|(_, source)| source.clone()).collect())

@@ -14,6 +14,7 @@ use super::fields::{Fields, FileRef, Settings, Sourced, StdinRef, unique};
 use super::file_work::FileWork;
 use super::task::Lookup;
 use super::{Target, TaskAttrs};
+use crate::fetch::Fetch;
 
 /// An action that a target declares.
 #[derive(Debug, Clone, PartialEq)]
@@ -267,6 +268,20 @@ fn file_work(
             };
             ("ctx.tree", FileWork::Tree { entries })
         }
+        Some("fetch") => {
+            let fields = fields("fetch");
+            let strip = match work.get("strip") {
+                Some(Value::Number(strip)) => Some(*strip as u32),
+                _ => None,
+            };
+            let fetch = Fetch {
+                url: fields.text("url")?.unwrap_or_default(),
+                integrity: fields.text("integrity")?,
+                strip,
+                executable: fields.flag("executable", false)?,
+            };
+            ("fetch", FileWork::Fetch(fetch))
+        }
         _ => return Err("an action needs something to do".to_owned()),
     };
     let outputs = outputs(of, written)?;
@@ -280,6 +295,12 @@ fn file_work(
         return Err(format!("{of} reads {}, which it writes", both.path));
     }
     spec.outputs = outputs;
+    if let FileWork::Fetch(fetch) = &work {
+        spec.network = true;
+        spec.resources.network_slots = 1;
+        // What nobody knows yet is asked for each time, and pinned.
+        spec.cache = fetch.integrity.is_some();
+    }
     let action = Lowered {
         spec,
         script: None,

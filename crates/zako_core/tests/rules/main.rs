@@ -8,6 +8,7 @@ mod attributes;
 mod chance;
 mod configuration;
 mod dynamic;
+mod fetch;
 #[path = "../session/fixture.rs"]
 mod fixture;
 mod rules;

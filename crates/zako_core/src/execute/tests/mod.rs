@@ -111,6 +111,7 @@ fn parts(cache: &Path) -> ExecuteParts {
         }),
         engine: ENGINE.clone(),
         script_limits: Limits::default(),
+        fetching: crate::fetch::FetchRules::default(),
     }
 }
 
