@@ -109,20 +109,7 @@ impl Manifest {
                 }
                 ("toolchains", DeValue::Array(files)) => {
                     for file in files.iter() {
-                        let path = match file.get_ref() {
-                            DeValue::String(text) => text.strip_prefix("//"),
-                            _ => None,
-                        };
-                        let path = path.and_then(|path| NeutralPath::new(path).ok());
-                        let is_one = |path: &NeutralPath| {
-                            ModuleKind::of(path) == Some(ModuleKind::Toolchain)
-                        };
-                        let Some(path) = path.filter(is_one) else {
-                            return Err(source.error(
-                                file.span(),
-                                "toolchains takes a list of files, as \"//build/go.toolchain.ts\"",
-                            ));
-                        };
+                        let path = source.script(file, ModuleKind::Toolchain, TOOLCHAIN_FILES)?;
                         manifest.toolchains.push(format!("//{path}"));
                     }
                 }
@@ -131,7 +118,8 @@ impl Manifest {
                 }
                 ("config-files", DeValue::Array(items)) => {
                     for item in items.iter() {
-                        manifest.config_files.push(source.config_file(item)?);
+                        let file = source.script(item, ModuleKind::Config, CONFIG_FILES)?;
+                        manifest.config_files.push(file);
                     }
                 }
                 ("packages", DeValue::Array(rules)) => {
@@ -223,6 +211,9 @@ const KEYS: [(&str, &str); 9] = [
     ("profile", "tables of options, as [profile.release]"),
     ("resources", "a table of numbers"),
 ];
+
+const TOOLCHAIN_FILES: &str = "toolchains takes a list of files, as \"//build/go.toolchain.ts\"";
+const CONFIG_FILES: &str = "config-files takes *.config.ts files, as \"//build/options.config.ts\"";
 
 /// The version without its patch level, as manifests write it.
 pub(crate) fn short_version() -> String {
@@ -364,14 +355,19 @@ impl Source {
         }
     }
 
-    fn config_file(&self, item: &Spanned<DeValue<'_>>) -> Result<NeutralPath, Diagnostic> {
-        let wanted = "config-files takes *.config.ts files, as \"//build/options.config.ts\"";
+    /// A script of that kind by its path from the root, as `//build/go.toolchain.ts`; `wanted` is the error when it is none.
+    fn script(
+        &self,
+        item: &Spanned<DeValue<'_>>,
+        kind: ModuleKind,
+        wanted: &str,
+    ) -> Result<NeutralPath, Diagnostic> {
         let path = match item.get_ref() {
-            DeValue::String(text) => text.strip_prefix("//").map(str::to_owned),
+            DeValue::String(text) => text.strip_prefix("//"),
             _ => None,
         };
         let path = path.and_then(|path| NeutralPath::new(path).ok());
-        let path = path.filter(|path| ModuleKind::of(path) == Some(ModuleKind::Config));
+        let path = path.filter(|path| ModuleKind::of(path) == Some(kind));
         path.ok_or_else(|| self.error(item.span(), wanted))
     }
 

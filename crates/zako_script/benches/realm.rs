@@ -173,7 +173,7 @@ export const r = rule({
             })
         })
         .collect();
-    let configuration = json!({ "outputRoot": "zako-out", "values": {} });
+    let configuration = json!({ "outputRoot": "zako-out", "values": {}, "toolchains": {} });
     let analysis =
         json!({ "requests": requests, "dependencies": {}, "configurations": [configuration] });
     bencher

@@ -76,6 +76,16 @@ fn key_path(bytes: &[u8], data: &Data) -> Option<(InternedPath, NeutralPath)> {
     Some((interned, path))
 }
 
+/// Writes a key that is a text.
+fn text_key(text: &str, out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(text.as_bytes());
+    true
+}
+
+fn key_text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
 fn put(value: &impl Coded, out: &mut Vec<u8>) {
     out.extend_from_slice(&encoded(value));
 }
@@ -153,14 +163,11 @@ impl Kept for ConfigValue {
     const KIND: Kind = kinds::CONFIG_VALUE;
 
     fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
-        out.extend_from_slice(self.0.as_bytes());
-        true
+        text_key(&self.0, out)
     }
 
     fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
-        std::str::from_utf8(bytes)
-            .ok()
-            .map(|name| ConfigValue(name.to_owned()))
+        key_text(bytes).map(ConfigValue)
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
@@ -173,13 +180,11 @@ impl Kept for Variable {
     const KIND: Kind = kinds::VARIABLE;
 
     fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
-        out.extend_from_slice(self.0.as_bytes());
-        true
+        text_key(&self.0, out)
     }
 
     fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
-        let name = std::str::from_utf8(bytes).ok()?;
-        Some(Variable(name.to_owned()))
+        key_text(bytes).map(Variable)
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
@@ -480,14 +485,11 @@ impl Kept for ProgramPath {
     const KIND: Kind = kinds::PROGRAM_PATH;
 
     fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
-        out.extend_from_slice(self.0.as_bytes());
-        true
+        text_key(&self.0, out)
     }
 
     fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
-        std::str::from_utf8(bytes)
-            .ok()
-            .map(|name| ProgramPath(name.to_owned()))
+        key_text(bytes).map(ProgramPath)
     }
 
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {

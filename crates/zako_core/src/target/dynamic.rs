@@ -249,7 +249,9 @@ async fn run(
     let label = target.label.to_string();
     let done = Arc::new(Mutex::new(Done::default()));
     let host = AnalysisHost {
-        analysis: Some(json!({ "requests": [request(target, step, draft)], "dependencies": {} })),
+        analysis: Some(
+            json!({ "requests": [request(target, step, draft)], "dependencies": {}, "configurations": [] }),
+        ),
         targets: HashMap::from([(label.clone(), declared.clone())]),
         sets: analysis.sets.clone(),
         reads: Some(StepReads {

@@ -62,7 +62,8 @@ pub(super) async fn analyze_group(
         .map(|one| one.name().map(|name| &**name))
         .zip(0..)
         .collect();
-    let shown: Vec<Json> = configurations.iter().map(configuration).collect();
+    let shown = configurations.iter().map(|one| configuration(one, met));
+    let shown: Vec<Json> = shown.collect();
     let (specifier, modules) = rule_modules(ctx, services, module).await?;
     let targets: HashMap<&str, &Declared> = group.iter().copied().collect();
     let mut left: Vec<&str> = group.iter().map(|(label, _)| *label).collect();
@@ -77,11 +78,7 @@ pub(super) async fn analyze_group(
                 continue;
             };
             let place = places.get(&declared.0.label.configuration.as_deref());
-            requests.push(request(
-                &declared.0,
-                place.copied().unwrap_or_default(),
-                met,
-            ));
+            requests.push(request(&declared.0, place.copied().unwrap_or_default()));
             mine.insert((*label).to_owned(), (*declared).clone());
             for dep in declared.0.dependencies() {
                 let known = analysis.results.get(dep).or_else(|| whole.results.get(dep));
@@ -172,14 +169,16 @@ pub(super) async fn analyze_group(
 }
 
 /// A configuration as realms know it.
-fn configuration(configuration: &Configuration) -> Json {
+fn configuration(configuration: &Configuration, met: &Met<'_>) -> Json {
+    let name = configuration.name().map(|name| &**name);
     json!({
-        "outputRoot": output_root(configuration.name().map(|name| &**name)),
+        "outputRoot": output_root(name),
         "values": configuration.values(),
+        "toolchains": met.toolchains(name),
     })
 }
 
-fn request(target: &Target, configuration: usize, met: &Met<'_>) -> Json {
+fn request(target: &Target, configuration: usize) -> Json {
     let label = target.label.to_string();
     json!({
         "label": label,
@@ -189,7 +188,6 @@ fn request(target: &Target, configuration: usize, met: &Met<'_>) -> Json {
         "configuration": configuration,
         "rule": { "module": target.rule.module, "export": target.rule.export },
         "attrs": target.attrs.to_json(),
-        "tools": met.tools(target),
     })
 }
 

@@ -7,10 +7,10 @@ use serde_json::{Map, Value as Json};
 use zako_graph::Request;
 
 use super::analysis::Analysis;
+use super::located;
 use super::memo::AnalysisKey;
 use super::order::Order;
 use super::rules::rule_identity;
-use super::{Target, located};
 use crate::codec::{Fingerprint, fingerprint};
 use crate::configuration::Configurations;
 use crate::evaluate::{Services, ToolchainFor, graph_fault};
@@ -101,13 +101,21 @@ impl<'a> Met<'a> {
         self.own.get(&at).copied()
     }
 
-    /// The target's toolchains as its rule sees them, by the names that the rule has them by.
-    pub(super) fn tools(&self, target: &Target) -> Json {
-        let tools = target.toolchains.iter().filter_map(|(name, wanted)| {
-            let key = (wanted.as_str(), target.label.configuration.clone());
-            let wire = self.toolchains.get(&key)?.as_ref()?;
-            Some((name.clone(), serde_json::from_str(wire).ok()?))
-        });
-        Json::Object(tools.collect::<Map<_, _>>())
+    /// The toolchains that serve in the configuration of that name, by their types, as realms know them.
+    pub(super) fn toolchains(&self, configuration: Option<&str>) -> Json {
+        let mut found: Vec<(&str, Json)> = self
+            .toolchains
+            .iter()
+            .filter(|((_, name), _)| name.as_deref() == configuration)
+            .filter_map(|((wanted, _), wire)| {
+                let wire = serde_json::from_str(wire.as_ref()?).ok()?;
+                Some((*wanted, wire))
+            })
+            .collect();
+        found.sort_unstable_by_key(|(wanted, _)| *wanted);
+        let found = found
+            .into_iter()
+            .map(|(wanted, wire)| (wanted.to_owned(), wire));
+        Json::Object(found.collect::<Map<_, _>>())
     }
 }

@@ -25,13 +25,14 @@ interface Request {
   configuration: number;
   rule: { module: string; export: string };
   attrs: Record<string, unknown>;
-  tools: Record<string, unknown>;
 }
 
 interface Configuration {
   outputRoot: string;
   /** Values that are not the options' defaults, by where each option is exported. */
   values: Record<string, string>;
+  /** What serves in it, by the types' ids. */
+  toolchains: Record<string, unknown>;
 }
 
 const { freeze } = Object;
@@ -217,6 +218,9 @@ function analyzeOne(request: Request, configuration: Configuration): void {
   const attrs: Record<string, unknown> = {};
   for (const name of Object.keys(definition.attrs)) attrs[name] = attribute(definition.attrs[name], given[name]);
 
+  const tools: Record<string, unknown> = {};
+  for (const [name, { toolchain }] of Object.entries(definition.toolchains ?? {})) tools[name] = configuration.toolchains[toolchain];
+
   const outputs: Record<string, unknown> = {};
   let files: unknown[] | undefined;
   const runfiles: { direct: unknown[]; transitive: DepsetObject[] } = { direct: [], transitive: [] };
@@ -225,7 +229,7 @@ function analyzeOne(request: Request, configuration: Configuration): void {
     name: request.name,
     package: request.package,
     attrs: freeze(attrs),
-    tools: decode(request.tools),
+    tools: freeze(tools),
     outputRoot: configuration.outputRoot,
     config(option: unknown) {
       if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
@@ -309,6 +313,8 @@ function checkOptions(what: string, options: Record<string, unknown>, names: rea
 export function analyze(): void {
   const { requests, dependencies, configurations } = call("analysis", {});
   for (const label of Object.keys(dependencies)) known.set(label, decodeResult(dependencies[label]));
+  // Many targets share them, so they are decoded once.
+  for (const configuration of configurations) configuration.toolchains = decode(configuration.toolchains);
   for (const request of requests as Request[]) {
     call("analyzing", { label: request.label });
     if ("params" in request) step(request as any);

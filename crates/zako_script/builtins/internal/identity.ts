@@ -4,6 +4,7 @@
 export interface Definition {
   attrs: Record<string, any>;
   provides: Record<string, { id: string }>;
+  toolchains?: Record<string, { toolchain: string }>;
   outputs?: readonly string[];
   analyze(ctx: any): Record<string, unknown>;
 }

@@ -124,7 +124,7 @@ async fn analysis_gives_actions_and_providers() {
                 request("a", json!([target("//ext:e")]), json!([file("pkg/x.txt")])),
                 request("b", json!([target("//pkg:a")]), json!([target("//pkg:a")])),
             ],
-            "configurations": [{ "outputRoot": "zako-out", "values": {} }],
+            "configurations": [{ "outputRoot": "zako-out", "values": {}, "toolchains": {} }],
             "dependencies": { "//ext:e": { "files": [], "providers": { "Info": { "names": ["far"] } }, "outputs": {} } },
         }),
         ..TestHost::default()
@@ -217,7 +217,7 @@ async fn chain(count: usize) -> (usize, usize) {
         analysis: json!({
             "requests": requests,
             "dependencies": {},
-            "configurations": [{ "outputRoot": "zako-out", "values": {} }],
+            "configurations": [{ "outputRoot": "zako-out", "values": {}, "toolchains": {} }],
         }),
         ..TestHost::default()
     };
