@@ -1,4 +1,4 @@
-import type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target } from "zako:rule";
+import type { ActionSettings, ArgPart, Artifact, CommonProps, File, JoinedArg, Target } from "zako:rule";
 import { attr, rule } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { encode } from "zako:internal/encode";
@@ -9,7 +9,7 @@ import { inConfiguration, newArtifact, newTarget } from "zako:internal/target";
 import type { Sel, Select } from "zako:config";
 
 export { alias, arg, args, target } from "zako:rule";
-export type { ArgPart, Artifact, CommonProps, File, JoinedArg, Target, Visibility } from "zako:rule";
+export type { ActionSettings, ArgPart, Artifact, CommonProps, File, JoinedArg, Target, Visibility } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {
@@ -35,7 +35,7 @@ export interface CommandArgs<S extends Outputs> {
 }
 
 /** What a task is made of. Give exactly one of `command`, `shell` and `script`. */
-export interface TaskSpec<S extends Outputs> extends CommonProps {
+export interface TaskSpec<S extends Outputs> extends CommonProps, ActionSettings {
   /** What it reads: paths below the package, artifacts, targets. They fill `$in`. */
   inputs?: Sel<readonly File[]> | File;
   /** What it needs besides, which is there when it runs but not in `$in`. */
@@ -62,22 +62,6 @@ export interface TaskSpec<S extends Outputs> extends CommonProps {
   stdin?: File | { readonly text: string };
   /** The Makefile-style dependency file that it writes, a path like an output's; of `deps`, only what it lists counts. */
   depfile?: string;
-  /** Processors that it uses; fractions count. Default 1. */
-  cpu?: number;
-  /** Memory that it uses: bytes, or as `"512MiB"`, `"2GiB"`. */
-  memory?: number | string;
-  /** Whether it may use the network; `{ slots }` also takes that many network slots. Default false. */
-  network?: boolean | { readonly slots: number };
-  /** Named resources that it holds while it runs, as `{ gpu: 1 }`; `zako.toml` says how many there are. */
-  resources?: Readonly<Record<string, number>>;
-  /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
-  timeout?: number | string;
-  /** How many times it is tried again when it fails, at most 10. Default 0. */
-  retries?: number;
-  /** How far it is kept apart: `none` or `basic`, by default as the build; the others are not there yet, and an error. */
-  isolation?: "none" | "basic" | "enhanced" | "maximum";
-  /** Whether its result is kept. Default true. */
-  cache?: boolean;
   /** Where its outputs go: `out` (default) below `zako-out/`, `source` into the package's own folder. */
   place?: "out" | "source";
   /** The line that people see while it runs. */

@@ -384,24 +384,8 @@ export const args: ArgFunctions = Object.freeze({
 /** Files that an action reads: a list of files and of depsets of files, or a depset. */
 export type InputFiles = Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[];
 
-/** An action: one command that reads inputs and writes outputs. */
-export interface RunSpec {
-  /** The command: the program (a name looked up on `/usr/local/bin:/usr/bin:/bin`, or an artifact), then its arguments. */
-  args: readonly Arg[];
-  /** What it reads, besides the artifacts among `args`. */
-  inputs?: InputFiles;
-  /** What it may read; with a `depfile`, only what the depfile names counts. */
-  staged?: InputFiles;
-  /** Programs that it runs, besides the first of `args`. */
-  tools?: InputFiles;
-  /** What it writes. */
-  outputs: readonly Artifact[];
-  /** The Makefile-style dependency file that it writes (`-MD -MF`); not an output. */
-  depfile?: Artifact;
-  /** What it reads from standard input: a file, or `{ text }`. */
-  stdin?: Artifact | { readonly text: string };
-  /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
-  env?: Readonly<Record<string, string>>;
+/** What every action may say of how it runs. */
+export interface ActionSettings {
   /** Processors that it uses; fractions count. Default 1. */
   cpu?: number;
   /** Memory that it uses: bytes, or as `"512MiB"`, `"2GiB"`. */
@@ -418,6 +402,26 @@ export interface RunSpec {
   isolation?: "none" | "basic" | "enhanced" | "maximum";
   /** Whether its result is kept. Default true. */
   cache?: boolean;
+}
+
+/** An action: one command that reads inputs and writes outputs. */
+export interface RunSpec extends ActionSettings {
+  /** The command: the program (a name looked up on `/usr/local/bin:/usr/bin:/bin`, or an artifact), then its arguments. */
+  args: readonly Arg[];
+  /** What it reads, besides the artifacts among `args`. */
+  inputs?: InputFiles;
+  /** What it may read; with a `depfile`, only what the depfile names counts. */
+  staged?: InputFiles;
+  /** Programs that it runs, besides the first of `args`. */
+  tools?: InputFiles;
+  /** What it writes. */
+  outputs: readonly Artifact[];
+  /** The Makefile-style dependency file that it writes (`-MD -MF`); not an output. */
+  depfile?: Artifact;
+  /** What it reads from standard input: a file, or `{ text }`. */
+  stdin?: Artifact | { readonly text: string };
+  /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
+  env?: Readonly<Record<string, string>>;
   /**
    * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. There are no such processes
    * yet: it is run as the command that it is, so it must do the same both ways.

@@ -10,7 +10,7 @@ use zako_script::{ModuleKind, Value};
 
 use super::leaf::Listing;
 use super::package::{Start, run};
-use super::{Faults, Services, fault, graph_fault, services};
+use super::{Faults, Services, about, fault, graph_fault};
 use crate::configuration::{Declared, Scheme, Unknown};
 use crate::diagnostic::Diagnostic;
 use crate::workspace::{Entry, EntryKind};
@@ -36,11 +36,7 @@ impl Key for ConfigFile {
     type Value = Result<Arc<ConfigFileValue>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let file = self
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let (services, file) = about(ctx, self.0)?;
         let ran = run(ctx, &services, &Start::exports(&file, None)).await?;
         let mut value = ConfigFileValue {
             options: Vec::new(),

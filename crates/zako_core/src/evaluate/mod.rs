@@ -124,6 +124,15 @@ pub(crate) fn services(ctx: &Ctx) -> Result<&Arc<Services>, GraphError> {
     ctx.data::<Arc<Services>>()
 }
 
+/// The services, and the path that a node is about.
+pub(crate) fn about(ctx: &Ctx, path: InternedPath) -> Result<(Arc<Services>, NeutralPath), Faults> {
+    let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
+    let path = path
+        .resolve(&services.interner)
+        .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+    Ok((services, path))
+}
+
 /// What a graph error is to a person.
 pub(crate) fn graph_fault(error: &GraphError) -> Diagnostic {
     match error {

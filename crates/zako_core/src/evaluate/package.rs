@@ -19,7 +19,7 @@ use super::leaf::{
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::readers::{OptionValues, Ready};
-use super::{Faults, Services, fault, graph_fault, services};
+use super::{Faults, Services, about, fault, graph_fault};
 use crate::codec::{Coded, encoded};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::event::{BuildEvent, millis};
@@ -59,11 +59,7 @@ impl Key for Package {
     type Value = Result<Arc<PackageValue>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let path = self
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let (services, path) = about(ctx, self.0)?;
         let mut known = services.readers.matching(&path, &services.config);
         if known.is_none() {
             let done = evaluate(ctx, &services, &path, Given::default()).await?;
@@ -114,12 +110,7 @@ impl Key for PackageGiven {
     type Value = Result<Arc<PackageValue>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let path = self
-            .0
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let (services, path) = about(ctx, self.0.0)?;
         let given = Given {
             values: self.1.clone(),
             ready: services.readers.take(&path, &self.1),
@@ -292,11 +283,7 @@ impl Key for Evaluate {
     type Value = Result<Arc<EvaluatedModule>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let file = self
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let (services, file) = about(ctx, self.0)?;
         let Ran {
             exports,
             refused,

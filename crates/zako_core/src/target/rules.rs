@@ -9,7 +9,7 @@ use zako_script::{ModuleSet, Specifier};
 use crate::codec::{Fingerprint, encoded, fingerprint};
 use crate::diagnostic::Diagnostic;
 use crate::evaluate::{
-    Faults, Services, add_builtins, closure, fault, graph_fault, identity, module_set, services,
+    Faults, Services, about, add_builtins, closure, fault, graph_fault, identity, module_set,
 };
 
 /// What a rule module needs to run.
@@ -20,11 +20,7 @@ impl Key for RuleModule {
     type Value = Result<Arc<ModuleSet>, Faults>;
 
     async fn compute(&self, ctx: &Ctx) -> Self::Value {
-        let services = services(ctx).map_err(|e| fault(graph_fault(&e)))?.clone();
-        let path = self
-            .0
-            .resolve(&services.interner)
-            .map_err(|e| fault(Diagnostic::environment(e.to_string())))?;
+        let (services, path) = about(ctx, self.0)?;
         let closure = closure(ctx, &path).await?;
         Ok(Arc::new(module_set(&services, &closure)))
     }
