@@ -8,6 +8,7 @@
 //! that no later edit can have ([`Signature::is_settled`]). A source never leads out of the workspace.
 
 mod encoding;
+mod folder;
 mod nearest;
 mod reread;
 mod signature;
@@ -31,6 +32,7 @@ use zako_path::NeutralPath;
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
 use crate::workspace::OUTPUT_DIR;
 pub(crate) use encoding::{Decoder, Encoder};
+pub(crate) use folder::Folder;
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
 pub(crate) use tool::tool_witness;
 use walk::Walked;
