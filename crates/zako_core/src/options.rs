@@ -22,6 +22,8 @@ pub struct GlobalStateOptions {
     pub script_limits: Limits,
     /// V8 threads at most; `None` for one per processor.
     pub script_threads: Option<usize>,
+    /// Starts V8 at once, beside the rest: for whoever is sure to evaluate scripts.
+    pub warm_scripts: bool,
     /// Told of every garbage collection in a script.
     pub gc_hook: Option<GcHook>,
     /// Debugs the scripts that [`Session::inspect`](crate::Session::inspect) chooses.
@@ -41,6 +43,7 @@ impl GlobalStateOptions {
             memory: None,
             script_limits: Limits::default(),
             script_threads: None,
+            warm_scripts: false,
             gc_hook: None,
             debugger: None,
             profiler: None,

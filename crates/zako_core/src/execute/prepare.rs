@@ -29,8 +29,38 @@ pub(super) struct Ready {
     /// All that was read of the workspace, as it was.
     pub(super) stamps: BTreeMap<NeutralPath, Stamp>,
     pub(super) toolchains: Vec<PathBuf>,
-    pub(super) strong: StrongKey,
+    /// Over the content of everything that is there. Not known until it is [asked for](Ready::strong): what the narrow key
+    /// finds needs none.
+    strong: Option<StrongKey>,
     pub(super) narrow: Option<NarrowKey>,
+}
+
+impl Ready {
+    /// The strong key of the action, which is `planned`.
+    pub(super) fn strong(
+        &mut self,
+        bench: &Bench<'_>,
+        planned: &PlannedAction,
+    ) -> Result<StrongKey, Vec<Diagnostic>> {
+        if let Some(strong) = self.strong {
+            return Ok(strong);
+        }
+        let key = self.action.strong_key(bench.function, Some(bench.subtrees));
+        let strong = key.map_err(|error| vec![do_not_go_together(planned, &error)])?;
+        self.strong = Some(strong);
+        Ok(strong)
+    }
+
+    /// The strong key, if it was asked for.
+    pub(super) fn known_strong(&self) -> Option<&StrongKey> {
+        self.strong.as_ref()
+    }
+}
+
+fn do_not_go_together(planned: &PlannedAction, error: &zako_cas::TreeError) -> Diagnostic {
+    let owner = &planned.spec.owner;
+    let message = format!("the inputs of {owner} do not go together: {error}");
+    planned.blame(Diagnostic::user(message))
 }
 
 /// What preparing needs of the build.
@@ -81,22 +111,13 @@ pub(super) fn prepare(
         salt,
         isolation,
     };
-    let keys = || {
-        let strong = action.strong_key(bench.function, Some(bench.subtrees))?;
-        Ok((
-            strong,
-            action.narrow_key(bench.function, Some(bench.subtrees))?,
-        ))
-    };
-    let (strong, narrow) = keys().map_err(|error: zako_cas::TreeError| {
-        let message = format!("the inputs of {} do not go together: {error}", spec.owner);
-        vec![planned.blame(Diagnostic::user(message))]
-    })?;
+    let narrow = action.narrow_key(bench.function, Some(bench.subtrees));
+    let narrow = narrow.map_err(|error| vec![do_not_go_together(planned, &error)])?;
     Ok(Ready {
         action: Arc::new(action),
         stamps,
         toolchains,
-        strong,
+        strong: None,
         narrow,
     })
 }

@@ -176,13 +176,20 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     {
         return Ok(Found::Ended(ended));
     }
-    let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
+    let mut ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
     if !planned.spec.cache {
         return Ok(Found::Work(Prospect { ready, causes }));
     }
-    let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
-        .map_err(|e| planned.blame(CacheFault(e).into()))?
-    else {
+    let cache = &shop.parts.cache;
+    let broken = |error| Stopped::from(planned.blame(CacheFault(error).into()));
+    // The narrow key first: it is no walk over the content of all that is there, of which many an action reads a few files.
+    let mut found = lookup::find_narrow(cache, store, files, &ready).map_err(broken)?;
+    if found.is_none() {
+        let strong = ready.strong(&shop.bench(), planned);
+        let strong = strong.map_err(Stopped::Failed)?;
+        found = lookup::find_strong(cache, store, &strong).map_err(broken)?;
+    }
+    let Some(result) = found else {
         return Ok(Found::Work(Prospect { ready, causes }));
     };
     let put = lookup::put(store, files, &shop.places, &result.outputs);
