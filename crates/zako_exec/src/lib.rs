@@ -15,6 +15,7 @@ mod local;
 mod machine;
 mod outputs;
 mod plan;
+mod pressure;
 mod process;
 mod resource_pool;
 mod scheduler;
@@ -25,6 +26,7 @@ pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
+pub use pressure::{Reading, Sources, Watch, Weather};
 pub use process::{
     DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
     find_program,
