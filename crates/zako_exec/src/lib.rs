@@ -3,13 +3,15 @@
 //! - [`ResourcePool`] admits work by CPU, memory, network and named resources.
 //! - [`Plan`] and [`Scheduler`] run a graph of work, longest critical path first.
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
+//! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
 //! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
 //!
 //! **Absences:** this crate knows no script, no graph of keys, no cache and no workspace configuration. It prints
-//! nothing, handles no signals and reads no environment variable. Retries belong to the caller.
+//! nothing, handles no signals and reads no environment variable.
 
 mod blocking_pool;
+mod breaker;
 mod input_root;
 mod local;
 mod machine;
@@ -18,10 +20,12 @@ mod plan;
 mod pressure;
 mod process;
 mod resource_pool;
+mod retry;
 mod scheduler;
 mod spool;
 
 pub use blocking_pool::{BlockingPool, Panicked};
+pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
@@ -34,4 +38,5 @@ pub use process::{
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
 };
+pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};

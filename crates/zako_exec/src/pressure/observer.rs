@@ -93,11 +93,18 @@ impl Watch {
         sources: Sources,
     ) -> std::io::Result<Self> {
         let its = Arc::clone(&bell);
+        // The first look is taken here: whoever asks next is judged by it.
+        let mut next = Some(sources.read());
+        if let (Some(now), Some(watched)) = (&next, observed.upgrade())
+            && let Some(weather) = Weather::of(now, None)
+        {
+            watched.observe(weather, *now);
+        }
         let look = move || {
             let mut before: Option<Reading> = None;
             loop {
                 let began = Instant::now();
-                let now = sources.read();
+                let now = next.take().unwrap_or_else(|| sources.read());
                 let Some(watched) = observed.upgrade() else {
                     return;
                 };
