@@ -1,8 +1,10 @@
 //! How actions get run on this machine: what may run now, in which order, and the processes themselves.
 //!
 //! - [`ResourcePool`] admits work by CPU, memory, network and named resources.
+//! - [`JobServer`] lends processors of a pool to nested `make` and `cargo`; [`JobClient`] takes part in make's.
 //! - [`Plan`] and [`Scheduler`] run a graph of work, longest critical path first.
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
+//! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
 //! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
 //! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
@@ -12,7 +14,9 @@
 
 mod blocking_pool;
 mod breaker;
+mod companion;
 mod input_root;
+mod jobserver;
 mod local;
 mod machine;
 mod outputs;
@@ -23,9 +27,15 @@ mod resource_pool;
 mod retry;
 mod scheduler;
 mod spool;
+mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
 pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
+pub use companion::{ChildReader, ChildWriter, Companion, CompanionHandle, MAX_LINE};
+pub use jobserver::{
+    JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,
+    NestedExecutor,
+};
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
@@ -40,3 +50,7 @@ pub use resource_pool::{
 };
 pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
+pub use worker::{
+    Lease, WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerExecutor, WorkerIdentity,
+    WorkerPool, WorkerPoolOptions, WorkerPoolState, WorkerState,
+};
