@@ -4,6 +4,7 @@
 //! - [`JobServer`] lends processors of a pool to nested `make` and `cargo`; [`JobClient`] takes part in make's.
 //! - [`Plan`] and [`Scheduler`] run a graph of work, longest critical path first.
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
+//! - [`CommandPool`] runs commands for embedders, with all of the above.
 //! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
 //! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
 //! - [`BlockingPool`] is where file work around processes is done.
@@ -14,6 +15,7 @@
 
 mod blocking_pool;
 mod breaker;
+mod command_pool;
 mod companion;
 mod input_root;
 mod jobserver;
@@ -31,6 +33,11 @@ mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
 pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
+pub use command_pool::{
+    Command, CommandError, CommandExecutor, CommandHandle, CommandId, CommandObserver,
+    CommandOutput, CommandPool, CommandPoolOptions, CommandPoolState, CommandResult, InProcess,
+    Lines, MAX_QUEUED, MAX_SHOWN_LINE, NoObserver, Processes, Say, SubmitError,
+};
 pub use companion::{ChildReader, ChildWriter, Companion, CompanionHandle, MAX_LINE};
 pub use jobserver::{
     JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,

@@ -267,6 +267,14 @@ impl ResourcePool {
         }))
     }
 
+    /// Whether `request` can be granted at all.
+    ///
+    /// # Errors
+    /// [`AcquireError::Unknown`] and [`AcquireError::TooLarge`].
+    pub fn check(&self, request: &Request) -> Result<(), AcquireError> {
+        self.demand(request).map(drop)
+    }
+
     /// Lets the machine have its say: while the watch lives, a request for memory waits when the machine, or the control
     /// group that this process is in, is short of it, unless nothing else runs. Costs a thread, that sleeps while the pool is idle.
     ///
