@@ -47,7 +47,7 @@ pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
-pub use pressure::{Reading, Sources, Watch, Weather};
+pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
     DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
     find_program,

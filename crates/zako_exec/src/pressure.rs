@@ -10,7 +10,7 @@ mod reading;
 
 pub use observer::Watch;
 pub(crate) use observer::{Bell, Observed};
-pub use reading::{Reading, Sources};
+pub use reading::{Pulse, Reading, Sources};
 
 /// Memory that is left to everybody else, as a part of all there is (a twentieth), within these bounds in bytes.
 const MARGIN_PART: u64 = 20;

@@ -3,7 +3,9 @@
 //! It must never decide anything: it reads files and gives numbers, `None` for what a system does not tell.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -113,12 +115,68 @@ impl Sources {
 
     /// Resident memory of all processes whose ancestor this one is.
     fn descendants_bytes(&self) -> u64 {
-        let Ok(entries) = fs::read_dir(&self.proc) else {
-            return 0;
+        Family::of(self)
+            .sums()
+            .values()
+            .map(|sum| sum.resident)
+            .sum()
+    }
+
+    /// What each child of this process, with all that it started, uses now.
+    #[must_use]
+    pub fn pulses(&self) -> Vec<Pulse> {
+        let sums = Family::of(self).sums();
+        let pulse = |(child, sum): (u32, Sum)| {
+            let file = |name: &str| self.proc.join(child.to_string()).join(name);
+            let environment = fs::read(file("environ")).unwrap_or_default();
+            let tmp = environment
+                .split(|byte| *byte == 0)
+                .find_map(|pair| pair.strip_prefix(b"TMPDIR="));
+            Pulse {
+                pid: child,
+                dir: fs::read_link(file("cwd")).ok(),
+                tmp: tmp.map(|tmp| PathBuf::from(OsStr::from_bytes(tmp))),
+                cpu_ticks: sum.cpu_ticks,
+                resident_bytes: sum.resident,
+            }
         };
-        // (parent, resident pages) by process
-        let mut processes: HashMap<u32, (u32, u64)> = HashMap::new();
-        for entry in entries.flatten() {
+        sums.into_iter().map(pulse).collect()
+    }
+}
+
+/// What a child and all that it started use at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// The child.
+    pub pid: u32,
+    /// The folder that it is in, where that can be told.
+    pub dir: Option<PathBuf>,
+    /// The TMPDIR that it was started with.
+    pub tmp: Option<PathBuf>,
+    /// CPU time of those that live, in the kernel's ticks: to be compared with an earlier one.
+    pub cpu_ticks: u64,
+    /// Their resident memory, in bytes. What they share counts for each.
+    pub resident_bytes: u64,
+}
+
+/// What some processes use together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    cpu_ticks: u64,
+    resident: u64,
+}
+
+/// All processes with their parents.
+struct Family {
+    own: u32,
+    /// (parent, what it uses) by process
+    processes: HashMap<u32, (u32, Sum)>,
+}
+
+impl Family {
+    fn of(sources: &Sources) -> Self {
+        let mut processes = HashMap::new();
+        for entry in fs::read_dir(&sources.proc).into_iter().flatten().flatten() {
             let Some(pid) = entry
                 .file_name()
                 .to_str()
@@ -126,24 +184,49 @@ impl Sources {
             else {
                 continue;
             };
-            let stat = fs::read_to_string(entry.path().join("stat"));
-            if let Some(found) = stat.ok().as_deref().and_then(parent_and_resident) {
-                processes.insert(pid, found);
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            if let Some((parent, cpu_ticks, pages)) = usage_in(&stat) {
+                let resident = pages * sources.page;
+                processes.insert(
+                    pid,
+                    (
+                        parent,
+                        Sum {
+                            cpu_ticks,
+                            resident,
+                        },
+                    ),
+                );
             }
         }
-        let is_ours = |mut pid: u32| {
-            // A chain of parents is no longer than there are processes, even when it was read while it changed.
-            for _ in 0..processes.len() {
-                match processes.get(&pid) {
-                    Some((parent, _)) if *parent == self.pid => return true,
-                    Some((parent, _)) => pid = *parent,
-                    None => return false,
-                }
+        let own = sources.pid;
+        Self { own, processes }
+    }
+
+    /// The child of this process that `pid` descends from, or is.
+    fn child_above(&self, mut pid: u32) -> Option<u32> {
+        // A chain of parents is no longer than there are processes, even when it was read while it changed.
+        for _ in 0..self.processes.len() {
+            let (parent, _) = self.processes.get(&pid)?;
+            if *parent == self.own {
+                return Some(pid);
             }
-            false
-        };
-        let ours = processes.iter().filter(|(pid, _)| is_ours(**pid));
-        ours.map(|(_, (_, pages))| pages * self.page).sum()
+            pid = *parent;
+        }
+        None
+    }
+
+    /// By child of this process.
+    fn sums(&self) -> HashMap<u32, Sum> {
+        let mut sums: HashMap<u32, Sum> = HashMap::new();
+        for (pid, (_, used)) in &self.processes {
+            if let Some(child) = self.child_above(*pid) {
+                let sum = sums.entry(child).or_default();
+                sum.cpu_ticks += used.cpu_ticks;
+                sum.resident += used.resident;
+            }
+        }
+        sums
     }
 }
 
@@ -156,12 +239,15 @@ fn page_bytes() -> u64 {
         .unwrap_or(4096)
 }
 
-/// From `/proc/PID/stat`: the name in parentheses may hold anything, so fields are counted behind its end (proc(5)).
-fn parent_and_resident(stat: &str) -> Option<(u32, u64)> {
+/// Parent, CPU ticks and resident pages from `/proc/PID/stat`: the name in parentheses may hold anything, so fields are counted
+/// behind its end (proc(5)).
+fn usage_in(stat: &str) -> Option<(u32, u64, u64)> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;
-    let pages = fields.nth(19)?.parse().ok()?;
-    Some((parent, pages))
+    let user: u64 = fields.nth(9)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let pages = fields.nth(8)?.parse().ok()?;
+    Some((parent, user + system, pages))
 }
 
 /// A group's limit and what is left below it; `None` when it has no limit.
@@ -225,8 +311,8 @@ mod tests {
     }
 
     fn stat(parent: u32, pages: u64) -> String {
-        let zeros = "0 ".repeat(19);
-        format!("7 (a ) b) S {parent} {zeros}{pages} 0\n")
+        let (before, after) = ("0 ".repeat(9), "0 ".repeat(8));
+        format!("7 (a ) b) S {parent} {before}3 4 {after}{pages} 0\n")
     }
 
     fn proc_with(dir: &Path, cgroup: &str) {
@@ -292,6 +378,13 @@ mod tests {
         }
         let sources = Sources::at(dir.path(), dir.path(), 10);
         assert_eq!(sources.read().ours, 110 * sources.page);
+        write(dir.path(), "11/environ", "A=b\0TMPDIR=/x/tmp\0");
+        let [pulse] = &sources.pulses()[..] else {
+            panic!("one child")
+        };
+        assert_eq!((pulse.pid, pulse.cpu_ticks), (11, 14));
+        assert_eq!(pulse.tmp.as_deref(), Some(Path::new("/x/tmp")));
+        assert_eq!(pulse.resident_bytes, 110 * sources.page);
     }
 
     #[test]
