@@ -3,7 +3,14 @@
 //! A sample is 8,192 items put in by 1, 2, 4 or 8 threads and taken out by one that takes all there is at a time, as the pool's
 //! dispatcher does.
 //!
-//! Medians of a sample on two loaded processors: FIGURES
+//! The fastest of 100 samples on two processors (which others used, too, so medians say little), in microseconds:
+//!
+//! | producers | locked deque | lock-free |
+//! |---|---|---|
+//! | 1 | 246 | 420 |
+//! | 2 | 267 | 387 |
+//! | 4 | 293 | 475 |
+//! | 8 | 394 | 608 |
 #![expect(clippy::unwrap_used, reason = "benches")]
 
 use std::collections::VecDeque;

@@ -28,6 +28,7 @@ mod process;
 mod resource_pool;
 mod retry;
 mod scheduler;
+mod shell_commands;
 mod spool;
 mod worker;
 
@@ -57,6 +58,7 @@ pub use resource_pool::{
 };
 pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
+pub use shell_commands::shell_commands;
 pub use worker::{
     Lease, WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerExecutor, WorkerIdentity,
     WorkerPool, WorkerPoolOptions, WorkerPoolState, WorkerState,

@@ -13,6 +13,7 @@ use zako_action::{
 };
 
 use super::{JobServer, JobSession, JobStyle};
+use crate::shell_commands::shell_commands;
 
 /// The programs that are known to share a jobserver, by their names.
 pub const NESTED_TOOLS: [&str; 4] = ["make", "gmake", "cargo", "ninja"];
@@ -30,7 +31,8 @@ impl<E: Executor> NestedExecutor<E> {
         Self { inner, server }
     }
 
-    /// Whether `spec` runs a tool that shares, as its program or by its `tools`, and does not set MAKEFLAGS itself.
+    /// Whether `spec` runs a tool that shares (as its program, in its script as far as that can be seen, or by its `tools`), and
+    /// does not set MAKEFLAGS itself.
     #[must_use]
     pub fn shares(spec: &ActionSpec) -> bool {
         let is_known = |name: &str| {
@@ -39,7 +41,7 @@ impl<E: Executor> NestedExecutor<E> {
         };
         let is_program = match &spec.body {
             ActionBody::Command { argv } => argv.first().is_some_and(|name| is_known(name)),
-            ActionBody::Shell { .. } => false,
+            ActionBody::Shell { script } => shell_commands(script).any(is_known),
             ActionBody::Script { .. } => return false,
         };
         let is_tool = |tool: &ToolRef| matches!(tool, ToolRef::Host(name) if is_known(name));
