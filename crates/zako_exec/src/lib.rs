@@ -17,6 +17,8 @@ mod outputs;
 mod plan;
 mod process;
 mod resource_pool;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod sandbox;
 mod scheduler;
 mod spool;
 
@@ -26,7 +28,7 @@ pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use process::{
-    DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
+    Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError, ProcessStdin, Receive,
     find_program,
 };
 pub use resource_pool::{

@@ -1,0 +1,3 @@
+//! Walls around actions.
+mod walls;
+pub(crate) use walls::Walls;
