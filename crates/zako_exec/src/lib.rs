@@ -17,7 +17,10 @@ mod outputs;
 mod plan;
 mod process;
 mod resource_pool;
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
+mod sandbox;
+#[cfg(not(walls))]
+#[path = "sandbox_elsewhere.rs"]
 mod sandbox;
 mod scheduler;
 mod spool;
@@ -33,5 +36,8 @@ pub use process::{
 };
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
+};
+pub use sandbox::{
+    Capabilities, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities, written_below,
 };
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};

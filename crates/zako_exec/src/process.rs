@@ -20,7 +20,7 @@
 mod attributes;
 mod exit_watch;
 mod group;
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 mod launch;
 mod program;
 mod reap;
@@ -38,7 +38,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use zako_action::{Exit, Stream, Usage};
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 pub(crate) use launch::raw;
 
 pub use attributes::{Attributes, Limits};
@@ -78,7 +78,6 @@ pub struct Process {
     /// Its limits, and how it stands among others. On Linux only: elsewhere it is an error to set any.
     pub attributes: Attributes,
     /// What it is shut off from; `dir` and `program`, which must be absolute, are as it sees them.
-    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub(crate) walls: Option<std::sync::Arc<crate::sandbox::Walls>>,
 }
 
@@ -174,7 +173,6 @@ impl Process {
             timeout: None,
             grace: DEFAULT_GRACE,
             attributes: Attributes::default(),
-            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
             walls: None,
         }
     }

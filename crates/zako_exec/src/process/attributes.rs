@@ -34,7 +34,7 @@ pub struct Attributes {
 
 impl Limits {
     /// Resources by the kernel's names, with what is set for them.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(walls)]
     pub(super) fn list(&self) -> Vec<(u32, u64)> {
         use nix::libc;
         let all = [

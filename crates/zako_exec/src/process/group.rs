@@ -31,10 +31,10 @@ pub(super) struct Reaped {
     pub(super) failure: Option<io::Error>,
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 pub(super) type Inside = (super::launch::Kept, std::sync::Arc<super::launch::Order>);
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(walls))]
 pub(super) type Inside = std::convert::Infallible;
 
 impl Group {
@@ -71,7 +71,7 @@ impl Group {
         Ok(self.tell(exit, usage))
     }
 
-    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(walls)]
     fn tell(&self, exit: Exit, mut usage: Usage) -> Reaped {
         let Some((_, order)) = &self.inside else {
             return Reaped {
@@ -91,7 +91,7 @@ impl Group {
         }
     }
 
-    #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    #[cfg(not(walls))]
     fn tell(&self, exit: Exit, usage: Usage) -> Reaped {
         Reaped {
             exit,

@@ -26,7 +26,7 @@ use nix::sys::signal::SigSet;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 use tokio::sync::oneshot;
 
-pub(super) use order::{Failure, Order, Report};
+pub(super) use order::{Failure, Order};
 
 use super::group::Group;
 

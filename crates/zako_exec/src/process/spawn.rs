@@ -42,7 +42,7 @@ pub(super) async fn spawn(
         program: program.display().to_string(),
         source,
     };
-    if !is_walled(process) && !process.dir.is_dir() {
+    if process.walls.is_none() && !process.dir.is_dir() {
         let missing = format!(
             "its working directory {} does not exist",
             process.dir.display()
@@ -77,7 +77,7 @@ pub(super) async fn spawn(
 }
 
 /// One try, by our own launcher where there is one.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
     use std::sync::Arc;
 
@@ -107,13 +107,13 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
 }
 
 /// A pipe, for reading and for writing, which no other child gets.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
 /// The same above the three that every process has, of which this one may have none.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(walls)]
 fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
     use std::os::fd::AsRawFd;
 
@@ -123,7 +123,7 @@ fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
     }
 }
 
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[cfg(not(walls))]
 async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
     if process.attributes != super::Attributes::default() {
         let why = "limits, umask, nice and affinity of processes are not to be had on this system";
@@ -161,7 +161,7 @@ fn start_by_std(process: &Process, program: &Path, stdin: &File) -> io::Result<S
 /// The full path of the program, or where it was looked for.
 fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
     let program = &process.program;
-    if is_walled(process) {
+    if process.walls.is_some() {
         // Whether it is there can be seen from inside only.
         return Ok(program.clone());
     }
@@ -194,16 +194,6 @@ fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
         });
     }
     Err(not_found(full.display().to_string()))
-}
-
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn is_walled(process: &Process) -> bool {
-    process.walls.is_some()
-}
-
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-fn is_walled(_process: &Process) -> bool {
-    false
 }
 
 fn stdin(stdin: &ProcessStdin, dir: &Path) -> Result<File, ProcessError> {

@@ -26,7 +26,7 @@ pub(crate) struct Walls {
     users: Vec<u8>,
     groups: Vec<u8>,
     steps: Vec<Step>,
-    filter: Vec<u64>,
+    filters: Vec<Vec<u64>>,
 }
 
 /// One step on the way from zako's view of the machine to that of the process.
@@ -172,8 +172,8 @@ impl WallsBuilder {
         self.steps.push(Step::Pivot);
     }
 
-    /// The walls, with a filter of system calls unless it is empty.
-    pub(crate) fn finish(mut self, apart: Apart, filter: Vec<u64>) -> Walls {
+    /// The walls, with these filters of system calls.
+    pub(crate) fn finish(mut self, apart: Apart, filters: Vec<Vec<u64>>) -> Walls {
         let mut namespaces = libc::CLONE_NEWUSER
             | libc::CLONE_NEWNS
             | libc::CLONE_NEWPID
@@ -192,7 +192,7 @@ impl WallsBuilder {
             users: map(geteuid().as_raw()),
             groups: map(getegid().as_raw()),
             steps: self.steps,
-            filter,
+            filters,
         }
     }
 }
@@ -212,8 +212,9 @@ impl Walls {
         &self.steps
     }
 
-    pub(crate) fn filter(&self) -> &[u64] {
-        &self.filter
+    /// Instructions for the kernel.
+    pub(crate) fn filters(&self) -> &[Vec<u64>] {
+        &self.filters
     }
 
     /// What step number `at` does.
@@ -222,7 +223,7 @@ impl Walls {
         step.map_or_else(|| "one of its steps".to_owned(), Step::describe)
     }
 
-    /// The pieces of step number `at`, for whoever explains why it fails.
+    /// Whether step number `at` mounts a file system of this kind.
     pub(crate) fn is_mount_of(&self, at: u32, wanted: &str) -> bool {
         let step = usize::try_from(at).ok().and_then(|at| self.steps.get(at));
         matches!(step, Some(Step::Mount(Mount { kind: Some(kind), .. })) if kind.as_bytes() == wanted.as_bytes())

@@ -7,6 +7,7 @@ use nix::libc;
 use super::Start;
 use super::order::{Order, Stage};
 use super::raw::{self, Errno, Never};
+use crate::sandbox::Walls;
 
 /// A command without walls: the child of this process itself.
 pub(super) fn run(start: &Start) -> Never {
@@ -66,10 +67,8 @@ fn prepare(order: &Order, is_walled: bool) -> Result<(), (Stage, Errno)> {
     raw::change_dir(&order.dir).map_err(at(Stage::Folder))?;
     if is_walled {
         raw::no_new_privileges().map_err(at(Stage::Privileges))?;
-        if let Some(walls) = order.walls()
-            && !walls.filter().is_empty()
-        {
-            raw::filter_calls(walls.filter()).map_err(at(Stage::Filter))?;
+        for filter in order.walls().into_iter().flat_map(Walls::filters) {
+            raw::filter_calls(filter).map_err(at(Stage::Filter))?;
         }
     }
     Ok(())

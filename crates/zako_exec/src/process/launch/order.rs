@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::raw::{Errno, Stack, Words};
 use crate::process::Process;
-use crate::sandbox::Walls;
+use crate::sandbox::{Piece, WallError, Walls};
 
 /// A program to start, in the kernel's words.
 #[derive(Debug)]
@@ -214,22 +214,41 @@ impl Failure {
     /// As an error for people; `walls` are those that it was to be behind.
     pub(in crate::process) fn explain(self, walls: Option<&Walls>) -> io::Error {
         let source = io::Error::from_raw_os_error(self.errno);
-        let what = match self.stage {
+        let (what, piece) = match self.stage {
+            Stage::Exec if walls.is_some() && source.kind() == io::ErrorKind::NotFound => {
+                let why = "it, the interpreter in its first line, or its dynamic loader is not in the sandbox";
+                return io::Error::new(source.kind(), why);
+            }
             Stage::Exec => return source,
             Stage::Clone if walls.is_none() => return source,
-            Stage::Clone => "its namespaces cannot be made".to_owned(),
-            Stage::Group => "its process group cannot be made".to_owned(),
-            Stage::Streams => "its streams cannot be connected".to_owned(),
-            Stage::Limits => "its limits cannot be set".to_owned(),
-            Stage::Folder => "its working directory cannot be entered".to_owned(),
-            Stage::Privileges => "its privileges cannot be given up".to_owned(),
-            Stage::Filter => "its system calls cannot be filtered".to_owned(),
-            Stage::User => "its user namespace cannot be set up".to_owned(),
-            Stage::Wall(step) => walls.map_or_else(
-                || "its sandbox cannot be set up".to_owned(),
-                |walls| format!("its sandbox cannot be set up: {}", walls.describe(step)),
-            ),
+            Stage::Clone => ("its namespaces cannot be made".to_owned(), Piece::Namespaces),
+            Stage::User => {
+                let what = "its user namespace cannot be set up";
+                (what.to_owned(), Piece::Namespaces)
+            }
+            Stage::Filter => ("its system calls cannot be filtered".to_owned(), Piece::Filter),
+            Stage::Wall(step) => {
+                let what = walls.map_or_else(String::new, |walls| walls.describe(step));
+                let is = |kind| walls.is_some_and(|walls| walls.is_mount_of(step, kind));
+                let piece = match () {
+                    () if is("proc") => Piece::Proc,
+                    () if is("overlay") => Piece::Overlay,
+                    // The first step is the first that needs a capability in the new user namespace.
+                    () if step == 0 => Piece::Namespaces,
+                    () => Piece::Mounts,
+                };
+                (format!("its sandbox cannot be set up: {what}"), piece)
+            }
+            Stage::Group => return said("its process group cannot be made", source),
+            Stage::Streams => return said("its streams cannot be connected", source),
+            Stage::Limits => return said("its limits cannot be set", source),
+            Stage::Folder => return said("its working directory cannot be entered", source),
+            Stage::Privileges => return said("its privileges cannot be given up", source),
         };
-        io::Error::new(source.kind(), format!("{what}: {source}"))
+        io::Error::new(source.kind(), WallError { what, piece, source })
     }
+}
+
+fn said(what: &str, source: io::Error) -> io::Error {
+    io::Error::new(source.kind(), format!("{what}: {source}"))
 }

@@ -191,8 +191,7 @@ pub(crate) unsafe fn clone_with<T: Sync>(
         // SAFETY: it is the `Begin` that was put at the top of the stack below, which lives as long as this runs.
         let Begin { entry, with } = unsafe { ptr::read(begin.cast::<Begin<T>>()) };
         // SAFETY: the caller of `clone_with` keeps it alive.
-        let never: Never = entry(unsafe { &*with });
-        match never {}
+        match entry(unsafe { &*with }) {}
     }
     let base = stack.base.as_ptr();
     // The top page holds what it begins with; its frames lie below.
