@@ -39,8 +39,8 @@ pub(crate) use walls::Walls;
 use layer::{Group, Layers};
 use walls::{Apart, WallsBuilder, below_root};
 
-/// The temporary folder inside.
-pub(crate) const INSIDE_TMP: &str = "/tmp";
+/// The folder for temporary files inside.
+pub const INSIDE_TMP: &str = "/tmp";
 
 /// What the sandboxes of one build share: layers of inputs and views of the machine. Clones share them too.
 #[derive(Clone, Debug)]

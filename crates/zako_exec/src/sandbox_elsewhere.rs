@@ -9,7 +9,8 @@ use zako_path::NeutralPath;
 /// The working directory of every process in a sandbox.
 pub const INSIDE_WORKSPACE: &str = "/workspace";
 
-pub(crate) const INSIDE_TMP: &str = "/tmp";
+/// The folder for temporary files inside.
+pub const INSIDE_TMP: &str = "/tmp";
 
 /// Walls, of which there are none.
 pub(crate) type Walls = Infallible;

@@ -261,7 +261,7 @@ async fn devices_stdin_and_long_lists_work() {
     assert_eq!(w.printed(&executed), "3\n3\nfrom a fileerr\n");
 
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let executed = w.run(shell("wc -w < $in_file", &names, &[])).await.unwrap();
+    let executed = w.run(shell("tr -cd '\\0' < $in_file | wc -c", &names, &[])).await.unwrap();
     assert_eq!(w.printed(&executed).trim(), "3000");
 }
 

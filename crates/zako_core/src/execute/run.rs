@@ -330,7 +330,8 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
             program: program.clone(),
         })
     } else {
-        Box::new(LocalExecutor::new(store, shop.pool.clone()))
+        let local = LocalExecutor::new(store, shop.pool.clone());
+        Box::new(local.with_sandbox(shop.levels.sandbox.clone()))
     }
 }
 
