@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
@@ -13,7 +12,7 @@ use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, Executor, Isolation, Job, NoSink, Prepared, ResolvedTool,
 };
 use zako_cas::{DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, LocalExecutor, Sandbox};
+use zako_exec::{BlockingPool, LocalExecutor, Sandbox, recycle};
 use zako_path::NeutralPath;
 
 const TRUE: &str = "/bin/true";
@@ -120,15 +119,11 @@ fn bench(bencher: Bencher<'_, '_>, inputs: usize, name: &str, megabytes: usize) 
     let world = World::new();
     let job = world.job(level(name), inputs);
     let cancel = CancellationToken::new();
-    let root: PathBuf = job.scratch.join("root");
     bencher.bench_local(|| {
         let run = world.executor.execute(&job, &NoSink, &cancel);
         let executed = world.runtime.block_on(run).unwrap();
         assert!(executed.succeeded());
-        // As zako gives a scratch folder back.
-        if root.exists() {
-            fs::remove_dir_all(&root).unwrap();
-        }
+        recycle(&job.scratch).unwrap();
     });
     drop(black_box(memory));
 }

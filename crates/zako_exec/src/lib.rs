@@ -38,6 +38,7 @@ pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
 };
 pub use sandbox::{
-    Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities, written_below,
+    Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities, recycle,
+    written_below,
 };
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};

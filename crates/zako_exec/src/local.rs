@@ -130,7 +130,8 @@ impl Place {
     /// Makes the scratch folder ready. Blocks.
     fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
         let spec = &job.action.spec;
-        if !is_fresh(&job.scratch, &self.tmp) {
+        let rooms = (self.level == Level::Walls).then_some("root");
+        if !is_fresh(&job.scratch, &self.tmp, rooms) {
             remove_all(&job.scratch)?;
             std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
         }
@@ -361,18 +362,27 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it.
-fn is_fresh(scratch: &Path, tmp: &Path) -> bool {
+/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `other`.
+fn is_fresh(scratch: &Path, tmp: &Path, other: Option<&str>) -> bool {
     let is_tmp = |entry: &std::fs::DirEntry| {
         let is_usable = |found: std::fs::Metadata| {
             found.is_dir() && found.permissions().mode() & 0o700 == 0o700
         };
         Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
     };
-    let mut entries = std::fs::read_dir(scratch).into_iter().flatten();
-    let is_alone =
-        matches!(entries.next(), Some(Ok(entry)) if is_tmp(&entry)) && entries.next().is_none();
-    is_alone && std::fs::read_dir(tmp).is_ok_and(|mut entries| entries.next().is_none())
+    let is_other = |entry: &std::fs::DirEntry| other.is_some_and(|name| entry.file_name() == name);
+    let Ok(entries) = std::fs::read_dir(scratch) else {
+        return false;
+    };
+    let mut has_tmp = false;
+    for entry in entries {
+        match entry {
+            Ok(entry) if is_tmp(&entry) => has_tmp = true,
+            Ok(entry) if is_other(&entry) => {}
+            _ => return false,
+        }
+    }
+    has_tmp && std::fs::read_dir(tmp).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn process_error(error: ProcessError, root: &Path) -> ExecuteError {

@@ -19,12 +19,14 @@ mod settle;
 mod toolchain;
 mod walls;
 
+use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::libc;
-use zako_action::{ArtifactValue, ExecuteError, Isolation, Job, ToolRef};
+use zako_action::{ActionSpec, ArtifactValue, ExecuteError, Isolation, Job, ToolRef};
 use zako_path::NeutralPath;
 
 use crate::input_root::{InputRoot, io_error, remove_all};
@@ -56,14 +58,20 @@ struct Shared {
     probed: capability::Probed,
 }
 
-/// The folders of one action behind walls, below its scratch folder.
+/// Files that an action alone reads and that are larger are shown in their place, not copied into memory.
+const LARGE_OWN: u64 = 1 << 20;
+
+/// The folders of one action behind walls, below its scratch folder. They stay for the next action that has the scratch
+/// folder, because making folders is what a file system is slowest at.
 #[derive(Clone, Debug)]
 pub(crate) struct Rooms {
+    root: PathBuf,
     /// What it writes: the shape of the workspace.
     pub(crate) written: PathBuf,
+    /// Where its own inputs are, in memory.
     own: PathBuf,
+    /// What the kernel needs beside.
     work: PathBuf,
-    root: PathBuf,
 }
 
 impl Rooms {
@@ -76,6 +84,69 @@ impl Rooms {
             root,
         }
     }
+
+    fn all(&self) -> [&PathBuf; 4] {
+        [&self.root, &self.written, &self.own, &self.work]
+    }
+
+    /// Whether an action had these rooms.
+    fn are_there(&self) -> bool {
+        self.all().into_iter().all(|room| room.is_dir())
+    }
+
+    /// Makes them as new: nothing is in them but folders that lead to the outputs of `spec`.
+    fn open(&self, spec: &ActionSpec) -> Result<(), ExecuteError> {
+        if !self.are_there() {
+            remove_all(&self.root)?;
+            for room in self.all() {
+                fs::create_dir(room).map_err(io_error("create", room))?;
+            }
+            return Ok(());
+        }
+        self.leave()?;
+        let outputs = spec.outputs.iter().map(|output| &output.path);
+        let parents = outputs.chain(&spec.depfile).filter_map(NeutralPath::parent);
+        let needed: HashSet<PathBuf> = parents
+            .flat_map(|parent| parent.to_os_path(&self.written).ancestors().map(Path::to_owned).collect::<Vec<_>>())
+            .collect();
+        let mut folders = vec![self.written.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(io_error("list", &folder))? {
+                let place = entry.map_err(io_error("list", &folder))?.path();
+                match needed.contains(&place) {
+                    true => folders.push(place),
+                    false => remove_all(&place)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what the action left, but for folders.
+    fn leave(&self) -> Result<(), ExecuteError> {
+        remove_all(&self.work.join("work"))?;
+        let mut folders = vec![self.written.clone()];
+        while let Some(folder) = folders.pop() {
+            let listed = fs::read_dir(&folder).or_else(|_| {
+                // The action may have taken its own permissions away.
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+                fs::read_dir(&folder)
+            });
+            let is_usual = |found: fs::Metadata| found.permissions().mode() & 0o7777 == 0o755;
+            if folder != self.written && !fs::symlink_metadata(&folder).is_ok_and(is_usual) {
+                remove_all(&folder)?;
+                continue;
+            }
+            for entry in listed.map_err(io_error("list", &folder))? {
+                let entry = entry.map_err(io_error("list", &folder))?;
+                match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    true => folders.push(entry.path()),
+                    false => remove_all(&entry.path())?,
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where what an action wrote at [`Isolation::Enhanced`] and above lies, in the shape of the workspace, as long as its
@@ -83,6 +154,19 @@ impl Rooms {
 #[must_use]
 pub fn written_below(scratch: &Path) -> PathBuf {
     Rooms::of(scratch).written
+}
+
+/// Removes what an action left below its scratch folder, after its outputs were moved, and keeps what the next one can use.
+/// Blocks.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
+    let rooms = Rooms::of(scratch);
+    match rooms.are_there() {
+        true => rooms.leave(),
+        false => remove_all(&rooms.root),
+    }
 }
 
 impl Sandbox {
@@ -121,10 +205,7 @@ impl Sandbox {
         let action = &job.action;
         let spec = &action.spec;
         let rooms = Rooms::of(&job.scratch);
-        let none = rooms.root.join("none");
-        for room in [&rooms.root, &rooms.written, &rooms.work, &none] {
-            fs::create_dir(room).map_err(io_error("create", room))?;
-        }
+        rooms.open(spec)?;
         let tools = tools(job);
         let groups = [
             action.inputs.iter().collect::<Group<'_>>(),
@@ -134,12 +215,10 @@ impl Sandbox {
         let laid = self
             .shared
             .layers
-            .lay(&job.workspace, &groups, &rooms.own)?;
-        let lower: Vec<PathBuf> = laid
-            .layers
-            .iter()
+            .lay(&job.workspace, &groups)?;
+        let layers = laid.layers.iter();
+        let lower: Vec<PathBuf> = layers
             .map(|layer| self.shared.layers.folder().join(layer))
-            .chain(laid.has_own.then(|| rooms.own.clone()))
             .collect();
         InputRoot::make_room(spec, &rooms.written, &lower)?;
 
@@ -172,17 +251,17 @@ impl Sandbox {
             let inside = root.join(below_root(Path::new(INSIDE_WORKSPACE)));
             // Names in the options are relative, so that nothing in them has to be escaped and they fit a page.
             walls.enter(&rooms.root)?;
-            let mut options = String::from("userxattr,volatile,upperdir=up,workdir=work,lowerdir=");
-            let own = laid.has_own.then(|| "own".to_owned());
+            walls.file_system("tmpfs", Path::new("own"), quiet, Some("mode=755"))?;
+            let mut shown = laid.shown.clone();
+            own_inputs(&mut walls, &laid.own, &job.workspace, &mut shown)?;
+            let mut options =
+                String::from("userxattr,volatile,upperdir=up,workdir=work,lowerdir=own");
             let folder = relative(self.shared.layers.folder(), &rooms.root)?;
-            let layers = laid.layers.iter().map(|name| format!("{folder}/{name}"));
-            let names: Vec<String> = own.into_iter().chain(layers).collect();
-            match names.is_empty() {
-                true => options.push_str("none"),
-                false => options.push_str(&names.join(":")),
+            for name in &laid.layers {
+                options.push_str(&format!(":{folder}/{name}"));
             }
             walls.file_system("overlay", &inside, quiet, Some(&options))?;
-            for path in &laid.shown {
+            for path in &shown {
                 let place = path.to_os_path(&inside);
                 walls.bind(&path.to_os_path(&job.workspace), &place)?;
                 walls.read_only(&place)?;
@@ -199,6 +278,38 @@ impl Sandbox {
         })();
         built.map_err(io_error("plan the sandbox in", &rooms.root))
     }
+}
+
+/// Steps that put what the action alone reads into memory below `own`; what is too large for that is added to `shown`.
+fn own_inputs(
+    walls: &mut WallsBuilder,
+    own: &Group<'_>,
+    workspace: &Path,
+    shown: &mut Vec<NeutralPath>,
+) -> std::io::Result<()> {
+    let top = Path::new("own");
+    let mut made = HashSet::new();
+    for (path, value) in own {
+        let parents: Vec<NeutralPath> = path.ancestors().skip(1).collect();
+        for parent in parents.into_iter().rev().filter(|parent| !parent.is_root()) {
+            if made.insert(parent.clone()) {
+                walls.folder(&parent.to_os_path(top))?;
+            }
+        }
+        let (there, here) = (path.to_os_path(workspace), path.to_os_path(top));
+        match value {
+            ArtifactValue::File { digest, .. } if digest.size > LARGE_OWN => {
+                walls.copy(Path::new("/dev/null"), &here, 0, false)?;
+                shown.push((*path).clone());
+            }
+            ArtifactValue::File { digest, executable } => {
+                walls.copy(&there, &here, digest.size, *executable)?;
+            }
+            ArtifactValue::Symlink { target } => walls.link(target, &here)?,
+            ArtifactValue::Directory { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes an empty file or folder where `source` will be shown.

@@ -78,7 +78,7 @@ pub fn capabilities(_home: &Path) -> Capabilities {
 pub struct SandboxCounts {
     /// Files that were copied out of the workspace.
     pub copied: u64,
-    /// Links that were made, in layers and for single actions.
+    /// Links that were made in layers.
     pub linked: u64,
     /// Layers that were built.
     pub layers_built: u64,
@@ -134,6 +134,14 @@ impl Sandbox {
 #[must_use]
 pub fn written_below(scratch: &Path) -> PathBuf {
     scratch.join("root").join("up")
+}
+
+/// Removes what an action left below its scratch folder.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
+    crate::input_root::remove_all(&scratch.join("root"))
 }
 
 pub(crate) fn settle_links(_job: &Job, _written: &Path) -> Result<(), ExecuteError> {

@@ -79,8 +79,17 @@ async fn outputs_of_earlier_actions_are_linked_and_safe() {
     let place = w.workspace.join("zako-out/lib");
     assert_eq!(fs::read_to_string(&place).unwrap(), "built");
     assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o644);
+    let many: Vec<String> = (0..20).map(|n| format!("zako-out/o{n}")).collect();
+    many.iter().for_each(|name| w.write(name, "built"));
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    let script = "cat $in > $out; for f in $in; do echo broken > $f; chmod 777 $f; done";
+    let executed = w.run(shell(script, &names, &["zako-out/o"])).await.unwrap();
+    assert_eq!(w.output(&executed), "built".repeat(20));
+    let place = w.workspace.join("zako-out/o7");
+    assert_eq!(fs::read_to_string(&place).unwrap(), "built");
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o644);
     let counts = w.sandbox.counts();
-    assert_eq!((counts.linked, counts.copied), (1, 0));
+    assert_eq!((counts.linked, counts.copied), (20, 0));
 }
 
 #[tokio::test]
@@ -186,16 +195,19 @@ async fn ten_thousand_inputs_are_laid_out_once() {
     let executed = w.run(action("src/b.c")).await.unwrap();
     assert_eq!(w.printed(&executed), "10000\nb");
     let second = w.sandbox.counts();
-    assert_eq!(second.linked - first.linked, 1, "its own source");
+    assert_eq!(second.linked, first.linked);
     assert_eq!(second.layers_built, first.layers_built);
     assert!(second.layers_reused > first.layers_reused);
 }
 
 #[tokio::test]
 async fn an_input_that_is_not_what_was_keyed_is_no_input() {
-    let Some(w) = World::new(&[("a/in", "before")]) else { return };
-    let job = w.job(shell("true", &["a/in"], &[]), Isolation::Enhanced);
-    w.write("a/in", "after!");
+    let Some(w) = World::new(&[]) else { return };
+    let names: Vec<String> = (0..20).map(|n| format!("a/f{n}")).collect();
+    names.iter().for_each(|name| w.write(name, name));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let job = w.job(shell("true", &names, &[]), Isolation::Enhanced);
+    w.write("a/f7", "b/f7");
     let cancel = tokio_util::sync::CancellationToken::new();
     let run = zako_action::Executor::execute(&w.executor, &job, &zako_action::NoSink, &cancel);
     assert!(matches!(run.await, Err(ExecuteError::InputChanged { .. })));

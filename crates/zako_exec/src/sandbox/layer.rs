@@ -27,7 +27,7 @@ use zako_path::NeutralPath;
 
 use crate::input_root::{io_error, remove_all};
 
-/// A group that is smaller is no layer: its links are made for the action alone.
+/// A group that is smaller is no layer: its files are copied for the action alone, into memory.
 pub(crate) const MIN_SHARED: usize = 16;
 
 /// How many layers an action has at most. Each is a few bytes in the options of one mount, which hold a page.
@@ -50,7 +50,7 @@ const CHUNK: usize = 64 << 10;
 pub struct SandboxCounts {
     /// Files that were copied out of the workspace.
     pub copied: u64,
-    /// Links that were made, in layers and for single actions.
+    /// Links that were made in layers.
     pub linked: u64,
     /// Layers that were built.
     pub layers_built: u64,
@@ -70,12 +70,12 @@ struct Counters {
 pub(crate) type Group<'a> = BTreeMap<&'a NeutralPath, &'a ArtifactValue>;
 
 /// How an action's inputs come into its view.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Laid {
+#[derive(Debug, Default)]
+pub(crate) struct Laid<'a> {
     /// Names of the layers' folders, below [`Layers::folder`].
     pub(crate) layers: Vec<String>,
-    /// Whether there is anything in the action's own tree.
-    pub(crate) has_own: bool,
+    /// What is in no layer: a few files and links.
+    pub(crate) own: Group<'a>,
     /// Files of the workspace to show at their own paths, where an empty file holds their place.
     pub(crate) shown: Vec<NeutralPath>,
 }
@@ -119,19 +119,18 @@ impl Layers {
         }
     }
 
-    /// Lays out `groups` of inputs: what is large enough in layers, the rest in the folder `own`, which must not exist.
-    pub(crate) fn lay(
+    /// Lays out `groups` of inputs: large ones in layers.
+    pub(crate) fn lay<'a>(
         &self,
         workspace: &Path,
-        groups: &[Group<'_>],
-        own: &Path,
-    ) -> Result<Laid, ExecuteError> {
+        groups: &[Group<'a>],
+    ) -> Result<Laid<'a>, ExecuteError> {
         let mut parts = Vec::new();
         let mut rest = Group::new();
         // A directory is any number of files, and comes of one action: always shared.
         let is_folder = |value: &ArtifactValue| matches!(value, ArtifactValue::Directory { .. });
         let all = groups.iter().flatten().map(|(path, value)| (*path, *value));
-        let folders: Group<'_> = all.filter(|(_, value)| is_folder(value)).collect();
+        let folders: Group<'a> = all.filter(|(_, value)| is_folder(value)).collect();
         if folders.len() <= MAX_FOLDERS {
             parts.extend(folders.into_iter().map(|folder| Group::from([folder])));
         } else {
@@ -148,12 +147,7 @@ impl Layers {
             laid.shown.extend(self.shown(workspace, part));
             laid.layers.push(self.layer(workspace, part)?);
         }
-        laid.shown.extend(self.shown(workspace, &rest));
-        if !rest.is_empty() {
-            fs::create_dir(own).map_err(io_error("create", own))?;
-            self.fill(workspace, &rest, own)?;
-            laid.has_own = true;
-        }
+        laid.own = rest;
         Ok(laid)
     }
 

@@ -36,12 +36,26 @@ pub(crate) enum Step {
     Enter(CString),
     /// Mounts something.
     Mount(Mount),
+    /// Makes a folder.
+    Folder(CString),
+    /// Makes a link that says something at a path.
+    Link(CString, CString),
+    /// Copies a small file.
+    Copy(Copy),
     /// Makes what is mounted at a path, and below, read-only.
     ReadOnly(CString),
     /// Makes the working directory the root; nothing else is there any more.
     Pivot,
     HostName,
     Loopback,
+}
+
+#[derive(Debug)]
+pub(crate) struct Copy {
+    from: CString,
+    to: CString,
+    bytes: u64,
+    mode: u32,
 }
 
 #[derive(Debug)]
@@ -65,6 +79,9 @@ impl Step {
                 mount.flags,
                 mount.data.as_deref(),
             ),
+            Step::Folder(path) => raw::make_dir(path),
+            Step::Link(target, path) => raw::make_link(target, path),
+            Step::Copy(copy) => raw::copy_file(&copy.from, &copy.to, copy.bytes, copy.mode),
             Step::ReadOnly(path) => raw::make_read_only(path),
             Step::Pivot => raw::pivot_here(),
             Step::HostName => raw::set_host_name(INSIDE_HOST),
@@ -86,6 +103,9 @@ impl Step {
                     (None, None) => format!("make {target} private"),
                 }
             }
+            Step::Folder(path) => format!("make {}", path.to_string_lossy()),
+            Step::Link(_, path) => format!("link {}", path.to_string_lossy()),
+            Step::Copy(copy) => format!("copy {}", copy.from.to_string_lossy()),
             Step::ReadOnly(path) => format!("make {} read-only", path.to_string_lossy()),
             Step::Pivot => "change the root".to_owned(),
             Step::HostName => "name the machine".to_owned(),
@@ -159,6 +179,34 @@ impl WallsBuilder {
             kind: text(kind)?,
             flags,
             data: text(data)?,
+        }));
+        Ok(())
+    }
+
+    pub(crate) fn folder(&mut self, path: &Path) -> io::Result<()> {
+        self.steps.push(Step::Folder(word(path.as_os_str())?));
+        Ok(())
+    }
+
+    pub(crate) fn link(&mut self, target: &str, path: &Path) -> io::Result<()> {
+        let step = Step::Link(word(target.as_ref())?, word(path.as_os_str())?);
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Copies a file of so many bytes.
+    pub(crate) fn copy(
+        &mut self,
+        from: &Path,
+        to: &Path,
+        bytes: u64,
+        executable: bool,
+    ) -> io::Result<()> {
+        self.steps.push(Step::Copy(Copy {
+            from: word(from.as_os_str())?,
+            to: word(to.as_os_str())?,
+            bytes,
+            mode: if executable { 0o755 } else { 0o644 },
         }));
         Ok(())
     }

@@ -53,6 +53,7 @@ fn begin(start: &Start) -> Result<(), (Stage, raw::Errno)> {
     raw::write_file(c"/proc/self/setgroups", b"deny").map_err(at(Stage::User))?;
     raw::write_file(c"/proc/self/uid_map", users).map_err(at(Stage::User))?;
     raw::write_file(c"/proc/self/gid_map", groups).map_err(at(Stage::User))?;
+    raw::set_umask(0o022);
     let mut number = 0;
     for step in walls.steps() {
         step.take().map_err(at(Stage::Wall(number)))?;

@@ -407,6 +407,44 @@ pub(crate) fn write_file(path: &CStr, bytes: &[u8]) -> Answer {
     written
 }
 
+/// Makes a folder; that it is there already is fine.
+pub(crate) fn make_dir(path: &CStr) -> Answer {
+    match call!(SYS_mkdirat, libc::AT_FDCWD as isize, path.as_ptr(), 0o755) {
+        Err(Errno(libc::EEXIST)) => Ok(0),
+        made => made,
+    }
+}
+
+pub(crate) fn make_link(target: &CStr, path: &CStr) -> Answer {
+    let at = libc::AT_FDCWD as isize;
+    call!(SYS_symlinkat, target.as_ptr(), at, path.as_ptr())
+}
+
+/// Copies `bytes` of a file to a new one, or as many as it has.
+pub(crate) fn copy_file(from: &CStr, to: &CStr, bytes: u64, mode: u32) -> Answer {
+    let at = libc::AT_FDCWD as isize;
+    let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    let source = call!(SYS_openat, at, from.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)?;
+    let target = call!(SYS_openat, at, to.as_ptr(), create, mode);
+    let copied = target.and_then(|target| {
+        let mut left = bytes;
+        let copied = loop {
+            if left == 0 {
+                break Ok(0);
+            }
+            match call!(SYS_sendfile, target, source, 0, left) {
+                Ok(0) => break Ok(0),
+                Ok(sent) => left = left.saturating_sub(sent as u64),
+                Err(errno) => break Err(errno),
+            }
+        };
+        let _closed = call!(SYS_close, target);
+        copied
+    });
+    let _closed = call!(SYS_close, source);
+    copied
+}
+
 /// Mounts; an argument that is `None` is a null pointer.
 pub(crate) fn mount(
     source: Option<&CStr>,
