@@ -19,7 +19,7 @@ mod settle;
 mod toolchain;
 mod walls;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,8 @@ pub(crate) struct Rooms {
     root: PathBuf,
     /// What it writes: the shape of the workspace.
     pub(crate) written: PathBuf,
-    /// Where its own inputs are, in memory.
-    own: PathBuf,
+    /// Where its own memory is mounted.
+    memory: PathBuf,
     /// What the kernel needs beside.
     work: PathBuf,
 }
@@ -79,14 +79,14 @@ impl Rooms {
         let root = scratch.join("root");
         Self {
             written: root.join("up"),
-            own: root.join("own"),
+            memory: root.join("memory"),
             work: root.join("work"),
             root,
         }
     }
 
     fn all(&self) -> [&PathBuf; 4] {
-        [&self.root, &self.written, &self.own, &self.work]
+        [&self.root, &self.written, &self.memory, &self.work]
     }
 
     /// Whether an action had these rooms.
@@ -221,6 +221,10 @@ impl Sandbox {
             .map(|layer| self.shared.layers.folder().join(layer))
             .collect();
         InputRoot::make_room(spec, &rooms.written, &lower)?;
+        let outputs = spec.outputs.iter().map(|output| &output.path);
+        let folders: BTreeSet<NeutralPath> =
+            outputs.chain(&spec.depfile).filter_map(NeutralPath::parent).collect();
+        let are_apart = are_apart(&folders, &groups);
 
         let path = spec.env.get("PATH").map(String::as_str);
         let extras = toolchain::extras(&action.tools, path, &job.workspace);
@@ -251,16 +255,32 @@ impl Sandbox {
             let inside = root.join(below_root(Path::new(INSIDE_WORKSPACE)));
             // Names in the options are relative, so that nothing in them has to be escaped and they fit a page.
             walls.enter(&rooms.root)?;
-            walls.file_system("tmpfs", Path::new("own"), quiet, Some("mode=755"))?;
+            walls.file_system("tmpfs", Path::new("memory"), quiet, Some("mode=755"))?;
+            let own = Path::new("memory/own");
+            walls.folder(own)?;
             let mut shown = laid.shown.clone();
-            own_inputs(&mut walls, &laid.own, &job.workspace, &mut shown)?;
-            let mut options =
-                String::from("userxattr,volatile,upperdir=up,workdir=work,lowerdir=own");
+            own_inputs(&mut walls, own, &laid.own, &job.workspace, &mut shown)?;
+            let mut options = String::from("userxattr,volatile,");
+            if are_apart {
+                walls.folder(Path::new("memory/up"))?;
+                walls.folder(Path::new("memory/work"))?;
+                options.push_str("upperdir=memory/up,workdir=memory/work,lowerdir=memory/own");
+            } else {
+                options.push_str("upperdir=up,workdir=work,lowerdir=memory/own");
+            }
             let folder = relative(self.shared.layers.folder(), &rooms.root)?;
             for name in &laid.layers {
                 options.push_str(&format!(":{folder}/{name}"));
             }
             walls.file_system("overlay", &inside, quiet, Some(&options))?;
+            for folder in folders.iter().filter(|_| are_apart) {
+                let place = folder.to_os_path(&inside);
+                let parents = folder.ancestors().filter(|parent| !parent.is_root());
+                for parent in parents.collect::<Vec<_>>().into_iter().rev() {
+                    walls.folder(&parent.to_os_path(&inside))?;
+                }
+                walls.bind(&folder.to_os_path(&rooms.written), &place)?;
+            }
             for path in &shown {
                 let place = path.to_os_path(&inside);
                 walls.bind(&path.to_os_path(&job.workspace), &place)?;
@@ -280,14 +300,32 @@ impl Sandbox {
     }
 }
 
-/// Steps that put what the action alone reads into memory below `own`; what is too large for that is added to `shown`.
+/// Whether no input is in a folder of outputs, or above one. Then those folders can be real ones, and all else that the
+/// action writes goes to memory. Else the overlay takes all writes to the disk, which costs some twenty changes of a file
+/// system's folders for each action.
+fn are_apart(folders: &BTreeSet<NeutralPath>, inputs: &[Group<'_>]) -> bool {
+    let is_root = folders.iter().any(NeutralPath::is_root);
+    let meets = |input: &NeutralPath| {
+        let mut folders = folders.iter();
+        folders.any(|folder| input.starts_with(folder) || folder.starts_with(input))
+    };
+    // A folder within another would be hidden by it, or hide what is written through it.
+    let is_nested = |folder: &NeutralPath| {
+        folders.iter().any(|other| other != folder && folder.starts_with(other))
+    };
+    !is_root
+        && !folders.iter().any(is_nested)
+        && !inputs.iter().flat_map(BTreeMap::keys).any(|input| meets(input))
+}
+
+/// Steps that put what the action alone reads into memory below `top`; what is too large for that is added to `shown`.
 fn own_inputs(
     walls: &mut WallsBuilder,
+    top: &Path,
     own: &Group<'_>,
     workspace: &Path,
     shown: &mut Vec<NeutralPath>,
 ) -> std::io::Result<()> {
-    let top = Path::new("own");
     let mut made = HashSet::new();
     for (path, value) in own {
         let parents: Vec<NeutralPath> = path.ancestors().skip(1).collect();
