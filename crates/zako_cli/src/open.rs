@@ -123,7 +123,7 @@ impl Opened {
         open: impl FnOnce(Arc<GlobalState>, &Path) -> Result<Session, Diagnostic>,
         folder: Option<&Path>,
     ) -> Result<Opened, Diagnostic> {
-        let isolation = options.isolation.map(isolation_of).transpose()?;
+        let isolation = options.isolation.map(isolation_of);
         let profile = options.script_profile.as_ref();
         let profile = profile.map(|file| (Arc::new(Profiler::default()), start.join(file)));
         state.profiler = profile.as_ref().map(|(profiler, _)| profiler.clone());
@@ -159,7 +159,7 @@ pub(crate) fn build_options_of(
     root: &Path,
     start: &Path,
 ) -> Result<BuildOptions, Diagnostic> {
-    let isolation = options.isolation.map(isolation_of).transpose()?;
+    let isolation = options.isolation.map(isolation_of);
     Ok(build_options(options, isolation, package_of(root, start)?))
 }
 
@@ -181,15 +181,12 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
     }
 }
 
-/// The levels that this version has; one that it lacks is never replaced by a weaker one.
-fn isolation_of(level: IsolationLevel) -> Result<Isolation, Diagnostic> {
+fn isolation_of(level: IsolationLevel) -> Isolation {
     match level {
-        IsolationLevel::None => Ok(Isolation::None),
-        IsolationLevel::Basic => Ok(Isolation::Basic),
-        IsolationLevel::Enhanced | IsolationLevel::Maximum => {
-            let error = Diagnostic::user("this version of zako has no isolation beyond `basic`");
-            Err(error.with_help("use `--isolation basic`, or leave the option out"))
-        }
+        IsolationLevel::None => Isolation::None,
+        IsolationLevel::Basic => Isolation::Basic,
+        IsolationLevel::Enhanced => Isolation::Enhanced,
+        IsolationLevel::Maximum => Isolation::Maximum,
     }
 }
 
@@ -244,16 +241,6 @@ mod tests {
         assert_eq!((state.jobs, state.memory), (Some(3), Some(1 << 30)));
         assert_eq!(state.script_limits.time, std::time::Duration::from_secs(5));
         assert_eq!(state.script_limits.heap_bytes, 64 << 20);
-    }
-
-    #[test]
-    fn a_level_that_is_not_there_is_refused() {
-        assert_eq!(
-            isolation_of(IsolationLevel::Basic).unwrap(),
-            Isolation::Basic
-        );
-        let error = isolation_of(IsolationLevel::Enhanced).unwrap_err();
-        assert_eq!(error.fault.exit_code(), 2);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionBody, Isolation};
+use zako_action::ActionBody;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
@@ -60,6 +61,8 @@ pub(crate) struct Building {
     pub(crate) options: BuildOptions,
     pub(crate) events: mpsc::Sender<BuildEvent>,
     pub(crate) cancel: CancellationToken,
+    /// Whether it was said that actions are less isolated than they should be.
+    pub(crate) weaker_told: Arc<AtomicBool>,
 }
 
 /// Runs the build to its end, however it ends.
@@ -449,7 +452,8 @@ impl Building {
         let execution = Execution {
             actions,
             keep_going: self.options.keep_going,
-            isolation: self.options.isolation.unwrap_or(Isolation::Basic),
+            isolation: self.options.isolation,
+            weaker_told: self.weaker_told.clone(),
             dry_run: self.options.dry_run,
             ledger: ledger.clone(),
             events: self.events.clone(),

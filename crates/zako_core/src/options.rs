@@ -63,7 +63,8 @@ pub struct BuildOptions {
     pub environment: BTreeMap<String, String>,
     /// The profile of `zako.toml` whose options are set.
     pub profile: Option<String>,
-    /// Isolation of actions that ask for none of their own; `None` for `basic`.
+    /// Isolation of actions that ask for none of their own; `None` for `enhanced`, or `basic` where the machine has no
+    /// more (which is told).
     pub isolation: Option<Isolation>,
     /// Also run the test actions of the targets.
     pub tests: bool,

@@ -207,6 +207,7 @@ impl Session {
             options,
             events: send,
             cancel: cancel.clone(),
+            weaker_told: Arc::default(),
         };
         Build {
             events,

@@ -27,6 +27,11 @@ mod pressure;
 mod process;
 mod resource_pool;
 mod retry;
+#[cfg(walls)]
+mod sandbox;
+#[cfg(not(walls))]
+#[path = "sandbox_elsewhere.rs"]
+mod sandbox;
 mod scheduler;
 mod shell_commands;
 mod spool;
@@ -50,13 +55,17 @@ pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
-    DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Process, ProcessError, ProcessStdin, Receive,
-    find_program,
+    Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError,
+    ProcessStdin, Receive, find_program,
 };
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
 };
 pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
+pub use sandbox::{
+    Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities,
+    recycle, written_below,
+};
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
 pub use shell_commands::shell_commands;
 pub use worker::{

@@ -18,6 +18,7 @@ mod hint;
 mod history;
 mod identity;
 mod judge;
+mod level;
 pub(crate) mod lock;
 mod lookup;
 mod machinery;
@@ -33,7 +34,7 @@ mod tools;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -44,9 +45,10 @@ use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
 use zako_exec::{
-    BlockingPool, End, Outcome, PlanId, Priority, ScheduleOptions, Scheduler, Sources,
+    BlockingPool, End, Outcome, PlanId, Priority, Sandbox, ScheduleOptions, Scheduler, Sources,
 };
 use zako_graph::archive::Id;
+use zako_path::NeutralPath;
 use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
 use crate::codec::action::decode_lowered;
@@ -59,11 +61,13 @@ use crate::ledger::{Affected, Ledger, SharedLedger};
 use crate::policy::Policy;
 use crate::report::{ActionCounts, ActionReason};
 use crate::target::{FileWork, Lowered};
+use crate::workspace::OUTPUT_DIR;
 
 use history::{History, StableName, stable_names};
 pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
+use level::Levels;
 pub(crate) use machinery::Machinery;
 use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
@@ -252,8 +256,10 @@ pub(crate) struct Execution {
     pub(crate) actions: Vec<PlannedAction>,
     /// Go on after a failure with what does not depend on it.
     pub(crate) keep_going: bool,
-    /// The isolation of actions that ask for none.
-    pub(crate) isolation: Isolation,
+    /// The isolation of actions that ask for none; `None` for the best of `enhanced` and `basic` that can be had.
+    pub(crate) isolation: Option<Isolation>,
+    /// Whether this build has said already that it has less than it should.
+    pub(crate) weaker_told: Arc<AtomicBool>,
     /// Run nothing: only find out what would run.
     pub(crate) dry_run: bool,
     /// What is known of the workspace.
@@ -283,7 +289,7 @@ struct Workshop {
     parts: ExecuteParts,
     dirs: WorkspaceDirs,
     actions: Vec<PlannedAction>,
-    isolation: Isolation,
+    levels: Levels,
     events: mpsc::Sender<BuildEvent>,
     files: Files,
     tools: Tools,
@@ -324,6 +330,7 @@ pub(crate) async fn execute(
         actions,
         keep_going,
         isolation,
+        weaker_told,
         dry_run,
         ledger,
         events,
@@ -346,8 +353,14 @@ pub(crate) async fn execute(
     };
     let (teller, root) = (events.clone(), dirs.root.clone());
     let pool = BlockingPool::new(&Handle::current());
+    let shared = dirs.scratch().join("shared");
+    let levels = Levels {
+        asked: isolation,
+        told: weaker_told,
+        sandbox: Sandbox::new(shared, NeutralPath::new(OUTPUT_DIR).ok()),
+    };
     let opened = tokio::task::spawn_blocking(move || {
-        open(parts, dirs, actions, isolation, ledger, events, pool)
+        open(parts, dirs, actions, levels, ledger, events, pool)
     })
     .await;
     let opened =
@@ -371,6 +384,17 @@ pub(crate) async fn execute(
     if !nodes.is_empty() {
         shop.ledger.lock().note_begin();
         shop.parts.machinery.start();
+    }
+    let leaves_it_open = |at: &usize| {
+        let planned = &shop.actions[*at];
+        let is_process = planned.script.is_none() && planned.work.is_none();
+        is_process && planned.spec.isolation.is_none()
+    };
+    if nodes.iter().any(leaves_it_open) {
+        let notice = shop.blocking(|shop| Ok::<_, Stopped>(shop.levels.notice()));
+        if let Ok(Ok(Some(notice))) = notice.await {
+            shop.complain(notice).await;
+        }
     }
 
     let _health = health::watch(&shop);
@@ -417,6 +441,9 @@ pub(crate) async fn execute(
             if let Err(error) = shop.scratches.clear() {
                 tracing::warn!(%error, "cannot remove scratch folders");
             }
+            if let Err(error) = shop.levels.sandbox.clear() {
+                tracing::warn!(%error, "cannot remove what sandboxes shared");
+            }
             shop.sweep_up();
             Ok::<_, Stopped>(shop.save())
         })
@@ -459,7 +486,7 @@ fn open(
     parts: ExecuteParts,
     dirs: WorkspaceDirs,
     actions: Vec<PlannedAction>,
-    isolation: Isolation,
+    levels: Levels,
     ledger: SharedLedger,
     events: mpsc::Sender<BuildEvent>,
     pool: BlockingPool,
@@ -536,7 +563,7 @@ fn open(
         parts,
         dirs,
         actions,
-        isolation,
+        levels,
         events,
     };
     Ok((shop, plan, nodes))
@@ -630,7 +657,7 @@ impl Workshop {
             files: &self.files,
             tools: &self.tools,
             subtrees: &self.subtrees,
-            isolation: self.isolation,
+            levels: &self.levels,
         }
     }
 

@@ -12,6 +12,7 @@ use zako_action::{
 use zako_cas::{Digest, DigestFunction, SubtreeCache};
 use zako_path::NeutralPath;
 
+use super::level::Levels;
 use super::tools::{Tools, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
 use crate::codec::encoded;
@@ -70,8 +71,7 @@ pub(super) struct Bench<'a> {
     pub(super) files: &'a Files,
     pub(super) tools: &'a Tools,
     pub(super) subtrees: &'a SubtreeCache,
-    /// Where the action asks for none.
-    pub(super) isolation: Isolation,
+    pub(super) levels: &'a Levels,
 }
 
 /// Prepares `planned`; its errors carry its place.
@@ -95,7 +95,11 @@ pub(super) fn prepare(
             .map(|error| planned.blame(error))
             .collect());
     }
-    let isolation = spec.isolation.unwrap_or(bench.isolation);
+    let isolation = bench.levels.of(spec);
+    bench
+        .levels
+        .check(planned, isolation)
+        .map_err(|error| vec![planned.blame(error)])?;
     // What runs without walls could have read anything of this workspace.
     let salt = if isolation < Isolation::Enhanced {
         bench.root.display().to_string()

@@ -386,13 +386,14 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
         })
     } else {
         let (pool, machinery) = (shop.pool.clone(), &shop.parts.machinery);
-        let local = LocalExecutor::new(store.clone(), pool.clone());
+        let local = LocalExecutor::new(store.clone(), pool.clone())
+            .with_sandbox(shop.levels.sandbox.clone());
+        let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
         // Behind walls a pipe of ours can't be reached.
-        let shares = NestedExecutor::<LocalExecutor>::shares(&planned.spec)
-            && planned.spec.isolation.unwrap_or(shop.isolation) < Isolation::Enhanced;
+        let shares = NestedExecutor::<LocalExecutor>::shares(&planned.spec) && !is_walled;
         match machinery.jobs_if(shares) {
             Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
-            None if planned.spec.worker.is_some() => {
+            None if planned.spec.worker.is_some() && !is_walled => {
                 let workers = machinery.workers.clone();
                 Box::new(WorkerExecutor::new(workers, store, pool, local))
             }

@@ -80,7 +80,7 @@ async fn a_new_header_runs_again_because_it_may_shadow_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undeclared_header_is_an_error_that_says_where_to_add_it() {
     let mut world = World::new(FILES);
-    world.isolation = Isolation::None;
+    world.isolation = Some(Isolation::None);
     let built = world.check(&[compile("app/one.c", &[])], &[Failed]).await;
     let error = built.error();
     assert_eq!(error.fault, Fault::Build);

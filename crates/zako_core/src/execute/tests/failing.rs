@@ -285,23 +285,6 @@ async fn time_outs_and_signals_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_level_that_cannot_be_had_is_an_error() {
-    let world = World::new(&[("a", "")]);
-    let mut action = cat(&["a"], "zako-out/b");
-    action.isolation = Some(Isolation::Enhanced);
-    let built = world.check(&[action], &[Failed]).await;
-    assert!(
-        built
-            .error()
-            .message
-            .contains("it needs isolation `enhanced`"),
-        "{:?}",
-        built.error()
-    );
-    assert_eq!(built.error().fault, Fault::User);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_ends_children_and_keeps_finished_work() {
     let world = World::new(&[("a", "1\n")]);
     let pid_file = world.cache.join("pid");

@@ -31,7 +31,7 @@ struct World {
     cache: PathBuf,
     parts: ExecuteParts,
     keep_going: bool,
-    isolation: Isolation,
+    isolation: Option<Isolation>,
 }
 
 /// What one execution came to.
@@ -138,7 +138,7 @@ impl World {
             cache,
             parts,
             keep_going: false,
-            isolation: Isolation::Basic,
+            isolation: None,
         };
         for (name, text) in files {
             world.write(name, text);
@@ -169,6 +169,7 @@ impl World {
             actions,
             keep_going: self.keep_going,
             isolation: self.isolation,
+            weaker_told: Default::default(),
             dry_run: false,
             ledger: ledger.clone(),
             events: send,
