@@ -144,6 +144,7 @@ fn register(
             file: name.clone(),
             source: source.clone(),
             identity: Some(name.clone()),
+            frozen: false,
         };
         let code = futures::executor::block_on(transpiler.transpile(request))?;
         let declarations = declare(name, &source)?;

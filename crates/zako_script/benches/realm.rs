@@ -108,6 +108,7 @@ fn module(path: &str, source: &str) -> (Specifier, ModuleSet) {
         file: path.to_owned(),
         source: source.into(),
         identity: Some(specifier.to_string()),
+        frozen: true,
     };
     let code = RUNTIME.block_on(TRANSPILER.transpile(request)).unwrap();
     let imports: HashMap<String, Specifier> = code
@@ -203,6 +204,7 @@ fn a_hundred_lines_by_the_transpiler(bencher: Bencher<'_, '_>) {
             file: "lib.ts".to_owned(),
             source: source.into(),
             identity: None,
+            frozen: false,
         };
         RUNTIME.block_on(TRANSPILER.transpile(request)).unwrap()
     });
@@ -229,6 +231,7 @@ fn many_files_by_the_transpiler(bencher: Bencher<'_, '_>) {
                     file: "lib.ts".to_owned(),
                     source: source.into(),
                     identity: None,
+                    frozen: false,
                 })
             });
             RUNTIME.block_on(futures::future::join_all(jobs))

@@ -18,7 +18,7 @@ use crate::module::{CompiledModule, ModuleSet};
 /// What a module imports to see its own namespace (the transpiler's trailer does).
 const SELF: &str = "zako:self";
 /// What else that trailer imports.
-const IDENTITY: &str = "zako:internal/identity";
+const TRAILER: [&str; 2] = ["zako:internal/identity", "zako:internal/settle"];
 
 pub(super) struct SetLoader {
     /// Not there yet in a realm that stands by.
@@ -88,7 +88,7 @@ impl ModuleLoader for SetLoader {
         match resolved {
             Some(resolved) => url(&resolved.url()),
             // Written by the engine: nothing but the trailer in a module of a user's, anything in its own.
-            None if specifier == IDENTITY
+            None if TRAILER.contains(&specifier)
                 || specifier.starts_with("zako:") && !is_user_url(referrer) =>
             {
                 url(specifier)
