@@ -445,6 +445,7 @@ async fn a_stuck_action_is_named_while_it_runs() {
         actions: vec![action],
         keep_going: false,
         isolation: world.isolation,
+        weaker_told: Default::default(),
         dry_run: false,
         ledger: SharedLedger::new(ledger),
         events: send,
