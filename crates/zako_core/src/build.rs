@@ -444,6 +444,7 @@ impl Building {
             stuck_after: STUCK_AFTER,
             engine: self.global.engine.clone(),
             script_limits: self.global.options().script_limits,
+            layer: self.global.options().executor.clone(),
             fetching: FetchRules {
                 locked: self.options.locked,
                 offline: self.options.offline,

@@ -8,6 +8,7 @@ use zako_action::Isolation;
 use zako_script::{Debugger, GcHook, Limits, Profiler};
 
 use crate::builtin::BuiltinModule;
+use crate::executor::ExecutorLayer;
 
 /// How a [`GlobalState`](crate::GlobalState) is made.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct GlobalStateOptions {
     pub profiler: Option<Arc<Profiler>>,
     /// Modules that scripts may import besides zako's own.
     pub builtins: Vec<BuiltinModule>,
+    /// What stands around the executor of actions that are processes.
+    pub executor: Option<ExecutorLayer>,
 }
 
 impl GlobalStateOptions {
@@ -48,6 +51,7 @@ impl GlobalStateOptions {
             debugger: None,
             profiler: None,
             builtins: Vec::new(),
+            executor: None,
         }
     }
 }

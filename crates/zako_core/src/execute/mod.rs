@@ -54,6 +54,7 @@ use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 use crate::codec::action::decode_lowered;
 use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
 use crate::event::{ActionName, ActionStatus, ActionUsage, BuildEvent};
+use crate::executor::ExecutorLayer;
 use crate::fetch::FetchRules;
 use crate::files::Files;
 use crate::label;
@@ -99,6 +100,8 @@ pub(crate) struct ExecuteParts {
     pub(crate) engine: Arc<ScriptEngine>,
     /// Bounds of script actions; a task's own `timeout` replaces the time.
     pub(crate) script_limits: Limits,
+    /// What an embedder puts around the executor of processes.
+    pub(crate) layer: Option<ExecutorLayer>,
     /// What `fetch` may do.
     pub(crate) fetching: FetchRules,
 }

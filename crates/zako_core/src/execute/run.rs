@@ -391,13 +391,17 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
         // Behind walls a pipe of ours can't be reached.
         let shares = NestedExecutor::<LocalExecutor>::shares(&planned.spec) && !is_walled;
-        match machinery.jobs_if(shares) {
+        let own: Box<dyn Executor> = match machinery.jobs_if(shares) {
             Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
             None if planned.spec.worker.is_some() && !is_walled => {
                 let workers = machinery.workers.clone();
-                Box::new(WorkerExecutor::new(workers, store, pool, local))
+                Box::new(WorkerExecutor::new(workers, store.clone(), pool, local))
             }
             None => Box::new(local),
+        };
+        match &shop.parts.layer {
+            Some(layer) => layer.around(own, &store),
+            None => own,
         }
     }
 }

@@ -116,6 +116,7 @@ fn parts(cache: &Path) -> ExecuteParts {
         stuck_after: super::health::STUCK_AFTER,
         engine: ENGINE.clone(),
         script_limits: Limits::default(),
+        layer: None,
         fetching: crate::fetch::FetchRules::default(),
     }
 }
