@@ -64,7 +64,7 @@ pub use resource_pool::{
 pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use sandbox::{
     Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities,
-    recycle, written_below,
+    named_outside, recycle, written_below,
 };
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
 pub use shell_commands::shell_commands;

@@ -36,6 +36,7 @@ pub use capability::{Capabilities, Lack, capabilities};
 pub(crate) use capability::{Piece, WallError};
 pub use layer::SandboxCounts;
 pub(crate) use settle::settle_links;
+pub use toolchain::named_outside;
 pub(crate) use walls::Walls;
 
 use layer::{Group, Layers};
@@ -232,7 +233,8 @@ impl Sandbox {
         let are_apart = are_apart(&folders, &groups);
 
         let path = spec.env.get("PATH").map(String::as_str);
-        let extras = toolchain::extras(&action.tools, path, &job.workspace);
+        let mut extras = toolchain::extras(&action.tools, path, &job.workspace);
+        extras.shown.extend(named_outside(spec, &job.workspace));
         let network = spec.network;
         let skeleton = self.shared.skeletons.get(&extras, network)?;
         let root = &skeleton.root;

@@ -1,9 +1,10 @@
 //! What stands for the sandbox on systems where there is none yet: the same names, and an error that says so.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use zako_action::{ExecuteError, Isolation, Job};
+use zako_action::{ActionSpec, ExecuteError, Isolation, Job};
 use zako_path::NeutralPath;
 
 /// The working directory of every process in a sandbox.
@@ -134,6 +135,12 @@ impl Sandbox {
 #[must_use]
 pub fn written_below(scratch: &Path) -> PathBuf {
     scratch.join("root").join("up")
+}
+
+/// Files and folders of the machine that the words of a command name; of no interest without sandboxes.
+#[must_use]
+pub fn named_outside(_spec: &ActionSpec, _workspace: &Path) -> BTreeSet<PathBuf> {
+    BTreeSet::new()
 }
 
 /// Removes what an action left below its scratch folder.

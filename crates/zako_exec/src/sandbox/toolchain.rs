@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use zako_action::ResolvedTool;
+use zako_action::{ActionBody, ActionSpec, ResolvedTool};
 
 use super::base;
 use crate::process::{FIXED_PATH, find_program};
@@ -42,6 +42,41 @@ pub(crate) fn extras(tools: &[ResolvedTool], path: Option<&str>, workspace: &Pat
         }
     }
     extras
+}
+
+/// Words that a compiler or linker takes a path after, in the same word.
+const FLAGS: [&str; 9] = [
+    "-isystem",
+    "-iquote",
+    "-idirafter",
+    "--sysroot=",
+    "-Wl,-rpath,",
+    "-I",
+    "-L",
+    "-F",
+    "-B",
+];
+
+/// Files and folders of the machine beyond the base that the words of a command name: where a library is installed, say.
+/// They are shown, since the command is keyed; but what is in them is not, so results are the workspace's own.
+#[must_use]
+pub fn named_outside(spec: &ActionSpec, workspace: &Path) -> BTreeSet<PathBuf> {
+    let ActionBody::Command { argv } = &spec.body else {
+        return BTreeSet::new();
+    };
+    let words = argv.iter().skip(1).map(|word| {
+        let flag = FLAGS.iter().find_map(|flag| word.strip_prefix(flag));
+        Path::new(flag.unwrap_or(word))
+    });
+    let inside = [super::INSIDE_WORKSPACE, super::INSIDE_TMP].map(Path::new);
+    let system = ["/proc", "/dev", "/sys", "/etc"].map(Path::new);
+    words
+        .filter(|path| path.is_absolute() && !base::has(path) && !inside.contains(path))
+        .filter(|path| !system.iter().any(|system| path.starts_with(system)))
+        .filter(|path| !workspace.starts_with(path) && !path.starts_with(workspace))
+        .filter(|path| !is_shared(path) && path.exists())
+        .map(Path::to_owned)
+        .collect()
 }
 
 impl Extras {
@@ -119,8 +154,10 @@ fn installed_in(program: &Path, workspace: &Path) -> PathBuf {
         (Some(name), Some(above)) if name == "bin" || name == "sbin" => above,
         _ => folder,
     };
+    // A toolchain may be installed in the workspace; else what is beside a program there has to be declared.
+    let is_source = |root: &Path| root == folder && root.starts_with(workspace);
     let shows_too_much =
-        |root: &Path| workspace.starts_with(root) || root.starts_with(workspace) || is_shared(root);
+        |root: &Path| workspace.starts_with(root) || is_source(root) || is_shared(root);
     match [root, folder]
         .into_iter()
         .find(|root| !shows_too_much(root))
@@ -151,7 +188,8 @@ mod tests {
             ("/home/u/.tools/clang", "/home/u/.tools"),
             ("/home/u/bin/clang", "/home/u/bin"),
             ("/home/u/clang", "/home/u/clang"),
-            ("/home/u/ws/tools/bin/x", "/home/u/ws/tools/bin/x"),
+            ("/home/u/ws/tools/bin/x", "/home/u/ws/tools"),
+            ("/home/u/ws/src/x", "/home/u/ws/src/x"),
             ("/opt/llvm/bin/clang", "/opt/llvm"),
             ("/opt/bin/clang", "/opt/bin"),
         ] {
