@@ -19,6 +19,7 @@ use crate::evaluate::{Evaluate, Machine, Package, Services, evaluate_text, graph
 use crate::event::BuildEvent;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
+use crate::fetch::FetchRules;
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
 use crate::graph::{Graph, Turn};
@@ -465,6 +466,10 @@ impl Session {
             functions: self.global.functions.clone(),
             config,
             machine: Machine::new(options.environment.clone()),
+            shelf: Arc::new(self.global.shelf(FetchRules {
+                locked: options.locked,
+                offline: options.offline,
+            })),
             settings: options.config.clone(),
             readers: self.graph.readers.clone(),
             profile: options.profile.clone(),
@@ -505,7 +510,7 @@ fn plain(value: &Value) -> Json {
         Value::Artifact(ArtifactRef::Output { target: of, name }) => {
             Json::String(format!("{}#{name}", target(of)))
         }
-        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path }) => {
+        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path, .. }) => {
             Json::String(path.clone())
         }
         Value::Script(specifier) => Json::String(specifier.clone()),
