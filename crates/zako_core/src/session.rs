@@ -20,6 +20,7 @@ use crate::event::{BuildEvent, BuildHealth};
 use crate::execute::Machinery;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
+use crate::fetch::FetchRules;
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
 use crate::graph::{Graph, Turn};
@@ -474,6 +475,10 @@ impl Session {
             functions: self.global.functions.clone(),
             config,
             machine: Machine::new(options.environment.clone()),
+            shelf: Arc::new(self.global.shelf(FetchRules {
+                locked: options.locked,
+                offline: options.offline,
+            })),
             settings: options.config.clone(),
             readers: self.graph.readers.clone(),
             profile: options.profile.clone(),
@@ -514,7 +519,7 @@ fn plain(value: &Value) -> Json {
         Value::Artifact(ArtifactRef::Output { target: of, name }) => {
             Json::String(format!("{}#{name}", target(of)))
         }
-        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path }) => {
+        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path, .. }) => {
             Json::String(path.clone())
         }
         Value::Script(specifier) => Json::String(specifier.clone()),

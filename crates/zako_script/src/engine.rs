@@ -59,6 +59,10 @@ pub fn refused(name: &str) -> HostFailure {
         "glob" | "file" | "readText" | "label" | "source" => {
             ("files can be read", " while a BUILD.ts file is evaluated")
         }
+        "find" | "probe" => (
+            "the machine can be asked",
+            " while a BUILD.ts file is evaluated",
+        ),
         "config" | "env" => ("options can be read", " while a BUILD.ts file is evaluated"),
         _ => ("this can be called", " where zako provides for it"),
     };

@@ -27,7 +27,7 @@ fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
 pub(super) fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
     let tools = spec.tools.iter().filter_map(|tool| match tool {
         ToolRef::Artifact(path) => Some(path),
-        ToolRef::Host(_) => None,
+        ToolRef::Host(_) | ToolRef::Versioned { .. } => None,
     });
     spec.inputs.iter().chain(&spec.staged).chain(tools)
 }

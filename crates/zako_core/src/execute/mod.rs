@@ -29,6 +29,7 @@ mod printed;
 mod run;
 mod scratch;
 mod script_executor;
+mod shelf;
 mod tools;
 
 use std::collections::HashMap;
@@ -75,6 +76,7 @@ pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
 use run::Stopped;
 use scratch::ScratchFolders;
+pub(crate) use shelf::Shelf;
 pub(crate) use tools::Tools;
 
 /// How many actions are in flight at most, those that wait for resources included.

@@ -129,6 +129,17 @@ pub(super) fn prepare(
     })
 }
 
+/// What tells the digest of a version from that of a content.
+const VERSION_MARK: &str = "zako tool version 1";
+
+/// The version that is the identity of the program called `name`, if the action says so.
+pub(super) fn version_of<'a>(spec: &'a ActionSpec, name: &str) -> Option<&'a str> {
+    spec.tools.iter().find_map(|tool| match tool {
+        ToolRef::Versioned { path, version } if path == name => Some(version.as_str()),
+        _ => None,
+    })
+}
+
 struct Found<'a> {
     bench: &'a Bench<'a>,
     stamps: BTreeMap<NeutralPath, Stamp>,
@@ -179,6 +190,7 @@ impl Found<'_> {
         for tool in &spec.tools {
             match tool {
                 ToolRef::Host(name) => tools.extend(self.host(spec, name)),
+                ToolRef::Versioned { path, .. } => tools.extend(self.host(spec, path)),
                 ToolRef::Artifact(path) => tools.extend(self.artifact(path.as_str(), path)),
             }
         }
@@ -218,7 +230,16 @@ impl Found<'_> {
     fn host(&mut self, spec: &ActionSpec, name: &str) -> Option<ResolvedTool> {
         let path = spec.env.get("PATH").map(String::as_str);
         match self.bench.tools.find(self.bench.files, name, path) {
-            Ok(tool) => Some(tool),
+            Ok(tool) => Some(match version_of(spec, name) {
+                None => tool,
+                Some(version) => ResolvedTool {
+                    digest: self
+                        .bench
+                        .function
+                        .hash(&encoded(&(VERSION_MARK.to_owned(), version.to_owned()))),
+                    ..tool
+                },
+            }),
             Err(error) => {
                 self.errors.push(error);
                 None
