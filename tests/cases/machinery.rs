@@ -67,6 +67,53 @@ fn a_nested_make_runs_as_many_jobs_as_the_pool_has() {
     );
 }
 
+/// make has two jobs for all: four tasks that zako could run at once take turns.
+#[test]
+fn zako_takes_part_in_the_jobserver_of_a_make_that_starts_it() {
+    let task = |name: &str| {
+        format!(
+            "export const {name} = task({{ outputs: [\"{name}.txt\"], shell: 'echo + >> LOG; sleep 0.3; echo - >> LOG; echo > \"$out\"' }});\n"
+        )
+    };
+    let tasks: String = ["a", "b", "c", "d"].map(task).concat();
+    let workspace = Workspace::bare();
+    let log = workspace.outside("log");
+    let source = format!("import {{ task }} from \"zako:build\";\n{tasks}");
+    workspace.write(
+        "BUILD.ts",
+        &source.replace("LOG", &log.display().to_string()),
+    );
+    workspace.write("zako.toml", "zako = \"0.1\"\n");
+    let zako = zako_tests::zako().display();
+    let cache = workspace.cache();
+    let build = format!("{zako} --cache-dir {} build -j 4", cache.display());
+    workspace.write(
+        "Makefile",
+        &format!("all:\n\t+{build}\nplain:\n\t{build}\n"),
+    );
+    let make = |target: &str| {
+        let mut make = workspace.program(std::path::Path::new("make"));
+        let output = make.args(["-s", "-j2", target]).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = make("all");
+    assert!(!said.contains("jobserver"), "{said}");
+    let (mut now, mut most) = (0, 0);
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        now += if line == "+" { 1 } else { -1 };
+        most = most.max(now);
+    }
+    assert!((1..=2).contains(&most), "{most} at once");
+    // A recipe that passes nothing on: zako says what to do, and goes on.
+    workspace.edit("BUILD.ts", "sleep 0.3", "true");
+    assert!(make("plain").contains("begin the line that runs zako with `+`"));
+}
+
 /// A worker in shell: it numbers the requests that it was given.
 const WORKER: &str = r#"answer() { echo "made by $2" > "$1"; }
 case " $* " in

@@ -60,6 +60,7 @@ pub(crate) fn state_options_of(
     let mut state = GlobalStateOptions::new(cache_dir_of(options, start)?);
     state.jobs = options.jobs.map(std::num::NonZeroU32::get);
     state.memory = options.memory;
+    state.makeflags = std::env::var("MAKEFLAGS").ok();
     state.script_threads = options.script_threads.map(|n| n.get() as usize);
     if let Some(time) = options.script_timeout {
         state.script_limits.time = time;

@@ -19,6 +19,8 @@ pub struct GlobalStateOptions {
     pub jobs: Option<u32>,
     /// Memory that actions may use, in bytes; `None` for all of the machine's.
     pub memory: Option<u64>,
+    /// MAKEFLAGS of whoever started this process: when it names a jobserver, actions take part in that, and take a token each.
+    pub makeflags: Option<String>,
     /// Bounds of each script.
     pub script_limits: Limits,
     /// V8 threads at most; `None` for one per processor.
@@ -44,6 +46,7 @@ impl GlobalStateOptions {
             cache_dir: cache_dir.into(),
             jobs: None,
             memory: None,
+            makeflags: None,
             script_limits: Limits::default(),
             script_threads: None,
             warm_scripts: false,

@@ -113,7 +113,11 @@ impl Session {
         let mut capacity = global.capacity.clone();
         capacity.named.clone_from(&workspace.manifest().resources);
         let state = workspace.root().join(STATE_DIR);
-        let machinery = Machinery::new(ResourcePool::new(capacity), &state);
+        let machinery = Machinery::new(
+            ResourcePool::new(capacity),
+            &state,
+            global.options().makeflags.clone(),
+        );
         Session {
             machinery: Arc::new(machinery),
             global,

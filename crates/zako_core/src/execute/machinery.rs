@@ -6,10 +6,24 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use zako_exec::{JobServer, ResourcePool, Sources, Watch, WorkerPool, WorkerPoolOptions};
+use tokio_util::sync::CancellationToken;
+use zako_exec::{
+    AcquireError, Grant, JobClient, JobServer, JobToken, Priority, Request, ResourcePool, Sources,
+    Watch, WorkerPool, WorkerPoolOptions,
+};
+
+use crate::diagnostic::Diagnostic;
 
 /// Where workers have their folders, below the state folder.
 const WORKERS_DIR: &str = "workers";
+
+/// Leave to run an action; dropping it gives all of it back.
+#[derive(Debug)]
+#[must_use = "dropping an admission gives it back"]
+pub(super) struct Admission {
+    _token: Option<JobToken>,
+    _grant: Grant,
+}
 
 /// One session's.
 #[derive(Debug)]
@@ -17,28 +31,62 @@ pub(crate) struct Machinery {
     pub(crate) pool: ResourcePool,
     pub(crate) workers: WorkerPool,
     jobs: OnceLock<Option<JobServer>>,
+    makeflags: Option<String>,
+    client: OnceLock<Option<JobClient>>,
     watch: OnceLock<Option<Watch>>,
 }
 
 impl Machinery {
-    /// For the workspace whose state is in `state`; `pool` decides who may run.
-    pub(crate) fn new(pool: ResourcePool, state: &Path) -> Self {
+    /// For the workspace whose state is in `state`; `pool` decides who may run, and beside it the jobserver that `makeflags` names.
+    pub(crate) fn new(pool: ResourcePool, state: &Path, makeflags: Option<String>) -> Self {
         Machinery {
             pool,
             workers: WorkerPool::new(state.join(WORKERS_DIR), WorkerPoolOptions::default()),
             jobs: OnceLock::new(),
+            makeflags,
+            client: OnceLock::new(),
             watch: OnceLock::new(),
         }
     }
 
-    /// Begins to watch the machine's memory. Without that, admission goes by what actions declare and what was learnt of them.
-    pub(crate) fn start(&self) {
+    /// Begins to watch the machine's memory (without that, admission goes by what actions declare and what was learnt of them), and to
+    /// take part in the jobserver of whoever started zako. Gives a warning, once, when that can't be done.
+    pub(crate) fn start(&self) -> Option<Diagnostic> {
         self.watch.get_or_init(|| {
             let watch = self.pool.watch(Sources::default());
             watch
                 .inspect_err(|error| tracing::warn!(%error, "the machine's memory is not watched"))
                 .ok()
         });
+        let mut warning = None;
+        self.client.get_or_init(|| {
+            JobClient::of(self.makeflags.as_deref()?).unwrap_or_else(|error| {
+                warning = Some(Diagnostic::warning(error.to_string()));
+                None
+            })
+        });
+        warning
+    }
+
+    /// Waits for what `request` asks for, and for a token of the jobserver that zako takes part in.
+    pub(super) async fn admit(
+        &self,
+        request: &Request,
+        priority: Priority,
+        cancel: &CancellationToken,
+    ) -> Result<Admission, AcquireError> {
+        let grant = self.pool.acquire(request, priority, cancel).await?;
+        let token = match self.client.get().and_then(Option::as_ref) {
+            None => None,
+            Some(client) => {
+                let token = client.acquire(cancel).await;
+                Some(token.ok_or(AcquireError::Cancelled)?)
+            }
+        };
+        Ok(Admission {
+            _token: token,
+            _grant: grant,
+        })
     }
 
     /// How many processors are lent to nested build tools.
@@ -49,7 +97,9 @@ impl Machinery {
 
     /// The jobserver, if it is `wanted`; `None` also when there can be none, and nested build tools run as they like.
     pub(crate) fn jobs_if(&self, wanted: bool) -> Option<&JobServer> {
-        if !wanted {
+        // What is lent would not be ours alone to lend.
+        let takes_part = self.client.get().is_some_and(Option::is_some);
+        if !wanted || takes_part {
             return None;
         }
         let made = self.jobs.get_or_init(|| {

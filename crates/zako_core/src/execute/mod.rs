@@ -388,7 +388,9 @@ pub(crate) async fn execute(
     }
     if !nodes.is_empty() {
         shop.ledger.lock().note_begin();
-        shop.parts.machinery.start();
+        if let Some(warning) = shop.parts.machinery.start() {
+            shop.complain(warning).await;
+        }
     }
     let leaves_it_open = |at: &usize| {
         let planned = &shop.actions[*at];

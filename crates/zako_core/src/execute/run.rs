@@ -12,9 +12,7 @@ use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job, OutputFile};
 use zako_cas::Digest;
-use zako_exec::{
-    Grant, LocalExecutor, NestedExecutor, Priority, Request, RetryPolicy, WorkerExecutor,
-};
+use zako_exec::{LocalExecutor, NestedExecutor, Priority, Request, RetryPolicy, WorkerExecutor};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
@@ -22,6 +20,7 @@ use super::fetch_executor::FetchExecutor;
 use super::file_executor::FileExecutor;
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
+use super::machinery::Admission;
 use super::note::{Success, note};
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
@@ -166,13 +165,8 @@ async fn admit(
     request: &Request,
     priority: Priority,
     cancel: &CancellationToken,
-) -> Result<Grant, Stopped> {
-    let admitted = shop
-        .parts
-        .machinery
-        .pool
-        .acquire(request, priority, cancel)
-        .await;
+) -> Result<Admission, Stopped> {
+    let admitted = shop.parts.machinery.admit(request, priority, cancel).await;
     admitted.map_err(|error| match failure::of_admission(planned, &error) {
         Some(diagnostic) => planned.blame(diagnostic).into(),
         None => Stopped::Cancelled,

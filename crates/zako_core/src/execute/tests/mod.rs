@@ -111,6 +111,7 @@ fn parts(cache: &Path) -> ExecuteParts {
                 ..Capacity::of_this_machine()
             }),
             &cache.join("state"),
+            None,
         )),
         policy: Arc::default(),
         stuck_after: super::health::STUCK_AFTER,
