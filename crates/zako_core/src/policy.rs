@@ -142,7 +142,7 @@ fn programs(spec: &ActionSpec) -> Vec<String> {
         ActionBody::Script { .. } => None,
     };
     let tools = spec.tools.iter().filter_map(|tool| match tool {
-        ToolRef::Host(name) => Some(name.clone()),
+        ToolRef::Host(name) | ToolRef::Versioned { path: name, .. } => Some(name.clone()),
         ToolRef::Artifact(_) => None,
     });
     own.into_iter().chain(tools).collect()

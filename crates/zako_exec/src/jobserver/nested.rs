@@ -44,7 +44,10 @@ impl<E: Executor> NestedExecutor<E> {
             ActionBody::Shell { script } => shell_commands(script).any(is_known),
             ActionBody::Script { .. } => return false,
         };
-        let is_tool = |tool: &ToolRef| matches!(tool, ToolRef::Host(name) if is_known(name));
+        let is_tool = |tool: &ToolRef| match tool {
+            ToolRef::Host(name) | ToolRef::Versioned { path: name, .. } => is_known(name),
+            ToolRef::Artifact(_) => false,
+        };
         !spec.env.contains_key("MAKEFLAGS") && (is_program || spec.tools.iter().any(is_tool))
     }
 }
