@@ -100,8 +100,14 @@ impl InputRoot {
             let is_below = |folder: &PathBuf| path.to_os_path(folder).symlink_metadata().is_ok();
             if lower.iter().any(is_below) {
                 // What an overlay takes for "not there" (Documentation/filesystems/overlayfs.rst).
-                mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))
-                    .map_err(|errno| io_error("hide", &place)(errno.into()))?;
+                mknodat(
+                    CWD,
+                    &place,
+                    FileType::CharacterDevice,
+                    Mode::empty(),
+                    makedev(0, 0),
+                )
+                .map_err(|errno| io_error("hide", &place)(errno.into()))?;
             }
         }
         Ok(())

@@ -108,7 +108,13 @@ impl Rooms {
         let outputs = spec.outputs.iter().map(|output| &output.path);
         let parents = outputs.chain(&spec.depfile).filter_map(NeutralPath::parent);
         let needed: HashSet<PathBuf> = parents
-            .flat_map(|parent| parent.to_os_path(&self.written).ancestors().map(Path::to_owned).collect::<Vec<_>>())
+            .flat_map(|parent| {
+                parent
+                    .to_os_path(&self.written)
+                    .ancestors()
+                    .map(Path::to_owned)
+                    .collect::<Vec<_>>()
+            })
             .collect();
         let mut folders = vec![self.written.clone()];
         while let Some(folder) = folders.pop() {
@@ -213,18 +219,17 @@ impl Sandbox {
             action.staged.iter().collect::<Group<'_>>(),
             tools.iter().map(|(path, value)| (path, value)).collect(),
         ];
-        let laid = self
-            .shared
-            .layers
-            .lay(&job.workspace, &groups)?;
+        let laid = self.shared.layers.lay(&job.workspace, &groups)?;
         let layers = laid.layers.iter();
         let lower: Vec<PathBuf> = layers
             .map(|layer| self.shared.layers.folder().join(layer))
             .collect();
         InputRoot::make_room(spec, &rooms.written, &lower)?;
         let outputs = spec.outputs.iter().map(|output| &output.path);
-        let folders: BTreeSet<NeutralPath> =
-            outputs.chain(&spec.depfile).filter_map(NeutralPath::parent).collect();
+        let folders: BTreeSet<NeutralPath> = outputs
+            .chain(&spec.depfile)
+            .filter_map(NeutralPath::parent)
+            .collect();
         let are_apart = are_apart(&folders, &groups);
 
         let path = spec.env.get("PATH").map(String::as_str);
@@ -295,7 +300,11 @@ impl Sandbox {
                 network: !network,
                 ipc: maximum,
             };
-            let filters = if maximum { filter::programs()? } else { Vec::new() };
+            let filters = if maximum {
+                filter::programs()?
+            } else {
+                Vec::new()
+            };
             Ok(walls.finish(apart, filters))
         })();
         built.map_err(io_error("plan the sandbox in", &rooms.root))
@@ -313,11 +322,16 @@ fn are_apart(folders: &BTreeSet<NeutralPath>, inputs: &[Group<'_>]) -> bool {
     };
     // A folder within another would be hidden by it, or hide what is written through it.
     let is_nested = |folder: &NeutralPath| {
-        folders.iter().any(|other| other != folder && folder.starts_with(other))
+        folders
+            .iter()
+            .any(|other| other != folder && folder.starts_with(other))
     };
     !is_root
         && !folders.iter().any(is_nested)
-        && !inputs.iter().flat_map(BTreeMap::keys).any(|input| meets(input))
+        && !inputs
+            .iter()
+            .flat_map(BTreeMap::keys)
+            .any(|input| meets(input))
 }
 
 /// Steps that put what the action alone reads into memory below `top`; what is too large for that is added to `shown`.
@@ -366,7 +380,10 @@ fn relative(to: &Path, from: &Path) -> std::io::Result<String> {
     let shared = to.components().zip(from.components());
     let shared = shared.take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Path::new(".."));
-    let down = to.components().skip(shared).map(|name| Path::new(name.as_os_str()));
+    let down = to
+        .components()
+        .skip(shared)
+        .map(|name| Path::new(name.as_os_str()));
     let path: PathBuf = up.chain(down).collect();
     match path.to_str() {
         Some(text) if !text.contains([',', ':', '\\', '"']) => Ok(text.to_owned()),
@@ -393,5 +410,7 @@ fn tools(job: &Job) -> Vec<(NeutralPath, ArtifactValue)> {
         };
         Some((path.clone(), value))
     });
-    found.filter(|(path, _)| action.value(path).is_none()).collect()
+    found
+        .filter(|(path, _)| action.value(path).is_none())
+        .collect()
 }

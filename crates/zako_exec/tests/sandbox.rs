@@ -1,5 +1,8 @@
 //! What actions see and leave at `enhanced` and `maximum`, with real namespaces.
-#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -65,7 +68,10 @@ async fn what_is_written_beside_outputs_is_thrown_away() {
     assert_eq!(w.output(&executed), "inmore\n");
     assert_eq!(w.files(), before);
     let found = fs::metadata(w.workspace.join("a/in")).unwrap();
-    assert_eq!(((found.ctime(), found.ctime_nsec()), found.ino()), (time, inode));
+    assert_eq!(
+        ((found.ctime(), found.ctime_nsec()), found.ino()),
+        (time, inode)
+    );
 }
 
 #[tokio::test]
@@ -74,11 +80,17 @@ async fn outputs_of_earlier_actions_are_linked_and_safe() {
         return;
     };
     let script = "cat $in > $out; echo broken > zako-out/lib; chmod 777 zako-out/lib";
-    let executed = w.run(shell(script, &["zako-out/lib"], &["zako-out/o"])).await.unwrap();
+    let executed = w
+        .run(shell(script, &["zako-out/lib"], &["zako-out/o"]))
+        .await
+        .unwrap();
     assert_eq!(w.output(&executed), "built");
     let place = w.workspace.join("zako-out/lib");
     assert_eq!(fs::read_to_string(&place).unwrap(), "built");
-    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(
+        fs::metadata(&place).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
     let many: Vec<String> = (0..20).map(|n| format!("zako-out/o{n}")).collect();
     many.iter().for_each(|name| w.write(name, "built"));
     let names: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -87,7 +99,10 @@ async fn outputs_of_earlier_actions_are_linked_and_safe() {
     assert_eq!(w.output(&executed), "built".repeat(20));
     let place = w.workspace.join("zako-out/o7");
     assert_eq!(fs::read_to_string(&place).unwrap(), "built");
-    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(
+        fs::metadata(&place).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
     let counts = w.sandbox.counts();
     assert_eq!((counts.linked, counts.copied), (20, 0));
 }
@@ -99,11 +114,20 @@ async fn directories_come_whole_and_outputs_may_lie_inside() {
     };
     symlink("a", w.workspace.join("d/link")).unwrap();
     let script = "test ! -e d/old; cat d/a d/sub/b d/link > d/old; mkdir -p o/x; cp -r d/sub o/x; find d | sort";
-    let executed = w.run(shell(script, &["d"], &["d/old", "o/"])).await.unwrap();
+    let executed = w
+        .run(shell(script, &["d"], &["d/old", "o/"]))
+        .await
+        .unwrap();
     assert_eq!(executed.exit, Exit::Code(0), "{}", w.printed(&executed));
     assert_eq!(w.output(&executed), "aba");
-    assert_eq!(w.printed(&executed), "d\nd/a\nd/link\nd/old\nd/sub\nd/sub/b\n");
-    assert_eq!(fs::read_to_string(w.workspace.join("d/old")).unwrap(), "old");
+    assert_eq!(
+        w.printed(&executed),
+        "d\nd/a\nd/link\nd/old\nd/sub\nd/sub/b\n"
+    );
+    assert_eq!(
+        fs::read_to_string(w.workspace.join("d/old")).unwrap(),
+        "old"
+    );
     let folder = executed.outputs[1].produced_at.clone().unwrap();
     assert_eq!(fs::read_to_string(folder.join("x/sub/b")).unwrap(), "b");
     let mut names = [0u8; 256];
@@ -113,9 +137,16 @@ async fn directories_come_whole_and_outputs_may_lie_inside() {
 
 #[tokio::test]
 async fn links_as_outputs_stand_for_what_they_lead_to() {
-    let Some(w) = World::new(&[("a/in", "in")]) else { return };
+    let Some(w) = World::new(&[("a/in", "in")]) else {
+        return;
+    };
     let script = "ln -s ../a/in zako-out/rel; ln -s /workspace/a/in zako-out/abs; echo own > zako-out/own; ln -s own zako-out/sibling";
-    let outputs = ["zako-out/rel", "zako-out/abs", "zako-out/own", "zako-out/sibling"];
+    let outputs = [
+        "zako-out/rel",
+        "zako-out/abs",
+        "zako-out/own",
+        "zako-out/sibling",
+    ];
     let executed = w.run(shell(script, &["a/in"], &outputs)).await.unwrap();
     let read = |at: usize| {
         let place = executed.outputs[at].produced_at.clone().unwrap();
@@ -140,7 +171,10 @@ async fn a_tool_of_the_workspace_runs_with_its_interpreter() {
 
     fs::write(&tool, "#!/no/such/interpreter\n").unwrap();
     let error = w.run(spec).await.unwrap_err().to_string();
-    assert!(error.contains("the interpreter in its first line"), "{error}");
+    assert!(
+        error.contains("the interpreter in its first line"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +185,11 @@ async fn a_toolchain_elsewhere_is_shown_and_its_neighbours_are_not() {
     fs::create_dir_all(&bin).unwrap();
     fs::write(home.join("tools/lang/data"), "data\n").unwrap();
     fs::write(home.join("tools/other"), "").unwrap();
-    fs::write(bin.join("run"), "#!/bin/sh\nhere=$(dirname $0)\ncat $here/../data\nls $here/../..\n").unwrap();
+    fs::write(
+        bin.join("run"),
+        "#!/bin/sh\nhere=$(dirname $0)\ncat $here/../data\nls $here/../..\n",
+    )
+    .unwrap();
     fs::set_permissions(bin.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
     let argv = vec![bin.join("run").display().to_string()];
     let spec = ActionSpec::new("//a:t", "test", ActionBody::Command { argv });
@@ -166,16 +204,26 @@ async fn large_sources_are_shown_in_their_place() {
     w.write("a/large", &large);
     let script = "wc -c < a/large; realpath a/large; ! echo x >> a/large";
     let executed = w.run(shell(script, &["a/large"], &[])).await.unwrap();
-    assert!(w.printed(&executed).starts_with("5242880\n/workspace/a/large\n"), "{}", w.printed(&executed));
+    assert!(
+        w.printed(&executed)
+            .starts_with("5242880\n/workspace/a/large\n"),
+        "{}",
+        w.printed(&executed)
+    );
     assert_eq!(w.sandbox.counts().copied, 0);
-    assert_eq!(fs::metadata(w.workspace.join("a/large")).unwrap().len(), 5 << 20);
+    assert_eq!(
+        fs::metadata(w.workspace.join("a/large")).unwrap().len(),
+        5 << 20
+    );
 }
 
 /// Ten thousand shared inputs cost ten thousand links once, and none for the next action.
 #[tokio::test]
 async fn ten_thousand_inputs_are_laid_out_once() {
     const FILES: usize = 10_000;
-    let names: Vec<String> = (0..FILES).map(|n| format!("lib/d{}/f{n}.h", n % 100)).collect();
+    let names: Vec<String> = (0..FILES)
+        .map(|n| format!("lib/d{}/f{n}.h", n % 100))
+        .collect();
     let Some(w) = World::new(&[("src/a.c", "a"), ("src/b.c", "b")]) else {
         return;
     };
@@ -216,7 +264,9 @@ async fn an_input_that_is_not_what_was_keyed_is_no_input() {
 /// Outputs beside inputs, and apart from them: one is an overlay on disk, the other a real folder.
 #[tokio::test]
 async fn outputs_may_lie_beside_inputs_or_apart() {
-    let Some(w) = World::new(&[("src/a", "a"), ("zako-out/p/in", "in")]) else { return };
+    let Some(w) = World::new(&[("src/a", "a"), ("zako-out/p/in", "in")]) else {
+        return;
+    };
     for (inputs, output) in [
         (&["src/a"][..], "zako-out/p/out"),
         (&["zako-out/p/in"][..], "zako-out/p/out"),
@@ -225,7 +275,12 @@ async fn outputs_may_lie_beside_inputs_or_apart() {
     ] {
         let script = "cat $in > $out; echo junk > $out.junk; mkdir -p x/y; echo junk > x/y/z; find . -type f | sort";
         let executed = w.run(shell(script, inputs, &[output])).await.unwrap();
-        let mut expected = vec![format!("./{}", inputs[0]), format!("./{output}"), format!("./{output}.junk"), "./x/y/z".to_owned()];
+        let mut expected = vec![
+            format!("./{}", inputs[0]),
+            format!("./{output}"),
+            format!("./{output}.junk"),
+            "./x/y/z".to_owned(),
+        ];
         expected.sort();
         assert_eq!(w.printed(&executed), expected.join("\n") + "\n", "{output}");
         let produced_at = executed.outputs[0].produced_at.clone().unwrap();
@@ -235,7 +290,13 @@ async fn outputs_may_lie_beside_inputs_or_apart() {
         zako_exec::recycle(&w.workspace.join(".zako/exec/1")).unwrap();
     }
     fs::remove_file(w.workspace.join("taken")).unwrap();
-    assert_eq!(w.files(), [("src/a".to_owned(), "a".to_owned()), ("zako-out/p/in".to_owned(), "in".to_owned())]);
+    assert_eq!(
+        w.files(),
+        [
+            ("src/a".to_owned(), "a".to_owned()),
+            ("zako-out/p/in".to_owned(), "in".to_owned())
+        ]
+    );
 }
 
 #[tokio::test]
@@ -254,8 +315,14 @@ async fn the_network_is_a_permission() {
         let executed = w.run_at(action(true), level).await.unwrap();
         assert_eq!(w.printed(&executed), "reached\n");
         let executed = w.run_at(action(false), level).await.unwrap();
-        assert!(w.printed(&executed).contains("Connection refused"), "loopback is up, and nobody there");
-        let listed = w.run_at(shell("cat /proc/net/dev | grep -c :", &[], &[]), level).await.unwrap();
+        assert!(
+            w.printed(&executed).contains("Connection refused"),
+            "loopback is up, and nobody there"
+        );
+        let listed = w
+            .run_at(shell("cat /proc/net/dev | grep -c :", &[], &[]), level)
+            .await
+            .unwrap();
         assert_eq!(w.printed(&listed), "1\n", "loopback alone");
     }
 }
@@ -278,16 +345,29 @@ async fn zako_itself_is_out_of_reach() {
 async fn maximum_refuses_calls_that_no_build_needs() {
     let Some(w) = World::new(&[]) else { return };
     let script = "unshare -Ur true 2>&1 && echo MADE; mount -t tmpfs x /tmp 2>&1 && echo MOUNTED; (echo ok) | cat";
-    let executed = w.run_at(shell(script, &[], &[]), Isolation::Maximum).await.unwrap();
+    let executed = w
+        .run_at(shell(script, &[], &[]), Isolation::Maximum)
+        .await
+        .unwrap();
     let printed = w.printed(&executed);
-    assert!(!printed.contains("MADE") && !printed.contains("MOUNTED"), "{printed}");
-    assert!(printed.contains("Operation not permitted") && printed.ends_with("ok\n"), "{printed}");
+    assert!(
+        !printed.contains("MADE") && !printed.contains("MOUNTED"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("Operation not permitted") && printed.ends_with("ok\n"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
 async fn devices_stdin_and_long_lists_work() {
-    let names: Vec<String> = (0..3000).map(|n| format!("a/a-rather-long-name-for-a-file-{n:05}-{}", "x".repeat(40))).collect();
-    let Some(w) = World::new(&[("a/in", "from a file")]) else { return };
+    let names: Vec<String> = (0..3000)
+        .map(|n| format!("a/a-rather-long-name-for-a-file-{n:05}-{}", "x".repeat(40)))
+        .collect();
+    let Some(w) = World::new(&[("a/in", "from a file")]) else {
+        return;
+    };
     for name in &names {
         w.write(name, "");
     }
@@ -298,34 +378,63 @@ async fn devices_stdin_and_long_lists_work() {
     assert_eq!(w.printed(&executed), "3\n3\nfrom a fileerr\n");
 
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let executed = w.run(shell("tr -cd '\\0' < $in_file | wc -c", &names, &[])).await.unwrap();
+    let executed = w
+        .run(shell("tr -cd '\\0' < $in_file | wc -c", &names, &[]))
+        .await
+        .unwrap();
     assert_eq!(w.printed(&executed).trim(), "3000");
 }
 
 #[tokio::test]
 async fn compilers_work_and_their_paths_do_not_vary() {
-    let Some(w) = World::new(&[("src/a.c", "#include \"a.h\"\nint main(void) { return N; }\n"), ("src/a.h", "#define N 7\n")]) else {
+    let Some(w) = World::new(&[
+        (
+            "src/a.c",
+            "#include \"a.h\"\nint main(void) { return N; }\n",
+        ),
+        ("src/a.h", "#define N 7\n"),
+    ]) else {
         return;
     };
     if !std::path::Path::new("/usr/bin/cc").exists() {
         println!("skipped: no C compiler");
         return;
     }
-    let mut spec = shell("cc -g -MD -MF $out.d -o $out src/a.c && $out || echo $?; strings -a $out | grep -c /workspace", &["src/a.c"], &["zako-out/a"]);
+    let mut spec = shell(
+        "cc -g -MD -MF $out.d -o $out src/a.c && $out || echo $?; strings -a $out | grep -c /workspace",
+        &["src/a.c"],
+        &["zako-out/a"],
+    );
     spec.staged = vec![path("src/a.h")];
     spec.depfile = Some(path("zako-out/a.d"));
     let executed = w.run(spec.clone()).await.unwrap();
-    assert_eq!(w.printed(&executed).lines().next(), Some("7"), "{}", w.printed(&executed));
+    assert_eq!(
+        w.printed(&executed).lines().next(),
+        Some("7"),
+        "{}",
+        w.printed(&executed)
+    );
     let depfile = String::from_utf8(executed.depfile.clone().unwrap().to_vec()).unwrap();
     assert!(depfile.contains("src/a.h"), "{depfile}");
     // The same in a workspace elsewhere.
-    let other = World::new(&[("src/a.c", "#include \"a.h\"\nint main(void) { return N; }\n"), ("src/a.h", "#define N 7\n")]).unwrap();
+    let other = World::new(&[
+        (
+            "src/a.c",
+            "#include \"a.h\"\nint main(void) { return N; }\n",
+        ),
+        ("src/a.h", "#define N 7\n"),
+    ])
+    .unwrap();
     let again = other.run(spec.clone()).await.unwrap();
     assert_eq!(executed.outputs[0].file, again.outputs[0].file);
 
     spec.staged.clear();
     let executed = w.run(spec).await.unwrap();
-    assert!(w.printed(&executed).contains("a.h: No such file"), "{}", w.printed(&executed));
+    assert!(
+        w.printed(&executed).contains("a.h: No such file"),
+        "{}",
+        w.printed(&executed)
+    );
 }
 
 #[tokio::test]
@@ -336,9 +445,18 @@ async fn what_it_used_is_recorded() {
         let executed = w.run_at(shell(script, &[], &[]), level).await.unwrap();
         assert_eq!(executed.exit, Exit::Code(3));
         let usage = executed.usage;
-        assert!(usage.max_rss_bytes >= 400 << 20 && usage.max_rss_bytes < 500 << 20, "{usage:?}");
-        assert!(usage.user + usage.system > std::time::Duration::from_millis(1), "{usage:?}");
-        let killed = w.run_at(shell("kill -SEGV $$", &[], &[]), level).await.unwrap();
+        assert!(
+            usage.max_rss_bytes >= 400 << 20 && usage.max_rss_bytes < 500 << 20,
+            "{usage:?}"
+        );
+        assert!(
+            usage.user + usage.system > std::time::Duration::from_millis(1),
+            "{usage:?}"
+        );
+        let killed = w
+            .run_at(shell("kill -SEGV $$", &[], &[]), level)
+            .await
+            .unwrap();
         assert_eq!(killed.exit, Exit::Signal(11));
     }
 }
@@ -349,7 +467,11 @@ async fn missing_outputs_are_named_with_what_was_written_instead() {
     let spec = shell("echo x > zako-out/tabel.txt", &[], &["zako-out/table.txt"]);
     let job = w.job(spec.clone(), Isolation::Enhanced);
     let error = w.run(spec).await.unwrap_err();
-    assert!(matches!(&error, ExecuteError::MissingOutput { paths } if paths == &[path("zako-out/table.txt")]));
-    let instead = w.executor.written_instead(&job, &path("zako-out/table.txt"));
+    assert!(
+        matches!(&error, ExecuteError::MissingOutput { paths } if paths == &[path("zako-out/table.txt")])
+    );
+    let instead = w
+        .executor
+        .written_instead(&job, &path("zako-out/table.txt"));
     assert_eq!(instead, [path("zako-out/tabel.txt")]);
 }

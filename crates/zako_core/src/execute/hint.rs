@@ -45,7 +45,12 @@ pub(super) fn undeclared(planned: &PlannedAction, root: &Path, printed: &str) ->
 /// What in a line that complains of a missing file may be the file: all words that could be paths. Whether it is one shows
 /// when it is looked for.
 fn not_found(line: &str) -> Vec<&str> {
-    let complaints = ["o such file or directory", "' file not found", "annot find ", "annot open "];
+    let complaints = [
+        "o such file or directory",
+        "' file not found",
+        "annot find ",
+        "annot open ",
+    ];
     if !complaints.iter().any(|complaint| line.contains(complaint)) {
         return Vec::new();
     }
@@ -85,13 +90,28 @@ mod tests {
     #[test]
     fn compilers_say_what_they_did_not_find() {
         for (line, name) in [
-            ("app/x.c:1:10: fatal error: sub/x.h: No such file or directory", "sub/x.h"),
+            (
+                "app/x.c:1:10: fatal error: sub/x.h: No such file or directory",
+                "sub/x.h",
+            ),
             ("app/x.c:1:10: fatal error: 'x.h' file not found", "x.h"),
             ("cat: data/in.txt: No such file or directory", "data/in.txt"),
-            ("sh: 1: cannot open /workspace/data/in.txt: No such file", "data/in.txt"),
-            ("FileNotFoundError: [Errno 2] No such file or directory: 'data/in.txt'", "data/in.txt"),
-            ("Error: ENOENT: no such file or directory, open 'data/in.txt'", "data/in.txt"),
-            ("error: couldn't read `src/in.rs`: No such file or directory (os error 2)", "src/in.rs"),
+            (
+                "sh: 1: cannot open /workspace/data/in.txt: No such file",
+                "data/in.txt",
+            ),
+            (
+                "FileNotFoundError: [Errno 2] No such file or directory: 'data/in.txt'",
+                "data/in.txt",
+            ),
+            (
+                "Error: ENOENT: no such file or directory, open 'data/in.txt'",
+                "data/in.txt",
+            ),
+            (
+                "error: couldn't read `src/in.rs`: No such file or directory (os error 2)",
+                "src/in.rs",
+            ),
         ] {
             assert!(not_found(line).contains(&name), "{line}");
         }

@@ -36,7 +36,11 @@ impl Levels {
     }
 
     /// Why an action can't be run at `level`. May block for the machine's answer.
-    pub(super) fn check(&self, planned: &PlannedAction, level: Isolation) -> Result<(), Diagnostic> {
+    pub(super) fn check(
+        &self,
+        planned: &PlannedAction,
+        level: Isolation,
+    ) -> Result<(), Diagnostic> {
         if planned.script.is_some() || planned.work.is_some() {
             return Ok(());
         }
@@ -63,7 +67,10 @@ impl Levels {
         let message = format!(
             "actions run at isolation `basic`: what they read without declaring it is not noticed. `enhanced` cannot be had: {lack}"
         );
-        let help = format!("{}; or say `--isolation basic` to have it like this", lack.cure);
+        let help = format!(
+            "{}; or say `--isolation basic` to have it like this",
+            lack.cure
+        );
         Some(Diagnostic::warning(message).with_help(help))
     }
 }

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
 use zako_exec::{
-    BlockingPool, End, Outcome, PlanId, Priority, ResourcePool, ScheduleOptions, Sandbox, Scheduler,
+    BlockingPool, End, Outcome, PlanId, Priority, ResourcePool, Sandbox, ScheduleOptions, Scheduler,
 };
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
@@ -61,8 +61,8 @@ use crate::workspace::OUTPUT_DIR;
 use history::{History, StableName, stable_names};
 pub(crate) use identity::Identified;
 use judge::Court;
-use level::Levels;
 pub(crate) use judge::{Standing, look_again};
+use level::Levels;
 use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;

@@ -72,8 +72,8 @@ pub(super) fn prepare(
         .map_err(|error| vec![planned.blame(error)])?;
     // What runs without walls could have read anything of this workspace; what is installed in a folder that the command
     // names is in no key.
-    let is_open = isolation < Isolation::Enhanced
-        || !zako_exec::named_outside(spec, bench.root).is_empty();
+    let is_open =
+        isolation < Isolation::Enhanced || !zako_exec::named_outside(spec, bench.root).is_empty();
     let salt = if is_open {
         bench.root.display().to_string()
     } else {

@@ -86,7 +86,11 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
     let order = Arc::new(Order::new(process, program)?);
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
-    let ends = [stdin.try_clone()?.into(), above(stdout_end)?, above(stderr_end)?];
+    let ends = [
+        stdin.try_clone()?.into(),
+        above(stdout_end)?,
+        above(stderr_end)?,
+    ];
     match launch(order.clone(), ends).await {
         Ok(Launched { group, pidfd }) => Ok(Spawned {
             group,

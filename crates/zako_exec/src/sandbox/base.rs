@@ -24,7 +24,16 @@ pub const INSIDE_WORKSPACE: &str = "/workspace";
 
 /// The system's own folders; those that are links on this machine are links inside.
 const SYSTEM: [&str; 10] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/run/current-system/sw",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+    "/run/current-system/sw",
 ];
 
 /// Folders of `/etc` that are shown: how programs are found and started, not how anybody likes them. (Copies would be
@@ -99,7 +108,11 @@ impl Skeletons {
     }
 
     /// The skeleton with these extras, with or without the network's settings.
-    pub(crate) fn get(&self, extras: &Extras, network: bool) -> Result<Arc<Skeleton>, ExecuteError> {
+    pub(crate) fn get(
+        &self,
+        extras: &Extras,
+        network: bool,
+    ) -> Result<Arc<Skeleton>, ExecuteError> {
         let key = Key(format!("{network} {extras:?}"));
         // Held while one is made: it is a few milliseconds, once or twice a build.
         let mut made = self.made.lock();
@@ -133,7 +146,10 @@ fn make(root: &Path, extras: &Extras, network: bool) -> io::Result<Skeleton> {
         fs::create_dir_all(root.join(place))?;
     }
     for device in DEVICES {
-        let (there, here) = (Path::new("/dev").join(device), root.join("dev").join(device));
+        let (there, here) = (
+            Path::new("/dev").join(device),
+            root.join("dev").join(device),
+        );
         if there.exists() {
             fs::write(&here, "")?;
             binds.push((there, here));
@@ -166,23 +182,27 @@ fn make(root: &Path, extras: &Extras, network: bool) -> io::Result<Skeleton> {
     })
 }
 
-fn settings(
-    etc: &Path,
-    network: bool,
-    binds: &mut Vec<(PathBuf, PathBuf)>,
-) -> io::Result<()> {
+fn settings(etc: &Path, network: bool, binds: &mut Vec<(PathBuf, PathBuf)>) -> io::Result<()> {
     fs::create_dir_all(etc)?;
     let user = INSIDE_USER;
     fs::write(
         etc.join("passwd"),
-        format!("zako:x:{user}:{user}:zako:/nonexistent:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+        format!(
+            "zako:x:{user}:{user}:zako:/nonexistent:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+        ),
     )?;
-    fs::write(etc.join("group"), format!("zako:x:{user}:\nnogroup:x:65534:\n"))?;
+    fs::write(
+        etc.join("group"),
+        format!("zako:x:{user}:\nnogroup:x:65534:\n"),
+    )?;
     fs::write(
         etc.join("nsswitch.conf"),
         "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n",
     )?;
-    fs::write(etc.join("hosts"), "127.0.0.1 localhost zako\n::1 localhost zako\n")?;
+    fs::write(
+        etc.join("hosts"),
+        "127.0.0.1 localhost zako\n::1 localhost zako\n",
+    )?;
     let host = Path::new("/etc");
     let like = |name: &str| SETTINGS_LIKE.iter().any(|like| name.starts_with(like));
     let entries = fs::read_dir(host).into_iter().flatten().flatten();

@@ -112,7 +112,10 @@ fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
     let home = &sandbox.shared.home;
     let io = |error: std::io::Error| lack(format!("{} cannot be used: {error}", home.display()));
     std::fs::create_dir_all(home).map_err(io)?;
-    let dir = tempfile::Builder::new().prefix("probe-").tempdir_in(home).map_err(io)?;
+    let dir = tempfile::Builder::new()
+        .prefix("probe-")
+        .tempdir_in(home)
+        .map_err(io)?;
     let scratch = dir.path().join("1");
     std::fs::create_dir_all(scratch.join("tmp")).map_err(io)?;
     let argv = vec![program.display().to_string()];
@@ -131,19 +134,29 @@ fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
         scratch,
         attempt: 0,
     };
-    let walls = sandbox.walls(&job).map_err(|error| lack(error.to_string()))?;
+    let walls = sandbox
+        .walls(&job)
+        .map_err(|error| lack(error.to_string()))?;
     let mut process = Process::new(program, super::INSIDE_WORKSPACE);
-    process.env.insert("TMPDIR".to_owned(), INSIDE_TMP.to_owned());
+    process
+        .env
+        .insert("TMPDIR".to_owned(), INSIDE_TMP.to_owned());
     process.walls = Some(Arc::new(walls));
     // A runtime of its own, on a thread of its own: who asks may be inside of one, or have none.
     let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let ended = runtime.map_err(io)?.block_on(
-            process.run(&mut |_, _| ControlFlow::Continue(()), &CancellationToken::new()),
-        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let ended = runtime.map_err(io)?.block_on(process.run(
+            &mut |_, _| ControlFlow::Continue(()),
+            &CancellationToken::new(),
+        ));
         match ended {
             Ok(finished) if finished.exit == Exit::Code(0) => Ok(()),
-            Ok(finished) => Err(lack(format!("`true` ended with {:?} in a sandbox", finished.exit))),
+            Ok(finished) => Err(lack(format!(
+                "`true` ended with {:?} in a sandbox",
+                finished.exit
+            ))),
             Err(error) => Err(explain(&error)),
         }
     };
@@ -161,7 +174,9 @@ fn explain(error: &ProcessError) -> Lack {
         let cure = "this should not happen: please report it".to_owned();
         return Lack { what, cure };
     };
-    let wall = source.get_ref().and_then(|inner| inner.downcast_ref::<WallError>());
+    let wall = source
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<WallError>());
     let cure = wall.map_or("it needs Linux 5.12 or newer", WallError::cure);
     Lack {
         what: wall.map_or(what, ToString::to_string),
@@ -201,7 +216,10 @@ impl WallError {
         if is_set("/proc/sys/user/max_user_namespaces", "0") {
             return "allow user namespaces: `sysctl -w user.max_user_namespaces=10000`";
         }
-        if is_set("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        if is_set(
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+        ) {
             return "allow user namespaces: `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile for zako with `userns,`";
         }
         let is_refused = self.source.raw_os_error() == Some(libc::EPERM);
@@ -209,7 +227,9 @@ impl WallError {
             Piece::Namespaces if is_refused => {
                 "a container forbids it: run it with `--security-opt seccomp=unconfined`, or with a profile that allows `clone3` and `mount`"
             }
-            Piece::Namespaces => "it needs a kernel with user, mount, PID and network namespaces, Linux 5.12 or newer",
+            Piece::Namespaces => {
+                "it needs a kernel with user, mount, PID and network namespaces, Linux 5.12 or newer"
+            }
             Piece::Proc => {
                 "parts of /proc are hidden, as containers do: run it with `--security-opt systempaths=unconfined` (podman: `unmask=ALL`)"
             }
@@ -226,7 +246,8 @@ impl WallError {
 fn cgroup() -> Result<PathBuf, Lack> {
     let lack = |what: &str| Lack {
         what: what.to_owned(),
-        cure: "run zako in a delegated cgroup, as by `systemd-run --user --scope -p Delegate=yes`".to_owned(),
+        cure: "run zako in a delegated cgroup, as by `systemd-run --user --scope -p Delegate=yes`"
+            .to_owned(),
     };
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
@@ -237,11 +258,15 @@ fn cgroup() -> Result<PathBuf, Lack> {
         let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
         (kind == "cgroup2").then(|| PathBuf::from(place))
     });
-    let place = mounted.ok_or_else(|| lack("cgroups of version 2 are not mounted"))?.join(own);
+    let place = mounted
+        .ok_or_else(|| lack("cgroups of version 2 are not mounted"))?
+        .join(own);
     let controllers = std::fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
     let has = |name: &str| controllers.split_whitespace().any(|found| found == name);
     if !has("memory") || !has("pids") {
-        return Err(lack("the cgroup that zako runs in has no controllers for memory and processes"));
+        return Err(lack(
+            "the cgroup that zako runs in has no controllers for memory and processes",
+        ));
     }
     let may_write = rustix::fs::access(&place, rustix::fs::Access::WRITE_OK);
     may_write.map_err(|_| lack("the cgroup that zako runs in is not its own to divide"))?;

@@ -91,7 +91,9 @@ pub(super) fn programs() -> io::Result<Vec<Vec<u64>>> {
 }
 
 fn program(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> io::Result<Vec<u64>> {
-    let architecture: TargetArch = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
+    let architecture: TargetArch = std::env::consts::ARCH
+        .try_into()
+        .map_err(io::Error::other)?;
     let answer = SeccompAction::Errno(errno as u32);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, architecture);
     let program: BpfProgram = filter

@@ -388,12 +388,7 @@ fn copy_file(
 
 /// Cuts a group into at most `most` parts that are worth sharing, as deep as folders of their own kind go; small groups, and
 /// what is left of large ones beside their large folders, are added to `rest`.
-fn divide<'a>(
-    group: Group<'a>,
-    most: usize,
-    parts: &mut Vec<Group<'a>>,
-    rest: &mut Group<'a>,
-) {
+fn divide<'a>(group: Group<'a>, most: usize, parts: &mut Vec<Group<'a>>, rest: &mut Group<'a>) {
     let mut open = vec![(0usize, group)];
     let mut closed = Vec::new();
     while let Some((depth, group)) = open.pop() {
@@ -468,7 +463,10 @@ mod tests {
         let value = ArtifactValue::Symlink {
             target: "x".to_owned(),
         };
-        let paths: Vec<NeutralPath> = paths.iter().map(|p| NeutralPath::new(p).expect("a path")).collect();
+        let paths: Vec<NeutralPath> = paths
+            .iter()
+            .map(|p| NeutralPath::new(p).expect("a path"))
+            .collect();
         let group: Group<'_> = paths.iter().map(|path| (path, &value)).collect();
         let (mut parts, mut rest) = (Vec::new(), Group::new());
         divide(group, most, &mut parts, &mut rest);
@@ -489,7 +487,9 @@ mod tests {
         assert_eq!(parts(&paths, 8), (vec![300, 500], 3));
         assert_eq!(parts(&paths, 1), (vec![803], 0), "no more than that many");
         assert_eq!(parts(&folder("a", 3), 8), (vec![], 3));
-        let many: Vec<String> = (0..100).flat_map(|n| folder(&format!("p{n}"), 20)).collect();
+        let many: Vec<String> = (0..100)
+            .flat_map(|n| folder(&format!("p{n}"), 20))
+            .collect();
         assert_eq!(parts(&many, 8), (vec![2000], 0));
     }
 

@@ -46,7 +46,15 @@ pub(crate) fn extras(tools: &[ResolvedTool], path: Option<&str>, workspace: &Pat
 
 /// Words that a compiler or linker takes a path after, in the same word.
 const FLAGS: [&str; 9] = [
-    "-isystem", "-iquote", "-idirafter", "--sysroot=", "-Wl,-rpath,", "-I", "-L", "-F", "-B",
+    "-isystem",
+    "-iquote",
+    "-idirafter",
+    "--sysroot=",
+    "-Wl,-rpath,",
+    "-I",
+    "-L",
+    "-F",
+    "-B",
 ];
 
 /// Files and folders of the machine beyond the base that the words of a command name: where a library is installed, say.
@@ -122,8 +130,13 @@ impl Extras {
 fn first_line(script: &Path) -> Option<impl Iterator<Item = String>> {
     let mut start = Vec::with_capacity(MAX_FIRST_LINE);
     let file = File::open(script).ok()?;
-    file.take(MAX_FIRST_LINE as u64).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    file.take(MAX_FIRST_LINE as u64)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
     let words: Vec<String> = String::from_utf8_lossy(line)
         .split_whitespace()
         .map(str::to_owned)
@@ -145,7 +158,10 @@ fn installed_in(program: &Path, workspace: &Path) -> PathBuf {
     let is_source = |root: &Path| root == folder && root.starts_with(workspace);
     let shows_too_much =
         |root: &Path| workspace.starts_with(root) || is_source(root) || is_shared(root);
-    match [root, folder].into_iter().find(|root| !shows_too_much(root)) {
+    match [root, folder]
+        .into_iter()
+        .find(|root| !shows_too_much(root))
+    {
         Some(root) => root.to_owned(),
         None => alone(),
     }
@@ -153,7 +169,9 @@ fn installed_in(program: &Path, workspace: &Path) -> PathBuf {
 
 /// Whether a folder is a home, or above homes: other things than one installation are in there.
 fn is_shared(folder: &Path) -> bool {
-    let shared = ["/", "/root", "/home", "/tmp", "/var", "/var/tmp", "/opt", "/mnt", "/srv", "/run", "/nix"];
+    let shared = [
+        "/", "/root", "/home", "/tmp", "/var", "/var/tmp", "/opt", "/mnt", "/srv", "/run", "/nix",
+    ];
     shared.iter().any(|shared| folder == Path::new(shared))
         || folder.parent() == Some(Path::new("/home"))
 }

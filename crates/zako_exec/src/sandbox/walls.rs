@@ -151,7 +151,13 @@ impl WallsBuilder {
 
     /// Shows what is at `source`, with all that is mounted below it, at `target` too.
     pub(crate) fn bind(&mut self, source: &Path, target: &Path) -> io::Result<()> {
-        self.mount(Some(source), target, None, libc::MS_BIND | libc::MS_REC, None)
+        self.mount(
+            Some(source),
+            target,
+            None,
+            libc::MS_BIND | libc::MS_REC,
+            None,
+        )
     }
 
     pub(crate) fn file_system(
@@ -222,10 +228,8 @@ impl WallsBuilder {
 
     /// The walls, with these filters of system calls.
     pub(crate) fn finish(mut self, apart: Apart, filters: Vec<Vec<u64>>) -> Walls {
-        let mut namespaces = libc::CLONE_NEWUSER
-            | libc::CLONE_NEWNS
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWUTS;
+        let mut namespaces =
+            libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS;
         self.steps.push(Step::HostName);
         if apart.ipc {
             namespaces |= libc::CLONE_NEWIPC;

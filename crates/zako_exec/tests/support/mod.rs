@@ -1,6 +1,10 @@
 //! A workspace in a temporary folder with an executor and a sandbox, for tests of what actions see and leave.
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses its part"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +16,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Isolation, Job, NoSink,
-    OutputSpec, Prepared, ResolvedTool,
+    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Isolation, Job,
+    NoSink, OutputSpec, Prepared, ResolvedTool,
 };
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{
-    BlockingPool, FIXED_PATH, LocalExecutor, Sandbox, find_program,
-};
+use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, Sandbox, find_program};
 use zako_path::NeutralPath;
 
 pub struct World {
@@ -43,7 +45,10 @@ impl World {
         let store = Store::open(StoreOptions::new(base.join("store"))).unwrap();
         let sandbox = Sandbox::new(workspace.join(".zako/exec/shared"), Some(path("zako-out")));
         if let Err(lack) = sandbox.check(Isolation::Enhanced) {
-            println!("skipped: no sandbox on this machine: {lack} ({})", lack.cure);
+            println!(
+                "skipped: no sandbox on this machine: {lack} ({})",
+                lack.cure
+            );
             return None;
         }
         let executor = LocalExecutor::new(store.clone(), BlockingPool::new(&Handle::current()))
@@ -81,21 +86,30 @@ impl World {
 
     pub fn job(&self, spec: ActionSpec, isolation: Isolation) -> Job {
         let values = |paths: &[NeutralPath]| -> BTreeMap<NeutralPath, ArtifactValue> {
-            paths.iter().map(|path| (path.clone(), self.value(path))).collect()
+            paths
+                .iter()
+                .map(|path| (path.clone(), self.value(path)))
+                .collect()
         };
         let mut tools = vec![ResolvedTool {
             name: "sh".to_owned(),
-            path: find_program("sh", FIXED_PATH).unwrap().canonicalize().unwrap(),
+            path: find_program("sh", FIXED_PATH)
+                .unwrap()
+                .canonicalize()
+                .unwrap(),
             digest: DigestFunction::Blake3.hash(b"not looked at"),
         }];
         if let ActionBody::Command { argv } = &spec.body {
             let name = argv[0].clone();
             let real = Path::new(&name).canonicalize();
-            tools.insert(0, ResolvedTool {
-                path: real.unwrap_or_else(|_| name.clone().into()),
-                name,
-                digest: DigestFunction::Blake3.hash(b"not looked at"),
-            });
+            tools.insert(
+                0,
+                ResolvedTool {
+                    path: real.unwrap_or_else(|_| name.clone().into()),
+                    name,
+                    digest: DigestFunction::Blake3.hash(b"not looked at"),
+                },
+            );
         }
         let action = Prepared {
             inputs: values(&spec.inputs),
@@ -159,7 +173,11 @@ impl World {
                     folders.push(entry.path());
                     continue;
                 }
-                let below = entry.path().strip_prefix(&self.workspace).unwrap().to_owned();
+                let below = entry
+                    .path()
+                    .strip_prefix(&self.workspace)
+                    .unwrap()
+                    .to_owned();
                 let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
                 found.push((below.to_string_lossy().into_owned(), text));
             }

@@ -40,7 +40,9 @@ pub(super) fn isolation(start: &Path) -> Vec<Check> {
     let home = state.unwrap_or_else(std::env::temp_dir).join(name);
     let found = capabilities(&home);
     let check = match (&found.enhanced, &found.maximum) {
-        (Ok(()), Ok(())) => Check::good("isolation", "none, basic, enhanced (the default), maximum"),
+        (Ok(()), Ok(())) => {
+            Check::good("isolation", "none, basic, enhanced (the default), maximum")
+        }
         (Ok(()), Err(lack)) => Check::doubtful(
             "isolation",
             format!("none, basic, enhanced (the default); no maximum: {lack}"),
@@ -53,7 +55,10 @@ pub(super) fn isolation(start: &Path) -> Vec<Check> {
         ),
     };
     let limits = match &found.cgroup {
-        Ok(place) => format!("a cgroup of our own is there ({}), which this version does not use yet", place.display()),
+        Ok(place) => format!(
+            "a cgroup of our own is there ({}), which this version does not use yet",
+            place.display()
+        ),
         Err(lack) => format!("of processes (rlimit) only: {lack}"),
     };
     vec![check, Check::good("limits", limits)]

@@ -221,12 +221,18 @@ impl Failure {
             }
             Stage::Exec => return source,
             Stage::Clone if walls.is_none() => return source,
-            Stage::Clone => ("its namespaces cannot be made".to_owned(), Piece::Namespaces),
+            Stage::Clone => (
+                "its namespaces cannot be made".to_owned(),
+                Piece::Namespaces,
+            ),
             Stage::User => {
                 let what = "its user namespace cannot be set up";
                 (what.to_owned(), Piece::Namespaces)
             }
-            Stage::Filter => ("its system calls cannot be filtered".to_owned(), Piece::Filter),
+            Stage::Filter => (
+                "its system calls cannot be filtered".to_owned(),
+                Piece::Filter,
+            ),
             Stage::Wall(step) => {
                 let what = walls.map_or_else(String::new, |walls| walls.describe(step));
                 let is = |kind| walls.is_some_and(|walls| walls.is_mount_of(step, kind));
@@ -245,7 +251,14 @@ impl Failure {
             Stage::Folder => return said("its working directory cannot be entered", source),
             Stage::Privileges => return said("its privileges cannot be given up", source),
         };
-        io::Error::new(source.kind(), WallError { what, piece, source })
+        io::Error::new(
+            source.kind(),
+            WallError {
+                what,
+                piece,
+                source,
+            },
+        )
     }
 }
 

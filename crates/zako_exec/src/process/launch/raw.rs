@@ -298,13 +298,7 @@ pub(crate) fn set_mask(mask: u64) {
 
 /// Waits for one of the signals in `mask`, which must be blocked, and gives its number.
 pub(crate) fn wait_for_signal(mask: u64) -> Answer<i32> {
-    let signal = call!(
-        SYS_rt_sigtimedwait,
-        &raw const mask,
-        0,
-        0,
-        SIGSET_BYTES
-    )?;
+    let signal = call!(SYS_rt_sigtimedwait, &raw const mask, 0, 0, SIGSET_BYTES)?;
     Ok(signal as i32)
 }
 
@@ -326,8 +320,12 @@ pub(crate) fn wait_any(no_hang: bool) -> Answer<(i32, i32, u64)> {
         used.as_mut_ptr()
     )?;
     // SAFETY: live locals that the kernel wrote.
-    let (status, peak) =
-        unsafe { (ptr::read_volatile(&raw const status), ptr::read_volatile(&raw const used[4])) };
+    let (status, peak) = unsafe {
+        (
+            ptr::read_volatile(&raw const status),
+            ptr::read_volatile(&raw const used[4]),
+        )
+    };
     Ok((pid as i32, status, peak))
 }
 
@@ -401,7 +399,12 @@ pub(crate) fn set_limit(resource: u32, limit: u64) -> Answer {
 /// Writes all of `bytes` into a file that exists, in one call as the kernel's own files want it.
 pub(crate) fn write_file(path: &CStr, bytes: &[u8]) -> Answer {
     let at = libc::AT_FDCWD as isize;
-    let fd = call!(SYS_openat, at, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC)?;
+    let fd = call!(
+        SYS_openat,
+        at,
+        path.as_ptr(),
+        libc::O_WRONLY | libc::O_CLOEXEC
+    )?;
     let written = call!(SYS_write, fd, bytes.as_ptr(), bytes.len());
     let _closed = call!(SYS_close, fd);
     written
@@ -424,7 +427,12 @@ pub(crate) fn make_link(target: &CStr, path: &CStr) -> Answer {
 pub(crate) fn copy_file(from: &CStr, to: &CStr, bytes: u64, mode: u32) -> Answer {
     let at = libc::AT_FDCWD as isize;
     let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-    let source = call!(SYS_openat, at, from.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)?;
+    let source = call!(
+        SYS_openat,
+        at,
+        from.as_ptr(),
+        libc::O_RDONLY | libc::O_CLOEXEC
+    )?;
     let target = call!(SYS_openat, at, to.as_ptr(), create, mode);
     let copied = target.and_then(|target| {
         let mut left = bytes;
