@@ -366,7 +366,7 @@ async fn a_thousand_cancels_leave_nothing() {
     let mut first = None;
     for round in 0..1000 {
         let script = "sh -c 'sleep 3600 & wait' & (setsid sleep 3600 &); cat a/in > $out; test $((RANDOM_NUMBER % 3)) = 0 || sleep 3600";
-        let level = if next(&mut state) % 4 == 0 {
+        let level = if next(&mut state).is_multiple_of(4) {
             Isolation::Basic
         } else {
             Isolation::Enhanced

@@ -3,7 +3,7 @@
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
@@ -275,7 +275,7 @@ async fn outputs_may_lie_beside_inputs_or_apart() {
     ] {
         let script = "cat $in > $out; echo junk > $out.junk; mkdir -p x/y; echo junk > x/y/z; find . -type f | sort";
         let executed = w.run(shell(script, inputs, &[output])).await.unwrap();
-        let mut expected = vec![
+        let mut expected = [
             format!("./{}", inputs[0]),
             format!("./{output}"),
             format!("./{output}.junk"),
