@@ -330,7 +330,7 @@ async fn the_network_is_a_permission() {
 #[tokio::test]
 async fn zako_itself_is_out_of_reach() {
     let Some(w) = World::new(&[]) else { return };
-    let script = "ls /proc/1/fd; for f in mem environ maps root/; do if ls /proc/1/$f/ 2>/dev/null || head -c1 /proc/1/$f 2>/dev/null; then echo READ $f; fi; done; \
+    let script = "for f in /proc/1/fd/*; do readlink $f && echo READ; done; for f in mem environ maps root/; do if ls /proc/1/$f/ 2>/dev/null || head -c1 /proc/1/$f 2>/dev/null; then echo READ $f; fi; done; \
                   kill -9 1; ls -d /proc/[0-9]* | wc -l; echo alive";
     for level in LEVELS {
         let executed = w.run_at(shell(script, &[], &[]), level).await.unwrap();
