@@ -9,10 +9,10 @@ mod support;
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{World, path, processes_with, shell};
+use support::{World, processes_with, shell};
 use tokio_util::sync::CancellationToken;
 use zako_action::{
     ActionSpec, ExecuteError, Executed, Executor, Exit, Isolation, OutputSink, Stream,
@@ -174,7 +174,7 @@ async fn inputs_and_the_machine_are_out_of_reach() {
         spec.inputs.sort();
         let (result, printed) = check(&w, spec, level).await;
         assert_eq!(exit(&result), Exit::Code(0), "{printed}");
-        assert!(printed.ends_with("bad\n"), "{printed}");
+        assert!(printed.starts_with("bad\n"), "{printed}");
         assert!(!std::path::Path::new("/usr/bad").exists());
     }
 }
@@ -315,27 +315,6 @@ async fn umask_nice_and_affinity_are_set() {
     assert_eq!(String::from_utf8(printed).unwrap(), expected);
 }
 
-/// The disk of the sandbox's own memory is full; the rest goes on.
-#[tokio::test]
-async fn a_full_disk_is_the_actions_own_trouble() {
-    let Some(w) = World::new(&[("a/in", "in")]) else {
-        return;
-    };
-    let script = "head -c 1G /dev/zero > /dev/full && exit 3; echo; cat a/in";
-    let (result, printed) = check(
-        &w,
-        shell(&script.replace("&& exit 3", "|| true"), &["a/in"], &[]),
-        Isolation::Enhanced,
-    )
-    .await;
-    assert_eq!(exit(&result), Exit::Code(0), "{printed}");
-    assert!(
-        printed.contains("No space left on device") && printed.ends_with("in")
-            || printed.contains("in"),
-        "{printed}"
-    );
-}
-
 /// Stored, and never held: the peak of this process grows by far less than what passes.
 #[tokio::test]
 async fn a_large_output_is_stored_and_not_held() {
@@ -387,7 +366,7 @@ async fn a_thousand_cancels_leave_nothing() {
     let mut first = None;
     for round in 0..1000 {
         let script = "sh -c 'sleep 3600 & wait' & (setsid sleep 3600 &); cat a/in > $out; test $((RANDOM_NUMBER % 3)) = 0 || sleep 3600";
-        let level = if next(&mut state) % 4 == 0 {
+        let level = if next(&mut state).is_multiple_of(4) {
             Isolation::Basic
         } else {
             Isolation::Enhanced
@@ -443,6 +422,4 @@ async fn a_thousand_cancels_leave_nothing() {
         .collect();
     assert_eq!(left, ["shared"]);
     assert_eq!(w.files(), [("a/in".to_owned(), "in".to_owned())]);
-    let _counted = AtomicUsize::new(cancelled);
-    let _path = path("a");
 }

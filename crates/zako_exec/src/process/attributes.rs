@@ -46,7 +46,7 @@ impl Limits {
             (libc::RLIMIT_CORE, self.core),
         ];
         let set = all.into_iter();
-        set.filter_map(|(resource, limit)| Some((resource as u32, limit?)))
+        set.filter_map(|(resource, limit)| Some((resource, limit?)))
             .collect()
     }
 }

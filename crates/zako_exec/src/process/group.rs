@@ -8,7 +8,7 @@
 
 use std::io;
 
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use zako_action::{Exit, Usage};
 
 use super::reap;
@@ -54,7 +54,12 @@ impl Group {
 
     /// Sends to every member. Members that are gone or changed their user are none of our business.
     pub(super) fn signal(&self, signal: Signal) {
-        if let Err(errno) = kill_process_group(self.leader, signal) {
+        // PID 1 behind walls hands on what it gets, and may not have made its group yet.
+        let sent = match self.inside {
+            Some(_) => kill_process(self.leader, signal),
+            None => kill_process_group(self.leader, signal),
+        };
+        if let Err(errno) = sent {
             tracing::debug!(leader = self.leader.as_raw_nonzero(), %errno, "signal to a process group not sent");
         }
     }

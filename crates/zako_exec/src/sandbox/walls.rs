@@ -136,7 +136,7 @@ impl WallsBuilder {
             source: None,
             target: c"/".to_owned(),
             kind: None,
-            flags: (libc::MS_REC | libc::MS_PRIVATE) as u64,
+            flags: libc::MS_REC | libc::MS_PRIVATE,
             data: None,
         };
         Self {

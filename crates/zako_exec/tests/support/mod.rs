@@ -2,8 +2,9 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 #![allow(
     dead_code,
+    clippy::print_stdout,
     clippy::allow_attributes,
-    reason = "each test binary uses its part"
+    reason = "each test binary uses its part, and says what it skips"
 )]
 
 use std::collections::BTreeMap;

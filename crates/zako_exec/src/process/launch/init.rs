@@ -125,13 +125,11 @@ fn watch(order: &Order, command: i32) -> Never {
         if has_ended && !is_ending {
             return raw::exit(0);
         }
-        match raw::wait_for_signal(bit(libc::SIGCHLD) | bit(libc::SIGTERM)) {
-            Ok(libc::SIGTERM) => {
-                is_ending = true;
-                // Everybody in this namespace but this process.
-                let _nobody_left = raw::kill(-1, libc::SIGTERM);
-            }
-            _ => {}
+        let signal = raw::wait_for_signal(bit(libc::SIGCHLD) | bit(libc::SIGTERM));
+        if signal == Ok(libc::SIGTERM) {
+            is_ending = true;
+            // Everybody in this namespace but this process.
+            let _nobody_left = raw::kill(-1, libc::SIGTERM);
         }
     }
 }
