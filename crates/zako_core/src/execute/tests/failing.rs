@@ -391,7 +391,9 @@ async fn what_the_policy_denies_is_an_error_before_anything_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_killed_for_memory_runs_again_alone_once() {
-    let world = World::new(&[]);
+    let mut world = World::new(&[]);
+    // It counts outside of what it declares.
+    world.isolation = Some(Isolation::Basic);
     // It kills itself as the kernel would, as long as it is not alone.
     let counter = world.place("times");
     let script = |until: u32| {
@@ -433,6 +435,8 @@ async fn what_is_killed_for_memory_runs_again_alone_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_action_is_named_while_it_runs() {
     let mut world = World::new(&[]);
+    // It waits for a pipe that it does not declare.
+    world.isolation = Some(Isolation::Basic);
     world.parts.stuck_after = Duration::from_millis(1);
     let pipe = world.place("pipe");
     let made = std::process::Command::new("mkfifo")
