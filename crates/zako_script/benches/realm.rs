@@ -212,9 +212,15 @@ fn a_hundred_lines_by_the_transpiler(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn a_hundred_lines_by_bare_oxc(bencher: Bencher<'_, '_>) {
-    bencher
-        .with_inputs(hundred_lines)
-        .bench_values(|source| lower::lower(&Allocator::default(), "lib.ts", &source).unwrap());
+    bencher.with_inputs(hundred_lines).bench_values(|source| {
+        lower::lower(
+            &Allocator::default(),
+            "lib.ts",
+            &source,
+            lower::ModuleState::Frozen,
+        )
+        .unwrap()
+    });
 }
 
 /// The figure that counts: many files one after another on one thread, as a cold load has them.
@@ -245,9 +251,15 @@ fn many_files_by_bare_oxc(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(FILES))
         .with_inputs(files)
         .bench_values(|files| {
-            let lowered = files
-                .iter()
-                .map(|source| lower::lower(&Allocator::default(), "lib.ts", source).unwrap());
+            let lowered = files.iter().map(|source| {
+                lower::lower(
+                    &Allocator::default(),
+                    "lib.ts",
+                    source,
+                    lower::ModuleState::Frozen,
+                )
+                .unwrap()
+            });
             lowered.collect::<Vec<_>>()
         });
 }

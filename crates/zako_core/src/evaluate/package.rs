@@ -398,11 +398,7 @@ async fn run_given(
             Package::new(services, &folder).map_err(fault)?,
         ));
     }
-    let imported = match ctx.get_all(keys).await {
-        Ok(imported) => imported,
-        Err(GraphError::Cycle { path }) => return Err(fault(of_cycle(ctx, &path).await)),
-        Err(e) => return Err(failed(&e)),
-    };
+    let imported = ctx.get_all(keys).await.map_err(|e| failed(&e))?;
     for ((build, import), exports) in closure.packages.iter().zip(imported) {
         let exports = exports.map_err(|faults| {
             let line = format!("imported by {}", import.place);
@@ -497,27 +493,6 @@ async fn run_given(
         Diagnostic::environment(format!("files that {module} reads change all the time"))
             .with_help("try again when nothing writes to them"),
     ))
-}
-
-/// The error of packages that import one another, at the import of the first of them: the same for all that are on the way round.
-async fn of_cycle(ctx: &Ctx, path: &Arc<[String]>) -> Diagnostic {
-    let told = graph_fault(&GraphError::Cycle { path: path.clone() });
-    let mut round = path.to_vec();
-    round.dedup();
-    let [first, next, ..] = round.as_slice() else {
-        return told;
-    };
-    let Ok(first) = NeutralPath::new(first.as_str()) else {
-        return told;
-    };
-    let import = closure(ctx, &first).await.ok().and_then(|closure| {
-        let mut packages = closure.packages.into_iter();
-        packages.find(|(build, _)| build.as_str() == next)
-    });
-    match import {
-        Some((_, import)) => told.at(location(&import.place)),
-        None => told,
-    }
 }
 
 /// Whether the manifest makes folders packages, as a dependency of this node: where it does not, a package is its `BUILD.ts`, and
