@@ -29,6 +29,7 @@ fn main() {
     let mut entry = String::new();
     let mut public = Vec::new();
     let mut declarations = String::from("&[\n");
+    let mut exports = String::from("&[\n");
     let mut sources: Vec<PathBuf> = list("builtins");
     sources.extend(list("builtins/internal"));
     for path in sources
@@ -61,6 +62,8 @@ fn main() {
         }
         modules.push((specifier.clone(), ascii(&lowered.js)));
         if !internal {
+            let names: Vec<&str> = lowered.exports.iter().map(|e| e.name.as_str()).collect();
+            writeln!(exports, "    ({specifier:?}, &{names:?}),").expect("strings take all");
             let text =
                 lower::declarations(&source).unwrap_or_else(|faults| fail(path, &source, &faults));
             let file = out.join(format!("{stem}.d.ts"));
@@ -85,6 +88,8 @@ fn main() {
     .expect("strings take all");
     declarations.push_str("]\n");
     fs::write(out.join("declarations.rs"), declarations).expect("OUT_DIR is writable");
+    exports.push_str("]\n");
+    fs::write(out.join("exports.rs"), exports).expect("OUT_DIR is writable");
 
     let harden = fs::read_to_string("builtins/internal/harden.js").expect("harden.js is readable");
     // Tells builds of this crate apart for what is kept between processes; not a hash that anything relies on to be safe.

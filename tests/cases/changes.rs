@@ -141,7 +141,7 @@ fn a_rule_of_ones_own_is_part_of_its_targets() {
     workspace.zako("build").exits(2).says(&[
         "concat has no attribute \"ends\"",
         "did you mean \"end\"?",
-        "a/BUILD.ts:3:50",
+        "a/BUILD.ts:3:44",
     ]);
 }
 

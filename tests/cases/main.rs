@@ -6,6 +6,7 @@ mod changes;
 mod command_line;
 mod compile_commands;
 mod configuration;
+mod diagnostics;
 mod embed;
 mod examples;
 mod guide;

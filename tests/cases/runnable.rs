@@ -27,3 +27,20 @@ fn a_command_has_what_it_needs() {
         .exits(2)
         .says(&["runnable takes an object", "p/BUILD.ts:4:"]);
 }
+
+/// Files that people commit are made by a build, and written back by `zako run` alone.
+#[test]
+fn what_is_committed_is_written_back_by_run() {
+    let workspace = Workspace::package(
+        "import { runnable, task } from \"zako:build\";\nconst formatted = task({ inputs: [\"names\"], outputs: [\"sorted\"], shell: 'sort \"$in\" > \"$out\"' });\nexport const format = runnable({ command: [\"cp\", formatted, \"names\"], cwd: \"\" });\n",
+    )
+    .file("names", "b\na\n");
+    workspace.zako("build").exits(0);
+    assert_eq!(workspace.read("names"), "b\na\n");
+    workspace.zako("run :format").exits(0);
+    assert_eq!(workspace.read("names"), "a\nb\n");
+    // What it reads is another now; once more, and nothing is left to do.
+    workspace.zako("run :format").exits(0);
+    workspace.zako("build").exits(0).ran_nothing();
+    assert_eq!(workspace.read("names"), "a\nb\n");
+}

@@ -71,7 +71,7 @@ fn an_unknown_attribute_is_named() {
     workspace.zako("build").exits(2).says(&[
         "ccLibrary has no attribute \"sources\"",
         "did you mean \"srcs\"?",
-        "BUILD.ts:3:12",
+        "BUILD.ts:3:3",
     ]);
 }
 
@@ -83,7 +83,7 @@ fn an_unknown_field_of_a_task_is_named() {
     workspace
         .zako("build")
         .exits(2)
-        .says(&["\"shel\"", "shell", "BUILD.ts:2:18"]);
+        .says(&["\"shel\"", "shell", "BUILD.ts:2:25"]);
 }
 
 #[test]

@@ -8,6 +8,15 @@ use crate::module::{CompiledModule, ModuleKind, ResolveFault};
 /// `.d.ts` of the builtins in the snapshot, by specifier.
 static DECLARATIONS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/declarations.rs"));
 
+/// What the builtins in the snapshot export when they run, by specifier.
+static EXPORTS: &[(&str, &[&str])] = include!(concat!(env!("OUT_DIR"), "/exports.rs"));
+
+/// What zako's own builtin `name` exports when it runs; `None` for any other.
+pub fn builtin_exports(name: &str) -> Option<&'static [&'static str]> {
+    let found = EXPORTS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, exports)| *exports)
+}
+
 /// The declarations (`.d.ts` text, with doc comments) of zako's own builtins, by specifier.
 pub fn declarations() -> impl Iterator<Item = (&'static str, &'static str)> {
     DECLARATIONS.iter().copied()

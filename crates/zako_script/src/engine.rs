@@ -21,6 +21,9 @@ use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
 const ENTRY: &str = "zako:entry";
+/// What the heaps of evaluations on one thread come to, in bytes, before another thread goes on in its place: what the allocator kept
+/// for it goes with it. A thousand packages are well below.
+const MAX_HEAPS_OF_THREAD: usize = 16 << 30;
 
 /// What a script's builtins reach. It lives on the script's thread while the script runs.
 pub trait Host: Send {
@@ -123,6 +126,8 @@ pub struct ScriptEngineOptions {
     pub idle: Duration,
     /// Bounds of every evaluation that brings none of its own.
     pub limits: Limits,
+    /// What the heaps of evaluations on one thread may come to, in bytes, before another thread takes its place.
+    pub recycle_after: usize,
     /// Told of every garbage collection.
     pub gc_hook: Option<GcHook>,
     /// Debugs the evaluations that it chose; none of the others has an inspector.
@@ -138,6 +143,7 @@ impl Default for ScriptEngineOptions {
             threads: pool.max,
             idle: pool.idle,
             limits: Limits::default(),
+            recycle_after: MAX_HEAPS_OF_THREAD,
             gc_hook: None,
             debugger: None,
             profiler: None,
@@ -236,17 +242,25 @@ pub struct ScriptEngine {
 struct Realms {
     /// The realm of its first evaluation, made together with it.
     standby: Option<Realm>,
+    /// The heaps of what ran on this thread, as they were at its end: added up, in bytes.
+    heaps: usize,
+    recycle_after: usize,
 }
 
 impl Worker for Realms {
     fn relieve(&mut self) {
         self.standby = None;
     }
+
+    fn spent(&self) -> bool {
+        self.heaps >= self.recycle_after
+    }
 }
 
 struct RealmsFactory {
     /// The bound on the heap of most scripts; `None` where each is looked into, which takes realms of another kind.
     heap_bytes: Option<usize>,
+    recycle_after: usize,
 }
 
 impl WorkerFactory for RealmsFactory {
@@ -258,6 +272,8 @@ impl WorkerFactory for RealmsFactory {
             standby: self
                 .heap_bytes
                 .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
+            heaps: 0,
+            recycle_after: self.recycle_after,
         }
     }
 }
@@ -277,6 +293,7 @@ impl ScriptEngine {
             },
             RealmsFactory {
                 heap_bytes: is_plain.then_some(options.limits.heap_bytes),
+                recycle_after: options.recycle_after,
             },
             Platform,
         );
@@ -351,9 +368,11 @@ impl ScriptEngine {
         let on_worker = control.clone();
         let mut result = self
             .pool
-            .submit(queued.clone(), move |worker, _| {
+            .submit(queued.clone(), move |realms, _| {
                 let _ = started.send(());
-                realm::run(job, &on_worker, worker.standby.take())
+                let ran = realm::run(job, &on_worker, realms.standby.take());
+                realms.heaps = realms.heaps.saturating_add(ran.1.heap_committed);
+                ran
             })
             .map_err(|e| unavailable(&e))?;
         let mut running = false;

@@ -17,7 +17,9 @@ mod platform;
 mod realm;
 mod transpile;
 
-pub use builtin::{BUILTINS_IDENTITY, Builtin, BuiltinRegistry, declarations, nearest};
+pub use builtin::{
+    BUILTINS_IDENTITY, Builtin, BuiltinRegistry, builtin_exports, declarations, nearest,
+};
 pub use engine::{
     Evaluated, Evaluation, GcEvent, GcHook, Host, HostCall, LogLevel, ScriptEngine,
     ScriptEngineOptions,

@@ -21,7 +21,10 @@ impl Blame {
         let step = |step: &serde_json::Value| match (step.as_str(), step.as_u64()) {
             (Some(key), _) => Some(AttributeStep::Key(key.to_owned())),
             (None, Some(index)) => Some(AttributeStep::Index(usize::try_from(index).ok()?)),
-            (None, None) => None,
+            (None, None) => {
+                let name = step["name"].as_str()?;
+                Some(AttributeStep::Name(name.to_owned()))
+            }
         };
         Some(Blame {
             path: args["path"]
@@ -33,12 +36,20 @@ impl Blame {
         })
     }
 
-    /// For an attribute that is named in quotes at the beginning of `message`.
+    /// For an attribute that is named in quotes at the beginning of `message`, or that it says there is none of.
     pub(super) fn quoted(message: &str) -> Option<Blame> {
-        let (key, _) = message.strip_prefix('"')?.split_once('"')?;
-        let key = key.split(['.', '[']).next()?.to_owned();
+        let step = match message.strip_prefix('"') {
+            Some(rest) => {
+                let (key, _) = rest.split_once('"')?;
+                AttributeStep::Key(key.split(['.', '[']).next()?.to_owned())
+            }
+            None => {
+                let (_, rest) = message.split_once(" has no attribute \"")?;
+                AttributeStep::Name(rest.split_once('"')?.0.to_owned())
+            }
+        };
         Some(Blame {
-            path: vec![AttributeStep::Key(key)],
+            path: vec![step],
             message: message.to_owned(),
         })
     }

@@ -8,7 +8,7 @@ use zako_path::{InternedPath, NeutralPath};
 use zako_script::module::{Importable, script_facade};
 use zako_script::{
     BuiltinRegistry, CompiledModule, Import, ModuleKind, ModuleSet, Place, Specifier,
-    TranspileRequest, Transpiled, nearest,
+    TranspileRequest, Transpiled, builtin_exports, nearest,
 };
 
 use super::leaf::SourceText;
@@ -119,6 +119,12 @@ impl Resolved {
                         .map_err(|e| at(e.message, e.help))?;
                     if builtins.get(name).is_some() {
                         registered.push(name.clone());
+                    }
+                    if let Some(offered) = builtin_exports(name)
+                        && let Err(faults) = check_names(import, offered)
+                        && let Some(first) = faults.first()
+                    {
+                        return Err(first.clone());
                     }
                 }
                 Specifier::File(file) => {

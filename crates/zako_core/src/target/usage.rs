@@ -191,8 +191,10 @@ fn shown(path: &[AttributeStep]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
-            AttributeStep::Key(key) if text.is_empty() => text.push_str(key),
-            AttributeStep::Key(key) => {
+            AttributeStep::Key(key) | AttributeStep::Name(key) if text.is_empty() => {
+                text.push_str(key);
+            }
+            AttributeStep::Key(key) | AttributeStep::Name(key) => {
                 text.push('.');
                 text.push_str(key);
             }

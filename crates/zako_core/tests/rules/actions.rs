@@ -538,3 +538,21 @@ async fn data_of_a_library_is_there_when_a_program_runs() {
         .status();
     assert!(status.unwrap().success());
 }
+
+/// Beyond 64 KiB `in` is unset, and `in_file` names the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_of_inputs_are_in_a_file() {
+    let names: Vec<String> = (0..900)
+        .map(|n| format!("d/{}{n:03}", "long-".repeat(15)))
+        .collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    files.push((
+        "BUILD.ts",
+        "import { glob, task } from \"zako:build\";\nexport const many = task({ inputs: glob(\"d/*\"), outputs: [\"many\"], shell: 'echo \"${in-unset} $(xargs -0 -n1 < \"$in_file\" | sort | tail -n1)\" > \"$out\"' });\nexport const few = task({ inputs: glob(\"d/*00\"), outputs: [\"few\"], shell: 'echo \"${in_file-unset}\" $in > \"$out\"' });\n",
+    ));
+    let f = Fixture::new(&files);
+    f.build(&[]).await.good();
+    assert_eq!(f.read("zako-out/many"), format!("unset {}\n", names[899]));
+    assert_eq!(f.read("zako-out/few").split(' ').count(), 10);
+    assert!(f.read("zako-out/few").starts_with("unset d/"));
+}

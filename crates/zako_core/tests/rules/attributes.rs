@@ -99,7 +99,7 @@ async fn errors_stand_at_the_attribute() {
         ),
         (
             "export const t = join({ mod: \"a\" } as any);",
-            "app/BUILD.ts:4:30: TypeError: join has no attribute \"mod\"; did you mean \"mode\"?",
+            "app/BUILD.ts:4:25: TypeError: join has no attribute \"mod\"; did you mean \"mode\"?",
         ),
         (
             "const mode: any = \"c\";\nexport const t = join({ mode });",

@@ -23,7 +23,7 @@ const words: Schema = { kind: "list", of: text, opt: true };
 const common: Record<string, Schema> = { tags: words, visibility: { kind: "visibility", opt: true }, deprecated: text };
 
 /** From the attributes to the value that is looked at, which is what an error is about. */
-type Trail = (string | number | { readonly case: string })[];
+type Trail = (string | number | { readonly case: string } | { readonly name: string })[];
 
 /** The attributes that `props` give to a rule, checked and in the engine's encoding. */
 export function check(rule: string, own: Record<string, Schema>, props: Record<string, unknown>): Record<string, unknown> {
@@ -33,7 +33,8 @@ export function check(rule: string, own: Record<string, Schema>, props: Record<s
   try {
     for (const key of Object.keys(props)) {
       if (!Object.hasOwn(schemas, key)) {
-        trail.push(key);
+        // The name itself is what is wrong.
+        trail.push({ name: key });
         const near = call("nearest", { word: key, words: Object.keys(schemas) });
         throw new TypeError(`${rule} has no attribute "${key}"${near ? `; did you mean "${near}"?` : `; it has ${Object.keys(schemas).join(", ")}`}`);
       }
@@ -56,7 +57,7 @@ export function check(rule: string, own: Record<string, Schema>, props: Record<s
     return attrs;
   } catch (error) {
     // So that the error stands at the attribute, and not just at the call.
-    const within = trail.findIndex((step) => typeof step === "object");
+    const within = trail.findIndex((step) => typeof step === "object" && "case" in step);
     try {
       call("blame", { path: within < 0 ? trail : trail.slice(0, within), message: (error as Error).message });
     } catch {
@@ -73,7 +74,7 @@ const shown = (rule: string, trail: Trail): string => {
   let path = "";
   let cases = "";
   for (const step of trail) {
-    if (typeof step === "object") cases += ` (case "${step.case}")`;
+    if (typeof step === "object") cases += "case" in step ? ` (case "${step.case}")` : "";
     else path += typeof step === "number" ? `[${step}]` : path === "" ? step : `.${step}`;
   }
   return `attribute "${path}" of ${rule}${cases}`;

@@ -30,7 +30,8 @@ pub trait Worker: 'static {
     fn after_job(&mut self) {}
     /// Called when the machine is short of memory, on a worker that has no job.
     fn relieve(&mut self) {}
-    /// Whether the worker should be replaced by a fresh one before its next job.
+    /// Whether the worker should be replaced by a fresh one before its next job, and its thread by another: what the allocator
+    /// keeps for a thread goes with it.
     fn spent(&self) -> bool {
         false
     }
@@ -372,7 +373,7 @@ impl<F: WorkerFactory> Shared<F> {
         }
     }
 
-    fn work(&self, mut worker: Option<F::Worker>) {
+    fn work(self: &Arc<Self>, mut worker: Option<F::Worker>) {
         let mut relieved = self.state.lock().relief;
         loop {
             match self.next(&mut relieved) {
@@ -382,9 +383,23 @@ impl<F: WorkerFactory> Shared<F> {
                         worker.relieve();
                     }
                 }
-                Next::Run(job) => self.run(&mut worker, job),
+                Next::Run(job) => {
+                    if self.run(&mut worker, job) && self.succeeded() {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// Whether another thread goes on in this one's place.
+    fn succeeded(self: &Arc<Self>) -> bool {
+        let successor = self.clone();
+        let PoolOptions {
+            name, stack_bytes, ..
+        } = self.options;
+        let body = Box::new(move || successor.work(None));
+        self.spawner.spawn(name, stack_bytes, body).is_ok()
     }
 
     fn next(&self, relieved: &mut u64) -> Next<F::Worker> {
@@ -420,11 +435,12 @@ impl<F: WorkerFactory> Shared<F> {
         next
     }
 
-    fn run(&self, worker: &mut Option<F::Worker>, job: Job<F::Worker>) {
+    /// Whether the worker is spent.
+    fn run(&self, worker: &mut Option<F::Worker>, job: Job<F::Worker>) -> bool {
         if job.cancel.is_cancelled() {
             self.state.lock().metrics.cancelled += 1;
             (job.fail)(PoolError::Cancelled);
-            return;
+            return false;
         }
         let Job { run, fail, .. } = job;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -443,6 +459,7 @@ impl<F: WorkerFactory> Shared<F> {
                 state.metrics.recycled += u64::from(spent);
                 drop(state);
                 finish();
+                spent
             }
             Err(panic) => {
                 // What the panic left of the worker is not to be trusted, not even to drop cleanly.
@@ -452,6 +469,7 @@ impl<F: WorkerFactory> Shared<F> {
                 state.metrics.recycled += 1;
                 drop(state);
                 fail(PoolError::Panicked(panic_message(panic.as_ref())));
+                false
             }
         }
     }

@@ -221,6 +221,20 @@ async fn spent_workers_are_replaced() {
     }
     assert_eq!(seen, [0, 1, 0, 1, 0]);
     assert_eq!(pool.metrics().recycled, 2);
+    let mut threads = Vec::new();
+    for _ in 0..4 {
+        let thread = pool.run(|_, _| std::thread::current().id());
+        threads.push(thread.await.unwrap());
+    }
+    // The second job of each worker is the last of its thread; the first one here was such.
+    assert_ne!(threads[0], threads[1]);
+    assert_eq!(threads[1], threads[2]);
+    assert_ne!(threads[2], threads[3]);
+    let metrics = pool.metrics();
+    assert_eq!(
+        (metrics.threads, metrics.grown, metrics.recycled),
+        (1, 1, 4)
+    );
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub enum AttributeStep {
     Key(String),
     /// The nth item.
     Index(usize),
+    /// The name itself of that property, and not its value: the last step.
+    Name(String),
 }
 
 /// The value at `path` in the first argument of the call at `line` and `column`, or the nearest value around it that is written
@@ -70,6 +72,17 @@ fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
     let mut at = expression.get_inner_expression();
     let mut found = None;
     for step in path {
+        if let (AttributeStep::Name(name), Expression::ObjectExpression(object)) = (step, at) {
+            let named = object.properties.iter().find_map(|p| match p {
+                ObjectPropertyKind::ObjectProperty(property)
+                    if property.key.static_name().as_deref() == Some(name) =>
+                {
+                    Some(property.key.span())
+                }
+                _ => None,
+            });
+            return named.or(found);
+        }
         let next = match (step, at) {
             (AttributeStep::Key(key), Expression::ObjectExpression(object)) => {
                 object.properties.iter().rev().find_map(|p| match p {
@@ -126,6 +139,13 @@ mod tests {
             Some("g({ srcs: 1 })")
         );
         assert_eq!(found(source, (2, 18), &[key("srcs")]), Some("1"));
+        let name = |name: &str| AttributeStep::Name(name.to_owned());
+        assert_eq!(found(source, (1, 18), &[name("deps")]), Some("\"deps\""));
+        assert_eq!(
+            found(source, (2, 6), &[key("srcs"), name("no")]),
+            Some("g({ srcs: 1 })")
+        );
+        assert_eq!(found(source, (1, 18), &[name("other")]), None);
         assert_eq!(found(source, (1, 18), &[key("other")]), None);
         assert_eq!(found(source, (9, 9), &[key("srcs")]), None);
     }

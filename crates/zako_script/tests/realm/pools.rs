@@ -157,3 +157,30 @@ async fn collections_tell_the_heap_before_and_after() {
             .all(|event| event.used_after > 0 && event.committed > 0)
     );
 }
+
+/// By counts: what heaps come to decides when a thread is replaced, and nothing is lost by that.
+#[tokio::test]
+async fn threads_are_recycled_by_what_their_heaps_come_to() {
+    let recycling = |recycle_after: usize| {
+        ScriptEngine::new(ScriptEngineOptions {
+            threads: 1,
+            recycle_after,
+            ..ScriptEngineOptions::default()
+        })
+    };
+    for (recycle_after, wanted) in [(1, 6), (usize::MAX, 0)] {
+        let engine = recycling(recycle_after);
+        evaluate_all(&engine, "export const x = 1;", 6).await;
+        let metrics = engine.metrics();
+        assert_eq!(
+            (metrics.finished, metrics.recycled, metrics.threads),
+            (6, wanted, 1)
+        );
+    }
+    // A heap of 20 MiB counts more than one of an empty package.
+    let engine = recycling(16 << 20);
+    evaluate_all(&engine, "export const x = 1;", 1).await;
+    assert_eq!(engine.metrics().recycled, 0);
+    evaluate_all(&engine, HUNGRY, 1).await;
+    assert_eq!(engine.metrics().recycled, 1);
+}
