@@ -60,6 +60,7 @@ pub(crate) fn state_options_of(
     let mut state = GlobalStateOptions::new(cache_dir_of(options, start)?);
     state.jobs = options.jobs.map(std::num::NonZeroU32::get);
     state.memory = options.memory;
+    state.makeflags = std::env::var("MAKEFLAGS").ok();
     state.script_threads = options.script_threads.map(|n| n.get() as usize);
     if let Some(time) = options.script_timeout {
         state.script_limits.time = time;
@@ -100,15 +101,18 @@ impl Opened {
         Self::with(state, start, options, Session::open, None)
     }
 
-    /// Opens the workspace of one file; a file outside of any has its folder for one.
+    /// Opens the workspace of one file, which will be evaluated; a file outside of any has its folder for one.
     pub(crate) fn for_file(options: &Options, file: &Path) -> Result<Opened, Diagnostic> {
         let start = start_of(options)?;
         let has_manifest = |folder: &Path| folder.join(MANIFEST).is_file();
         let folder = file.parent().unwrap_or(&start).to_owned();
+        let state = GlobalStateOptions {
+            warm_scripts: true,
+            ..state_options_of(options, &start)?
+        };
         if start.ancestors().any(has_manifest) || !folder.is_dir() {
-            return Opened::of(options);
+            return Self::with(state, start, options, Session::open, None);
         }
-        let state = state_options_of(options, &start)?;
         Self::with(state, start, options, Session::detached, Some(&folder))
     }
 
@@ -120,7 +124,7 @@ impl Opened {
         open: impl FnOnce(Arc<GlobalState>, &Path) -> Result<Session, Diagnostic>,
         folder: Option<&Path>,
     ) -> Result<Opened, Diagnostic> {
-        let isolation = options.isolation.map(isolation_of).transpose()?;
+        let isolation = options.isolation.map(isolation_of);
         let profile = options.script_profile.as_ref();
         let profile = profile.map(|file| (Arc::new(Profiler::default()), start.join(file)));
         state.profiler = profile.as_ref().map(|(profiler, _)| profiler.clone());
@@ -156,7 +160,7 @@ pub(crate) fn build_options_of(
     root: &Path,
     start: &Path,
 ) -> Result<BuildOptions, Diagnostic> {
-    let isolation = options.isolation.map(isolation_of).transpose()?;
+    let isolation = options.isolation.map(isolation_of);
     Ok(build_options(options, isolation, package_of(root, start)?))
 }
 
@@ -178,15 +182,12 @@ fn build_options(options: &Options, isolation: Option<Isolation>, package: Strin
     }
 }
 
-/// The levels that this version has; one that it lacks is never replaced by a weaker one.
-fn isolation_of(level: IsolationLevel) -> Result<Isolation, Diagnostic> {
+fn isolation_of(level: IsolationLevel) -> Isolation {
     match level {
-        IsolationLevel::None => Ok(Isolation::None),
-        IsolationLevel::Basic => Ok(Isolation::Basic),
-        IsolationLevel::Enhanced | IsolationLevel::Maximum => {
-            let error = Diagnostic::user("this version of zako has no isolation beyond `basic`");
-            Err(error.with_help("use `--isolation basic`, or leave the option out"))
-        }
+        IsolationLevel::None => Isolation::None,
+        IsolationLevel::Basic => Isolation::Basic,
+        IsolationLevel::Enhanced => Isolation::Enhanced,
+        IsolationLevel::Maximum => Isolation::Maximum,
     }
 }
 
@@ -241,16 +242,6 @@ mod tests {
         assert_eq!((state.jobs, state.memory), (Some(3), Some(1 << 30)));
         assert_eq!(state.script_limits.time, std::time::Duration::from_secs(5));
         assert_eq!(state.script_limits.heap_bytes, 64 << 20);
-    }
-
-    #[test]
-    fn a_level_that_is_not_there_is_refused() {
-        assert_eq!(
-            isolation_of(IsolationLevel::Basic).unwrap(),
-            Isolation::Basic
-        );
-        let error = isolation_of(IsolationLevel::Enhanced).unwrap_err();
-        assert_eq!(error.fault.exit_code(), 2);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionBody, Isolation};
-use zako_exec::ResourcePool;
+use zako_action::ActionBody;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
@@ -18,9 +18,11 @@ use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::kinds;
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
+use crate::execute::health::STUCK_AFTER;
 use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
-    ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
+    ExecuteParts, ExecuteSummary, Execution, Machinery, PlannedAction, ScriptProgram,
+    WorkspaceDirs, execute,
 };
 use crate::fetch::FetchRules;
 use crate::files::Files;
@@ -42,7 +44,7 @@ use crate::watch::Changes;
 /// A build about to run.
 pub(crate) struct Building {
     pub(crate) global: Arc<GlobalState>,
-    pub(crate) pool: ResourcePool,
+    pub(crate) machinery: Arc<Machinery>,
     pub(crate) services: Arc<Services>,
     pub(crate) graph: Graph,
     /// Where what is known is kept between builds of a session that is watched.
@@ -59,6 +61,8 @@ pub(crate) struct Building {
     pub(crate) options: BuildOptions,
     pub(crate) events: mpsc::Sender<BuildEvent>,
     pub(crate) cancel: CancellationToken,
+    /// Whether it was said that actions are less isolated than they should be.
+    pub(crate) weaker_told: Arc<AtomicBool>,
 }
 
 /// Runs the build to its end, however it ends.
@@ -435,9 +439,12 @@ impl Building {
         let parts = ExecuteParts {
             store: self.global.store.clone(),
             cache: self.global.cache.clone(),
-            pool: self.pool.clone(),
+            machinery: self.machinery.clone(),
+            policy: self.services.workspace.manifest().policy.clone(),
+            stuck_after: STUCK_AFTER,
             engine: self.global.engine.clone(),
             script_limits: self.global.options().script_limits,
+            layer: self.global.options().executor.clone(),
             fetching: FetchRules {
                 locked: self.options.locked,
                 offline: self.options.offline,
@@ -446,7 +453,8 @@ impl Building {
         let execution = Execution {
             actions,
             keep_going: self.options.keep_going,
-            isolation: self.options.isolation.unwrap_or(Isolation::Basic),
+            isolation: self.options.isolation,
+            weaker_told: self.weaker_told.clone(),
             dry_run: self.options.dry_run,
             ledger: ledger.clone(),
             events: self.events.clone(),

@@ -42,6 +42,19 @@ pub struct GlobalState {
 impl GlobalState {
     /// Makes the parts; several may exist in one process. The builtins of the embedder's are transpiled here.
     pub fn new(options: GlobalStateOptions) -> Result<Arc<GlobalState>, Diagnostic> {
+        let defaults = ScriptEngineOptions::default();
+        let threads = options.script_threads.unwrap_or(defaults.threads);
+        let engine = ScriptEngine::new(ScriptEngineOptions {
+            threads,
+            limits: options.script_limits,
+            gc_hook: options.gc_hook.clone(),
+            debugger: options.debugger.clone(),
+            profiler: options.profiler.clone(),
+            ..defaults
+        });
+        if options.warm_scripts {
+            engine.warm();
+        }
         let interner =
             ThreadedInterner::new().map_err(|e| Diagnostic::environment(e.to_string()))?;
         let at = |e: &dyn std::fmt::Display| {
@@ -65,16 +78,6 @@ impl GlobalState {
         if let Some(memory) = options.memory {
             capacity.memory_bytes = memory;
         }
-        let defaults = ScriptEngineOptions::default();
-        let threads = options.script_threads.unwrap_or(defaults.threads);
-        let engine = ScriptEngine::new(ScriptEngineOptions {
-            threads,
-            limits: options.script_limits,
-            gc_hook: options.gc_hook.clone(),
-            debugger: options.debugger.clone(),
-            profiler: options.profiler.clone(),
-            ..defaults
-        });
         let transpiler = Arc::new(Transpiler::new(threads));
         let (builtins, functions) = register(&options, &transpiler)?;
         Ok(Arc::new(GlobalState {

@@ -16,7 +16,8 @@ use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
 use crate::evaluate::{Evaluate, Machine, Package, Services, evaluate_text, graph_fault, identity};
-use crate::event::BuildEvent;
+use crate::event::{BuildEvent, BuildHealth};
+use crate::execute::Machinery;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
 use crate::fetch::FetchRules;
@@ -40,7 +41,7 @@ pub struct Session {
     pub(crate) global: Arc<GlobalState>,
     workspace: Arc<Workspace>,
     pub(crate) graph: Graph,
-    pool: ResourcePool,
+    machinery: Arc<Machinery>,
     is_watched: Arc<AtomicBool>,
     kept: Kept,
     owed: Owed,
@@ -111,8 +112,14 @@ impl Session {
     fn of(global: Arc<GlobalState>, workspace: Workspace) -> Session {
         let mut capacity = global.capacity.clone();
         capacity.named.clone_from(&workspace.manifest().resources);
+        let state = workspace.root().join(STATE_DIR);
+        let machinery = Machinery::new(
+            ResourcePool::new(capacity),
+            &state,
+            global.options().makeflags.clone(),
+        );
         Session {
-            pool: ResourcePool::new(capacity),
+            machinery: Arc::new(machinery),
             global,
             workspace: Arc::new(workspace),
             graph: Graph::default(),
@@ -125,6 +132,11 @@ impl Session {
     /// The workspace's root: the folder of its `zako.toml`, absolute and without links.
     pub fn root(&self) -> &Path {
         self.workspace.root()
+    }
+
+    /// How everything fares that runs actions for this session: queue, pool, workers and the machine.
+    pub fn health(&self) -> BuildHealth {
+        self.machinery.health()
     }
 
     /// The workspace's name: what its manifest says, or its folder's name.
@@ -189,7 +201,7 @@ impl Session {
         let building = Building {
             refused,
             global: self.global.clone(),
-            pool: self.pool.clone(),
+            machinery: self.machinery.clone(),
             services,
             graph: self.graph.clone(),
             kept: is_watched.then(|| self.kept.clone()),
@@ -200,6 +212,7 @@ impl Session {
             options,
             events: send,
             cancel: cancel.clone(),
+            weaker_told: Arc::default(),
         };
         Build {
             events,

@@ -74,6 +74,45 @@ impl InputRoot {
         Ok(())
     }
 
+    /// Makes room for outputs in `written`, the folder that lies over the folders `lower`: their own folders, and that
+    /// nothing is at their places, whatever is below.
+    ///
+    /// # Errors
+    /// As of [`of`](Self::of), and of the file system.
+    #[cfg(walls)]
+    pub(crate) fn make_room(
+        spec: &ActionSpec,
+        written: &Path,
+        lower: &[PathBuf],
+    ) -> Result<(), ExecuteError> {
+        use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+        Self::of(spec).map_err(|path| ExecuteError::Unsupported {
+            executor: "local",
+            reason: format!("`{path}` is an input and an output of it at once"),
+        })?;
+        let outputs = spec.outputs.iter().map(|output| &output.path);
+        for path in outputs.chain(&spec.depfile) {
+            let place = path.to_os_path(written);
+            if let Some(parent) = place.parent() {
+                fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+            }
+            let is_below = |folder: &PathBuf| path.to_os_path(folder).symlink_metadata().is_ok();
+            if lower.iter().any(is_below) {
+                // What an overlay takes for "not there" (Documentation/filesystems/overlayfs.rst).
+                mknodat(
+                    CWD,
+                    &place,
+                    FileType::CharacterDevice,
+                    Mode::empty(),
+                    makedev(0, 0),
+                )
+                .map_err(|errno| io_error("hide", &place)(errno.into()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the folder `root`, which must not exist, with links into `workspace`.
     pub(crate) fn build(&self, workspace: &Path, root: &Path) -> Result<(), ExecuteError> {
         fs::create_dir(root).map_err(io_error("create", root))?;

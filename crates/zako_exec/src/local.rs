@@ -1,8 +1,8 @@
-//! The executor for this machine, at the isolation levels `none` and `basic`.
+//! The executor for this machine, at every isolation level that it gives.
 //!
 //! It must never know caches, keys, retries or admission: it is handed a job that may start now, and runs it once.
 //!
-//! **Invariants:** an action sees no environment but its own and the constants of [`base_environment`]. At `basic` the
+//! **Invariants:** an action sees no environment but its own and the constants of [`base_environment`]. From `basic` on the
 //! workspace is not written to: what was produced lies in the job's scratch folder until the caller moves it. A level
 //! that can't be had is an error, never a weaker level.
 
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -26,10 +27,14 @@ use crate::blocking_pool::BlockingPool;
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
 use crate::outputs;
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
+use crate::sandbox::{INSIDE_TMP, INSIDE_WORKSPACE, Sandbox, settle_links, written_below};
 use crate::spool::Spool;
 
 /// The home folder of every action: one that does not exist, so that no setting of a person slips in.
 pub const FIXED_HOME: &str = "/nonexistent";
+
+/// The list of inputs that is too long for the environment, in the temporary folder of a sandbox.
+const IN_FILE: &str = ".zako-inputs";
 
 /// What every action has in its environment unless it declares another value: PATH, HOME, LANG and TZ, always the same
 /// (a change of these must change the keys). TMPDIR, a folder of the action alone, is the executor's to add.
@@ -53,6 +58,8 @@ pub fn base_environment() -> BTreeMap<String, String> {
 ///   action succeeds.
 /// - `basic`: in an input root of links below the job's scratch folder (see [`zako_action::Job`]), where all that is
 ///   written stays; [`zako_action::Produced::produced_at`] says where.
+/// - `enhanced` and `maximum` (Linux): in a [`Sandbox`], where the action sees its declared inputs and the machine's
+///   programs only.
 ///
 /// Script actions are not for it: [`ExecuteError::Unsupported`].
 #[derive(Clone, Debug)]
@@ -60,56 +67,85 @@ pub struct LocalExecutor {
     store: Store,
     grace: Duration,
     pool: BlockingPool,
+    sandbox: Option<Sandbox>,
 }
 
 /// Where one job runs.
 #[derive(Clone)]
 struct Place {
-    /// The working directory: the workspace, or the root of links.
+    /// Where it leaves its outputs: the workspace, the root of links, or what lies over the inputs in a sandbox.
     root: PathBuf,
     tmp: PathBuf,
     /// Where the list of inputs is when it is too long for the environment.
     in_file: PathBuf,
-    in_workspace: bool,
+    /// The working directory, as the process sees it.
+    dir: PathBuf,
+    /// The folder for temporary files, and that list, as the process sees them.
+    seen_tmp: PathBuf,
+    seen_in_file: PathBuf,
+    level: Level,
+}
+
+/// How an action is kept from the workspace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// Not at all: it runs there.
+    Workspace,
+    Links,
+    Walls,
 }
 
 impl Place {
     fn of(job: &Job) -> Result<Self, ExecuteError> {
-        let in_workspace = match job.action.isolation {
-            Isolation::None => true,
-            Isolation::Basic => false,
-            Isolation::Enhanced => return Err(level_missing("enhanced")),
-            Isolation::Maximum => return Err(level_missing("maximum")),
+        let (level, root) = match job.action.isolation {
+            Isolation::None => (Level::Workspace, job.workspace.to_path_buf()),
+            Isolation::Basic => (Level::Links, job.scratch.join("root")),
+            Isolation::Enhanced | Isolation::Maximum => return Self::walled(job),
         };
-        let root = if in_workspace {
-            job.workspace.to_path_buf()
-        } else {
-            job.scratch.join("root")
-        };
+        let (tmp, in_file) = (job.scratch.join("tmp"), job.scratch.join("inputs"));
         Ok(Self {
+            dir: root.clone(),
             root,
-            tmp: job.scratch.join("tmp"),
-            in_file: job.scratch.join("inputs"),
-            in_workspace,
+            seen_tmp: tmp.clone(),
+            tmp,
+            seen_in_file: in_file.clone(),
+            in_file,
+            level,
         })
     }
 
-    /// Makes everything ready. Blocks.
+    fn walled(job: &Job) -> Result<Self, ExecuteError> {
+        let tmp = job.scratch.join("tmp");
+        Ok(Self {
+            root: written_below(&job.scratch),
+            dir: INSIDE_WORKSPACE.into(),
+            seen_tmp: INSIDE_TMP.into(),
+            seen_in_file: Path::new(INSIDE_TMP).join(IN_FILE),
+            in_file: tmp.join(IN_FILE),
+            tmp,
+            level: Level::Walls,
+        })
+    }
+
+    /// Makes the scratch folder ready. Blocks.
     fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
         let spec = &job.action.spec;
-        if !is_fresh(&job.scratch, &self.tmp) {
+        let rooms = (self.level == Level::Walls).then_some("root");
+        if !is_fresh(&job.scratch, &self.tmp, rooms) {
             remove_all(&job.scratch)?;
             std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
         }
-        if self.in_workspace {
-            clear_outputs(spec, &self.root)?;
-        } else {
-            let both = |path: NeutralPath| {
-                unsupported(format!("`{path}` is an input and an output of it at once"))
-            };
-            InputRoot::of(spec)
-                .map_err(both)?
-                .build(&job.workspace, &self.root)?;
+        match self.level {
+            Level::Workspace => clear_outputs(spec, &self.root)?,
+            Level::Links => {
+                let both = |path: NeutralPath| {
+                    unsupported(format!("`{path}` is an input and an output of it at once"))
+                };
+                InputRoot::of(spec)
+                    .map_err(both)?
+                    .build(&job.workspace, &self.root)?;
+            }
+            Level::Walls => {}
         }
         match spec.in_list() {
             Some(list) => {
@@ -119,8 +155,17 @@ impl Place {
         }
     }
 
+    /// Makes outputs that are links to what was inside the files that they stand for. Blocks.
+    fn settle(&self, job: &Job) -> Result<(), ExecuteError> {
+        match self.level {
+            Level::Walls => settle_links(job, &self.root),
+            _ => Ok(()),
+        }
+    }
+
     /// Everything that the process is told.
-    fn process(&self, action: &Prepared, grace: Duration) -> Result<Process, ExecuteError> {
+    fn process(&self, job: &Job, grace: Duration) -> Result<Process, ExecuteError> {
+        let action: &Prepared = &job.action;
         let spec = &action.spec;
         let Some(argv) = spec.argv() else {
             return Err(unsupported(
@@ -133,15 +178,15 @@ impl Place {
         // The tool that was hashed is the one that runs; it still sees the name that the action gave it.
         let tool = action.tools.iter().find(|tool| tool.name == *name);
         let mut process = Process::new(
-            tool.map_or_else(|| PathBuf::from(name), |t| self.root.join(&t.path)),
-            &self.root,
+            tool.map_or_else(|| PathBuf::from(name), |t| self.dir.join(&t.path)),
+            &self.dir,
         );
         process.arg0 = Some(name.into());
         process.args = args.iter().map(Into::into).collect();
         process.env = self.environment(spec);
         process.stdin = match &spec.stdin {
             None => ProcessStdin::Nothing,
-            Some(Stdin::File(path)) => ProcessStdin::File(path.to_os_path(&self.root)),
+            Some(Stdin::File(path)) => ProcessStdin::File(path.to_os_path(&job.workspace)),
             Some(Stdin::Text(text)) => ProcessStdin::Bytes(text.clone().into()),
         };
         process.timeout = spec.timeout;
@@ -151,9 +196,10 @@ impl Place {
 
     fn environment(&self, spec: &ActionSpec) -> BTreeMap<String, String> {
         let mut env = base_environment();
-        env.insert("TMPDIR".to_owned(), self.tmp.display().to_string());
+        env.insert("TMPDIR".to_owned(), self.seen_tmp.display().to_string());
         if spec.in_list().is_some() {
-            env.insert("in_file".to_owned(), self.in_file.display().to_string());
+            let list = self.seen_in_file.display().to_string();
+            env.insert("in_file".to_owned(), list);
         }
         env.extend(spec.environment());
         env
@@ -168,7 +214,15 @@ impl LocalExecutor {
             store,
             grace: DEFAULT_GRACE,
             pool,
+            sandbox: None,
         }
+    }
+
+    /// With what the sandboxes of a build share; without, `enhanced` and `maximum` are refused.
+    #[must_use]
+    pub fn with_sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = Some(sandbox);
+        self
     }
 
     /// With another time between SIGTERM and SIGKILL.
@@ -187,12 +241,12 @@ impl LocalExecutor {
     }
 
     /// For the message after [`ExecuteError::MissingOutput`]: up to three files that the action wrote under its
-    /// input root and that are called like the missing one, before [`clean`](Self::clean). Only at `basic`, where what it
-    /// wrote can be told from the rest. Blocks.
+    /// input root and that are called like the missing one, before [`clean`](Self::clean). Not at `none`, where what it
+    /// wrote can't be told from the rest. Blocks.
     #[must_use]
     pub fn written_instead(&self, job: &Job, missing: &NeutralPath) -> Vec<NeutralPath> {
         match Place::of(job) {
-            Ok(place) if !place.in_workspace => {
+            Ok(place) if place.level != Level::Workspace => {
                 outputs::similar(&job.action.spec, missing, &place.root)
             }
             _ => Vec::new(),
@@ -206,9 +260,8 @@ impl LocalExecutor {
         cancel: &CancellationToken,
     ) -> Result<Executed, ExecuteError> {
         let place = Place::of(job)?;
-        let process = place.process(&job.action, self.grace)?;
-        self.blocking(job, &place, |job, place| place.prepare(job))
-            .await?;
+        let mut process = place.process(job, self.grace)?;
+        self.prepare(job, &place, &mut process).await?;
 
         let mut spool = Spool::new(self.store.clone());
         let mut broken = None;
@@ -231,6 +284,7 @@ impl LocalExecutor {
                 self.blocking(job, &place, move |job, place| {
                     let (stdout, stderr) = spool.finish()?;
                     let spec = &job.action.spec;
+                    place.settle(job)?;
                     let (outputs, depfile) = match finished.exit {
                         Exit::Code(0) => (
                             outputs::collect(spec, &place.root, &store)?,
@@ -251,13 +305,35 @@ impl LocalExecutor {
             }
         };
         let good = executed.as_ref().is_ok_and(Executed::succeeded);
-        if place.in_workspace && !good {
+        if place.level == Level::Workspace && !good {
             self.blocking(job, &place, |job, place| {
                 clear_outputs(&job.action.spec, &place.root)
             })
             .await?;
         }
         executed
+    }
+
+    async fn prepare(
+        &self,
+        job: &Job,
+        place: &Place,
+        process: &mut Process,
+    ) -> Result<(), ExecuteError> {
+        let sandbox = match (place.level, &self.sandbox) {
+            (Level::Walls, None) => {
+                let why = "it needs a sandbox, and this executor was made without one";
+                return Err(unsupported(why.to_owned()));
+            }
+            (Level::Walls, Some(sandbox)) => Some(sandbox.clone()),
+            _ => None,
+        };
+        let prepare = move |job: &Job, place: &Place| {
+            place.prepare(job)?;
+            sandbox.map(|sandbox| sandbox.walls(job)).transpose()
+        };
+        process.walls = self.blocking(job, place, prepare).await?.map(Arc::new);
+        Ok(())
     }
 
     /// Does file work where it may block.
@@ -286,18 +362,27 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it.
-fn is_fresh(scratch: &Path, tmp: &Path) -> bool {
+/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `other`.
+fn is_fresh(scratch: &Path, tmp: &Path, other: Option<&str>) -> bool {
     let is_tmp = |entry: &std::fs::DirEntry| {
         let is_usable = |found: std::fs::Metadata| {
             found.is_dir() && found.permissions().mode() & 0o700 == 0o700
         };
         Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
     };
-    let mut entries = std::fs::read_dir(scratch).into_iter().flatten();
-    let is_alone =
-        matches!(entries.next(), Some(Ok(entry)) if is_tmp(&entry)) && entries.next().is_none();
-    is_alone && std::fs::read_dir(tmp).is_ok_and(|mut entries| entries.next().is_none())
+    let is_other = |entry: &std::fs::DirEntry| other.is_some_and(|name| entry.file_name() == name);
+    let Ok(entries) = std::fs::read_dir(scratch) else {
+        return false;
+    };
+    let mut has_tmp = false;
+    for entry in entries {
+        match entry {
+            Ok(entry) if is_tmp(&entry) => has_tmp = true,
+            Ok(entry) if is_other(&entry) => {}
+            _ => return false,
+        }
+    }
+    has_tmp && std::fs::read_dir(tmp).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn process_error(error: ProcessError, root: &Path) -> ExecuteError {
@@ -325,10 +410,4 @@ fn unsupported(reason: String) -> ExecuteError {
         executor: "local",
         reason,
     }
-}
-
-fn level_missing(level: &str) -> ExecuteError {
-    unsupported(format!(
-        "it needs isolation `{level}`; this build of zako offers `none` and `basic`"
-    ))
 }

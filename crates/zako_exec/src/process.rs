@@ -3,19 +3,25 @@
 //! It must never know actions, workspaces or the store: it is handed paths and words, and hands on bytes.
 //!
 //! **Invariants:**
-//! - Nothing is forked from this process, which may hold gigabytes of V8: [`std::process::Command`] goes through
-//!   `posix_spawn` (`CLONE_VM | CLONE_VFORK` in glibc) as long as no `pre_exec`, uid, gid, groups or chroot is set, and
-//!   the program is a path when PATH is in the environment. With a working directory it needs glibc 2.29 or newer.
-//!   `clippy.toml` bans `pre_exec`; `benches/spawn.rs` shows that the cost does not grow with the resident size.
+//! - Nothing is forked from this process, which may hold gigabytes of V8: on Linux a child shares its memory until it runs
+//!   its program (`launch`); elsewhere, and on kernels without `clone3`, [`std::process::Command`] goes through
+//!   `posix_spawn` as long as no `pre_exec`, uid, gid, groups or chroot is set, and the program is a path when PATH is in
+//!   the environment. `clippy.toml` bans `pre_exec`; `benches/spawn.rs` shows that the cost does not grow with the
+//!   resident size.
 //! - The leader is not reaped before the last signal was sent to its group: its pid, which is the group's id, can't
 //!   belong to somebody else meanwhile.
-//! - When [`Process::run`] returns, or its future is dropped, the group has been killed.
+//! - When [`Process::run`] returns, or its future is dropped, the group has been killed. Behind walls that is every process
+//!   that came of it, whatever group it made for itself.
+//! - On Linux the leader is killed when this process ends in whatever way.
 //!
 //! Waiting costs no thread: the leader's end is a readable pidfd in tokio's reactor (elsewhere than on Linux a thread
 //! sleeps in `waitid`). The runtime must have I/O and time enabled.
 
+mod attributes;
 mod exit_watch;
 mod group;
+#[cfg(walls)]
+mod launch;
 mod program;
 mod reap;
 mod spawn;
@@ -32,6 +38,10 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use zako_action::{Exit, Stream, Usage};
 
+#[cfg(walls)]
+pub(crate) use launch::raw;
+
+pub use attributes::{Attributes, Limits};
 pub use program::{FIXED_PATH, find_program};
 
 use exit_watch::ExitWatch;
@@ -65,6 +75,10 @@ pub struct Process {
     pub timeout: Option<Duration>,
     /// Time between SIGTERM and SIGKILL when it is ended.
     pub grace: Duration,
+    /// Its limits, and how it stands among others. On Linux only: elsewhere it is an error to set any.
+    pub attributes: Attributes,
+    /// What it is shut off from; `dir` and `program`, which must be absolute, are as it sees them.
+    pub(crate) walls: Option<std::sync::Arc<crate::sandbox::Walls>>,
 }
 
 /// What a process reads from standard input.
@@ -158,6 +172,8 @@ impl Process {
             stdin: ProcessStdin::Nothing,
             timeout: None,
             grace: DEFAULT_GRACE,
+            attributes: Attributes::default(),
+            walls: None,
         }
     }
 
@@ -181,15 +197,13 @@ impl Process {
         }
         let started = Instant::now();
         let spawned = spawn::spawn(self, cancel).await?;
-        // Read after the program was started: peaks only grow, so this is no less than what the child inherited.
-        let own_peak = reap::own_peak_bytes();
         let group = spawned.group;
         let watch = |source| ProcessError::Watch {
             program: self.program.display().to_string(),
             source,
         };
         let mut streams = Streams::new(spawned.stdout, spawned.stderr).map_err(watch)?;
-        let mut exited = ExitWatch::new(group.leader()).map_err(watch)?;
+        let mut exited = ExitWatch::new(group.leader(), spawned.pidfd).map_err(watch)?;
 
         let mut ending = None;
         // The next thing that time brings: the time-out, then the end of the grace.
@@ -231,9 +245,17 @@ impl Process {
             .drain(receive, Instant::now().checked_add(DRAIN_LIMIT))
             .await
             .map_err(watch)?;
-        let (exit, mut usage) = group.reap().map_err(watch)?;
+        let reaped = group.reap().map_err(watch)?;
+        if let Some(source) = reaped.failure {
+            return Err(ProcessError::Spawn {
+                program: self.program.display().to_string(),
+                source,
+            });
+        }
+        let (exit, mut usage) = (reaped.exit, reaped.usage);
         usage.wall = started.elapsed();
-        if usage.max_rss_bytes <= own_peak {
+        // Read after it was collected: peaks only grow, so this is no less than what the child inherited.
+        if usage.max_rss_bytes <= reap::own_peak_bytes() {
             usage.max_rss_bytes = 0;
         }
         match ending {

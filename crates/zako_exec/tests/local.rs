@@ -377,7 +377,7 @@ async fn stronger_levels_and_scripts_are_refused() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "local cannot run this action: it needs isolation `maximum`; this build of zako offers `none` and `basic`"
+        "local cannot run this action: it needs a sandbox, and this executor was made without one"
     );
     let body = ActionBody::Script {
         module: path("a.script.ts"),

@@ -210,17 +210,17 @@ fn a_hundred_lines_by_the_transpiler(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// What a transpiler thread does with a library, by itself.
+fn bare_oxc(source: &str) -> lower::Lowered {
+    let (allocator, state) = (Allocator::default(), lower::ModuleState::Frozen);
+    lower::lower(&allocator, "lib.ts", source, state).unwrap()
+}
+
 #[divan::bench]
 fn a_hundred_lines_by_bare_oxc(bencher: Bencher<'_, '_>) {
-    bencher.with_inputs(hundred_lines).bench_values(|source| {
-        lower::lower(
-            &Allocator::default(),
-            "lib.ts",
-            &source,
-            lower::ModuleState::Frozen,
-        )
-        .unwrap()
-    });
+    bencher
+        .with_inputs(hundred_lines)
+        .bench_values(|source| bare_oxc(&source));
 }
 
 /// The figure that counts: many files one after another on one thread, as a cold load has them.
@@ -251,15 +251,7 @@ fn many_files_by_bare_oxc(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(FILES))
         .with_inputs(files)
         .bench_values(|files| {
-            let lowered = files.iter().map(|source| {
-                lower::lower(
-                    &Allocator::default(),
-                    "lib.ts",
-                    source,
-                    lower::ModuleState::Frozen,
-                )
-                .unwrap()
-            });
+            let lowered = files.iter().map(|source| bare_oxc(source));
             lowered.collect::<Vec<_>>()
         });
 }

@@ -423,8 +423,8 @@ export interface RunSpec extends ActionSettings {
   /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
   env?: Readonly<Record<string, string>>;
   /**
-   * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. There are no such processes
-   * yet: it is run as the command that it is, so it must do the same both ways.
+   * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. Words that begin with `@`
+   * (a file of arguments, one a line) are of each request, all others start the worker; it must do the same as a command.
    */
   worker?: "json";
   /** A short word for what it does, as `compile`. */

@@ -16,7 +16,7 @@ use crate::module::{CompiledModule, ModuleSet, Specifier};
 use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
-use crate::realm::{self, Control, Inspection, Limits, Places, RealmJob, StopReason, Usage};
+use crate::realm::{self, Control, Inspection, Limits, Places, Realm, RealmJob, StopReason, Usage};
 use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
@@ -238,27 +238,40 @@ pub struct ScriptEngine {
     live: Mutex<Vec<Weak<Control>>>,
 }
 
-/// A V8 thread keeps no isolate between jobs: a fresh one per evaluation is what makes contexts sealed.
+/// What a V8 thread has. No isolate is used twice: a fresh one per evaluation is what makes contexts sealed.
 struct Realms {
+    /// The realm of its first evaluation, made together with it.
+    standby: Option<Realm>,
     /// The heaps of what ran on this thread, as they were at its end: added up, in bytes.
     heaps: usize,
     recycle_after: usize,
 }
 
 impl Worker for Realms {
+    fn relieve(&mut self) {
+        self.standby = None;
+    }
+
     fn spent(&self) -> bool {
         self.heaps >= self.recycle_after
     }
 }
 
 struct RealmsFactory {
+    /// The bound on the heap of most scripts; `None` where each is looked into, which takes realms of another kind.
+    heap_bytes: Option<usize>,
     recycle_after: usize,
 }
 
 impl WorkerFactory for RealmsFactory {
     type Worker = Realms;
+
     fn create(&self) -> Realms {
         Realms {
+            // Where it fails, the first evaluation finds out why.
+            standby: self
+                .heap_bytes
+                .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
             heaps: 0,
             recycle_after: self.recycle_after,
         }
@@ -269,6 +282,7 @@ impl ScriptEngine {
     /// An engine. Threads start with the first evaluation, and V8 itself with the first of them in the process: who
     /// evaluates nothing pays for nothing.
     pub fn new(options: ScriptEngineOptions) -> Self {
+        let is_plain = options.debugger.is_none() && options.profiler.is_none();
         let pool = Pool::new(
             PoolOptions {
                 name: "zako-v8",
@@ -278,6 +292,7 @@ impl ScriptEngine {
                 ..PoolOptions::default()
             },
             RealmsFactory {
+                heap_bytes: is_plain.then_some(options.limits.heap_bytes),
                 recycle_after: options.recycle_after,
             },
             Platform,
@@ -289,10 +304,9 @@ impl ScriptEngine {
         }
     }
 
-    /// Starts V8 and a thread, while the caller prepares what will be evaluated.
+    /// Starts V8, a thread and the realm of the first evaluation, while the caller prepares what that will be. Returns at once.
     pub fn warm(&self) {
-        // Nobody waits for it: the first evaluation finds the thread, or starts one.
-        let _started = self.pool.submit(CancellationToken::new(), |_, _| {});
+        self.pool.warm();
     }
 
     /// Evaluates; cancelling `cancel`, or dropping the future, stops the script at its next safe point.
@@ -354,10 +368,10 @@ impl ScriptEngine {
         let on_worker = control.clone();
         let mut result = self
             .pool
-            .submit(queued.clone(), move |realms, _| {
+            .submit(queued.clone(), move |worker, _| {
                 let _ = started.send(());
-                let ran = realm::run(job, &on_worker);
-                realms.heaps = realms.heaps.saturating_add(ran.1.heap_committed);
+                let ran = realm::run(job, &on_worker, worker.standby.take());
+                worker.heaps = worker.heaps.saturating_add(ran.1.heap_committed);
                 ran
             })
             .map_err(|e| unavailable(&e))?;

@@ -77,11 +77,8 @@ impl Check {
 pub(crate) fn run(options: &Options, terminal: &Terminal) -> Done {
     let start = start_of(options)?;
     let state = state_options_of(options, &start)?;
-    let mut checks = vec![
-        machine::version(),
-        machine::resources(),
-        machine::isolation(),
-    ];
+    let mut checks = vec![machine::version(), machine::resources()];
+    checks.extend(machine::isolation(&start));
     checks.extend(tools::all());
     checks.extend(store::all(&state.cache_dir));
     checks.extend(scripts::all(state, &start));

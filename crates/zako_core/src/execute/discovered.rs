@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use zako_action::depfile::{classify, parse};
 use zako_action::{ArtifactValue, Discovered, DiscoveredPath, Executed, Isolation, Job};
+use zako_exec::{INSIDE_TMP, INSIDE_WORKSPACE, written_below};
 use zako_path::NeutralPath;
 
 use super::PlannedAction;
@@ -47,13 +48,18 @@ pub(super) fn discover(
     };
     let root = match ready.action.isolation {
         Isolation::None => job.workspace.to_path_buf(),
-        _ => job.scratch.join("root"),
+        Isolation::Basic => job.scratch.join("root"),
+        Isolation::Enhanced | Isolation::Maximum => INSIDE_WORKSPACE.into(),
+    };
+    let tmp = match ready.action.isolation {
+        Isolation::None | Isolation::Basic => job.scratch.clone(),
+        Isolation::Enhanced | Isolation::Maximum => INSIDE_TMP.into(),
     };
     let mut listed = parse(depfile).map_err(|e| malformed(&e))?;
     // Its own temporary files are nobody else's.
     listed.retain(|file| {
         let file = Path::new(file);
-        !file.starts_with(&job.scratch) || file.starts_with(&root)
+        !file.starts_with(&tmp) || file.starts_with(&root)
     });
     let mut found = classify(
         &listed,
@@ -65,7 +71,7 @@ pub(super) fn discover(
     .map_err(|e| malformed(&e))?;
     found
         .undeclared
-        .retain(|path| !is_own(planned, ready, &root, path));
+        .retain(|path| !is_own(planned, ready, job, path));
     if !found.undeclared.is_empty() {
         return Err(undeclared(planned, &found.undeclared));
     }
@@ -93,15 +99,22 @@ pub(super) fn discover(
 }
 
 /// Whether the action made `path` itself.
-fn is_own(planned: &PlannedAction, ready: &Ready, root: &Path, path: &NeutralPath) -> bool {
+fn is_own(planned: &PlannedAction, ready: &Ready, job: &Job, path: &NeutralPath) -> bool {
     let is_output = planned
         .spec
         .outputs
         .iter()
         .any(|output| path.starts_with(&output.path));
-    // In an input root all that was there before is a link.
-    let is_written = ready.action.isolation == Isolation::Basic
-        && fs::symlink_metadata(path.to_os_path(root)).is_ok_and(|found| found.is_file());
+    let written = match ready.action.isolation {
+        Isolation::None => None,
+        // In an input root all that was there before is a link.
+        Isolation::Basic => Some(job.scratch.join("root")),
+        Isolation::Enhanced | Isolation::Maximum => Some(written_below(&job.scratch)),
+    };
+    let is_file = |root: PathBuf| {
+        fs::symlink_metadata(path.to_os_path(&root)).is_ok_and(|found| found.is_file())
+    };
+    let is_written = written.is_some_and(is_file);
     is_output || is_written
 }
 

@@ -1,4 +1,4 @@
-//! Advice for a compiler that did not find a file which is in the workspace: it is there, but not declared.
+//! Advice for a program that did not find a file which is in the workspace: it is there, but not declared.
 //!
 //! Text work on what the compiler printed, plus a look whether files exist. Advice only: nothing depends on it.
 
@@ -12,11 +12,14 @@ use super::{PlannedAction, edges};
 /// How many lines of what was printed are looked at.
 const MAX_LINES: usize = 1000;
 
+/// What paths start with that a program in a sandbox prints.
+const INSIDE: &str = "/workspace/";
+
 /// What to declare, when `printed` complains of files that are in the workspace at `root`.
 pub(super) fn undeclared(planned: &PlannedAction, root: &Path, printed: &str) -> Option<String> {
     let folders = folders(planned);
     let mut found = BTreeSet::new();
-    for name in printed.lines().take(MAX_LINES).filter_map(not_found) {
+    for name in printed.lines().take(MAX_LINES).flat_map(not_found) {
         let candidates = folders.iter().filter_map(|folder| folder.join(name).ok());
         found.extend(candidates.into_iter().find(|path| {
             let is_declared =
@@ -39,20 +42,25 @@ pub(super) fn undeclared(planned: &PlannedAction, root: &Path, printed: &str) ->
     ))
 }
 
-/// The file that a line of gcc, clang or an ordinary program says it did not find.
-fn not_found(line: &str) -> Option<&str> {
-    // app/x.c:1:10: fatal error: x.h: No such file or directory
-    if let Some((before, _)) = line.split_once(": No such file or directory") {
-        return Some(
-            before
-                .rsplit(": ")
-                .next()?
-                .trim_matches(['\'', '"', '`', '‘', '’']),
-        );
+/// What in a line that complains of a missing file may be the file: all words that could be paths. Whether it is one shows
+/// when it is looked for.
+fn not_found(line: &str) -> Vec<&str> {
+    let complaints = [
+        "o such file or directory",
+        "' file not found",
+        "annot find ",
+        "annot open ",
+    ];
+    if !complaints.iter().any(|complaint| line.contains(complaint)) {
+        return Vec::new();
     }
-    // app/x.c:1:10: fatal error: 'x.h' file not found
-    let (before, _) = line.split_once("' file not found")?;
-    before.rsplit('\'').next()
+    let is_between = |c: char| c.is_whitespace() || "'\"`‘’“”:;,()[]<>".contains(c);
+    let words = line.split(is_between);
+    let is_path = |word: &&str| word.contains(['/', '.']) || word.len() > 1;
+    words
+        .filter(is_path)
+        .map(|word| word.strip_prefix(INSIDE).unwrap_or(word))
+        .collect()
 }
 
 /// Where the action looks: its root, where its inputs are, and what it is told with `-I` and the like.
@@ -84,19 +92,29 @@ mod tests {
         for (line, name) in [
             (
                 "app/x.c:1:10: fatal error: sub/x.h: No such file or directory",
-                Some("sub/x.h"),
+                "sub/x.h",
+            ),
+            ("app/x.c:1:10: fatal error: 'x.h' file not found", "x.h"),
+            ("cat: data/in.txt: No such file or directory", "data/in.txt"),
+            (
+                "sh: 1: cannot open /workspace/data/in.txt: No such file",
+                "data/in.txt",
             ),
             (
-                "app/x.c:1:10: fatal error: 'x.h' file not found",
-                Some("x.h"),
+                "FileNotFoundError: [Errno 2] No such file or directory: 'data/in.txt'",
+                "data/in.txt",
             ),
             (
-                "cat: data/in.txt: No such file or directory",
-                Some("data/in.txt"),
+                "Error: ENOENT: no such file or directory, open 'data/in.txt'",
+                "data/in.txt",
             ),
-            ("all is well", None),
+            (
+                "error: couldn't read `src/in.rs`: No such file or directory (os error 2)",
+                "src/in.rs",
+            ),
         ] {
-            assert_eq!(not_found(line), name, "{line}");
+            assert!(not_found(line).contains(&name), "{line}");
         }
+        assert_eq!(not_found("all is well in a.txt"), [""; 0]);
     }
 }

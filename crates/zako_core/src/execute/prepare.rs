@@ -12,6 +12,7 @@ use zako_action::{
 use zako_cas::{Digest, DigestFunction, SubtreeCache};
 use zako_path::NeutralPath;
 
+use super::level::Levels;
 use super::tools::{Tools, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
 use crate::codec::encoded;
@@ -29,8 +30,38 @@ pub(super) struct Ready {
     /// All that was read of the workspace, as it was.
     pub(super) stamps: BTreeMap<NeutralPath, Stamp>,
     pub(super) toolchains: Vec<PathBuf>,
-    pub(super) strong: StrongKey,
+    /// Over the content of everything that is there. Not known until it is [asked for](Ready::strong): what the narrow key
+    /// finds needs none.
+    strong: Option<StrongKey>,
     pub(super) narrow: Option<NarrowKey>,
+}
+
+impl Ready {
+    /// The strong key of the action, which is `planned`.
+    pub(super) fn strong(
+        &mut self,
+        bench: &Bench<'_>,
+        planned: &PlannedAction,
+    ) -> Result<StrongKey, Vec<Diagnostic>> {
+        if let Some(strong) = self.strong {
+            return Ok(strong);
+        }
+        let key = self.action.strong_key(bench.function, Some(bench.subtrees));
+        let strong = key.map_err(|error| vec![do_not_go_together(planned, &error)])?;
+        self.strong = Some(strong);
+        Ok(strong)
+    }
+
+    /// The strong key, if it was asked for.
+    pub(super) fn known_strong(&self) -> Option<&StrongKey> {
+        self.strong.as_ref()
+    }
+}
+
+fn do_not_go_together(planned: &PlannedAction, error: &zako_cas::TreeError) -> Diagnostic {
+    let owner = &planned.spec.owner;
+    let message = format!("the inputs of {owner} do not go together: {error}");
+    planned.blame(Diagnostic::user(message))
 }
 
 /// What preparing needs of the build.
@@ -40,8 +71,7 @@ pub(super) struct Bench<'a> {
     pub(super) files: &'a Files,
     pub(super) tools: &'a Tools,
     pub(super) subtrees: &'a SubtreeCache,
-    /// Where the action asks for none.
-    pub(super) isolation: Isolation,
+    pub(super) levels: &'a Levels,
 }
 
 /// Prepares `planned`; its errors carry its place.
@@ -65,9 +95,16 @@ pub(super) fn prepare(
             .map(|error| planned.blame(error))
             .collect());
     }
-    let isolation = spec.isolation.unwrap_or(bench.isolation);
-    // What runs without walls could have read anything of this workspace.
-    let salt = if isolation < Isolation::Enhanced {
+    let isolation = bench.levels.of(spec);
+    bench
+        .levels
+        .check(planned, isolation)
+        .map_err(|error| vec![planned.blame(error)])?;
+    // What runs without walls could have read anything of this workspace; what is installed in a folder that the command
+    // names is in no key.
+    let is_open =
+        isolation < Isolation::Enhanced || !zako_exec::named_outside(spec, bench.root).is_empty();
+    let salt = if is_open {
         bench.root.display().to_string()
     } else {
         String::new()
@@ -81,22 +118,13 @@ pub(super) fn prepare(
         salt,
         isolation,
     };
-    let keys = || {
-        let strong = action.strong_key(bench.function, Some(bench.subtrees))?;
-        Ok((
-            strong,
-            action.narrow_key(bench.function, Some(bench.subtrees))?,
-        ))
-    };
-    let (strong, narrow) = keys().map_err(|error: zako_cas::TreeError| {
-        let message = format!("the inputs of {} do not go together: {error}", spec.owner);
-        vec![planned.blame(Diagnostic::user(message))]
-    })?;
+    let narrow = action.narrow_key(bench.function, Some(bench.subtrees));
+    let narrow = narrow.map_err(|error| vec![do_not_go_together(planned, &error)])?;
     Ok(Ready {
         action: Arc::new(action),
         stamps,
         toolchains,
-        strong,
+        strong: None,
         narrow,
     })
 }

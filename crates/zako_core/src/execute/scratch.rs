@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use zako_action::ExecuteError;
 
 use super::place::remove_all;
 
@@ -33,8 +34,8 @@ impl ScratchFolders {
     }
 
     /// The action that had `place` is done with it; what it made of its input root goes.
-    pub(super) fn give_back(&self, place: PathBuf) -> io::Result<()> {
-        remove_all(&place.join("root"))?;
+    pub(super) fn give_back(&self, place: PathBuf) -> Result<(), ExecuteError> {
+        zako_exec::recycle(&place)?;
         self.free.lock().push(place);
         Ok(())
     }

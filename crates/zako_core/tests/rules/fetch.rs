@@ -163,7 +163,8 @@ async fn content_is_fetched_once() {
         |options| options.cache_dir = f.temp().join("cache"),
     );
     let built = other.build_with(&[], offline()).await.good();
-    assert_eq!(counts(&built), (2, 0));
+    // Where both had a sandbox its results are known too; elsewhere they belong to one workspace.
+    assert!(matches!(counts(&built), (0 | 2, 0)), "{built:?}");
     assert_eq!(other.read("zako-out/p/o"), "tool\n");
     assert_eq!(server.asked(), [""; 0]);
 }

@@ -28,9 +28,9 @@ mod pidfd {
     }
 
     impl ExitWatch {
-        /// `child` must be an uncollected child of this process.
-        pub(in super::super) fn new(child: Pid) -> io::Result<Self> {
-            match pidfd_open(child, PidfdFlags::empty()) {
+        /// `child` must be an uncollected child of this process, and `pidfd` be one of it.
+        pub(in super::super) fn new(child: Pid, pidfd: Option<OwnedFd>) -> io::Result<Self> {
+            match pidfd.map_or_else(|| pidfd_open(child, PidfdFlags::empty()), Ok) {
                 Ok(fd) => {
                     #[expect(
                         unsafe_code,
@@ -41,7 +41,7 @@ mod pidfd {
                         unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
                     Ok(Self::Pidfd(watched?))
                 }
-                Err(Errno::NOSYS) => Ok(Self::Thread(thread::ExitWatch::new(child)?)),
+                Err(Errno::NOSYS) => Ok(Self::Thread(thread::ExitWatch::new(child, None)?)),
                 Err(errno) => Err(errno.into()),
             }
         }
@@ -57,6 +57,8 @@ mod pidfd {
 }
 
 mod thread {
+    use std::os::fd::OwnedFd;
+
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     use tokio::sync::oneshot;
 
@@ -67,7 +69,7 @@ mod thread {
 
     impl ExitWatch {
         /// `child` must be an uncollected child of this process.
-        pub(in super::super) fn new(child: Pid) -> io::Result<Self> {
+        pub(in super::super) fn new(child: Pid, _no_pidfd: Option<OwnedFd>) -> io::Result<Self> {
             let (sender, receiver) = oneshot::channel();
             let wait = move || {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

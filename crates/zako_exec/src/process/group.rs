@@ -1,6 +1,10 @@
 //! A process group that this crate has started, from spawn to reaping.
 //!
-//! **Invariant:** the leader is waited for exactly once, and signals go out before that only.
+//! Behind walls the leader is their PID 1, which is zako's own code: SIGTERM to it is handed on to everybody inside, and its
+//! end is everybody's. How the command ended stands in its report.
+//!
+//! **Invariants:** the leader is waited for exactly once, and signals go out before that only. What a leader behind walls
+//! reads in our memory is kept until it was collected.
 
 use std::io;
 
@@ -16,14 +20,31 @@ pub(super) use rustix::process::Signal;
 pub(super) struct Group {
     leader: Pid,
     reaped: bool,
+    inside: Option<Inside>,
 }
 
+/// How the leader of a group ended.
+pub(super) struct Reaped {
+    pub(super) exit: Exit,
+    pub(super) usage: Usage,
+    /// Why the command was never started, which behind walls is known no sooner.
+    pub(super) failure: Option<io::Error>,
+}
+
+#[cfg(walls)]
+pub(super) type Inside = (super::launch::Kept, std::sync::Arc<super::launch::Order>);
+
+#[cfg(not(walls))]
+pub(super) type Inside = std::convert::Infallible;
+
 impl Group {
-    /// For a child that was started as the leader of a new group and that nobody else waits for.
-    pub(super) fn new(leader: Pid) -> Self {
+    /// For a child that was started as the leader of a new group and that nobody else waits for; with what it reads,
+    /// when it is behind walls.
+    pub(super) fn new(leader: Pid, inside: Option<Inside>) -> Self {
         Self {
             leader,
             reaped: false,
+            inside,
         }
     }
 
@@ -39,9 +60,44 @@ impl Group {
     }
 
     /// Collects the leader, which has ended (or will soon: this waits for it).
-    pub(super) fn reap(mut self) -> io::Result<(Exit, Usage)> {
+    pub(super) fn reap(mut self) -> io::Result<Reaped> {
         self.reaped = true;
-        reap::wait(self.leader)
+        let waited = reap::wait(self.leader);
+        if waited.is_err() {
+            // It may still be there and read.
+            std::mem::forget(self.inside.take());
+        }
+        let (exit, usage) = waited?;
+        Ok(self.tell(exit, usage))
+    }
+
+    #[cfg(walls)]
+    fn tell(&self, exit: Exit, mut usage: Usage) -> Reaped {
+        let Some((_, order)) = &self.inside else {
+            return Reaped {
+                exit,
+                usage,
+                failure: None,
+            };
+        };
+        let report = order.report();
+        let failure = report.failure();
+        // The peak of PID 1 is zako's own.
+        usage.max_rss_bytes = report.peak_bytes();
+        Reaped {
+            exit: report.status().map_or(exit, reap::exit_of),
+            usage,
+            failure: failure.map(|failure| failure.explain(order.walls())),
+        }
+    }
+
+    #[cfg(not(walls))]
+    fn tell(&self, exit: Exit, usage: Usage) -> Reaped {
+        Reaped {
+            exit,
+            usage,
+            failure: None,
+        }
     }
 }
 
@@ -52,12 +108,21 @@ impl Drop for Group {
         }
         self.signal(Signal::KILL);
         let leader = self.leader;
-        let wait = move || drop(reap::wait(leader));
+        // Not dropped by a thread that could not be started.
+        let inside = std::sync::Arc::new(parking_lot::Mutex::new(self.inside.take()));
+        let kept = inside.clone();
+        let wait = move || {
+            let waited = reap::wait(leader);
+            let inside = kept.lock().take();
+            if waited.is_err() {
+                std::mem::forget(inside);
+            }
+        };
         // A killed process can take a moment to go (it may be in the kernel), and a future's drop must not wait for it.
         if std::thread::Builder::new()
             .name("zako-reap".into())
             .stack_size(64 * 1024)
-            .spawn(wait)
+            .spawn(wait.clone())
             .is_err()
         {
             wait();

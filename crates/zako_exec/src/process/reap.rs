@@ -31,7 +31,7 @@ pub(super) fn wait(child: Pid) -> io::Result<(Exit, Usage)> {
             (pid, used.assume_init())
         };
         if pid >= 0 {
-            return Ok((exit_of(ExitStatus::from_raw(status)), usage_of(&used)));
+            return Ok((exit_of(status), usage_of(&used)));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -40,7 +40,9 @@ pub(super) fn wait(child: Pid) -> io::Result<(Exit, Usage)> {
     }
 }
 
-fn exit_of(status: ExitStatus) -> Exit {
+/// What a status of `wait4` means.
+pub(super) fn exit_of(status: libc::c_int) -> Exit {
+    let status = ExitStatus::from_raw(status);
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, signal) => Exit::Signal(signal.unwrap_or(0)),

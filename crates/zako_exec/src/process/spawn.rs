@@ -26,6 +26,8 @@ const BUSY_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// A process that has just been started.
 pub(super) struct Spawned {
     pub(super) group: Group,
+    /// Of the leader, where the system gave one with it.
+    pub(super) pidfd: Option<OwnedFd>,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
 }
@@ -40,35 +42,20 @@ pub(super) async fn spawn(
         program: program.display().to_string(),
         source,
     };
-    if !process.dir.is_dir() {
+    if process.walls.is_none() && !process.dir.is_dir() {
         let missing = format!(
             "its working directory {} does not exist",
             process.dir.display()
         );
         return Err(fail(io::Error::new(io::ErrorKind::NotFound, missing)));
     }
-    let mut command = Command::new(&program);
-    command
-        .arg0(
-            process
-                .arg0
-                .as_deref()
-                .unwrap_or(process.program.as_os_str()),
-        )
-        .args(&process.args)
-        .env_clear()
-        .envs(&process.env)
-        .current_dir(&process.dir)
-        .process_group(0)
-        .stdin(stdin(&process.stdin, &process.dir)?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    let stdin = stdin(&process.stdin, &process.dir)?;
     let mut pause = Duration::from_millis(1);
     let mut tries = 0;
-    let mut child = loop {
+    loop {
         tries += 1;
-        match command.spawn() {
-            Ok(child) => break child,
+        match start(process, &program, &stdin).await {
+            Ok(spawned) => return Ok(spawned),
             // Somebody still has it open for writing: a linker that is just ending, or a process forked meanwhile.
             Err(error)
                 if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
@@ -86,21 +73,102 @@ pub(super) async fn spawn(
             }
             Err(error) => return Err(fail(error)),
         }
-    };
-    let group = Group::new(Pid::from_child(&child));
+    }
+}
+
+/// One try, by our own launcher where there is one.
+#[cfg(walls)]
+async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
+    use std::sync::Arc;
+
+    use super::launch::{Launched, Order, launch};
+
+    let order = Arc::new(Order::new(process, program)?);
+    let (stdout, stdout_end) = pipe()?;
+    let (stderr, stderr_end) = pipe()?;
+    let ends = [
+        stdin.try_clone()?.into(),
+        above(stdout_end)?,
+        above(stderr_end)?,
+    ];
+    match launch(order.clone(), ends).await {
+        Ok(Launched { group, pidfd }) => Ok(Spawned {
+            group,
+            pidfd: Some(pidfd),
+            stdout,
+            stderr,
+        }),
+        // A kernel, or a container's filter, that knows no clone3.
+        Err(failure)
+            if failure.errno == nix::libc::ENOSYS
+                && process.walls.is_none()
+                && process.attributes == super::Attributes::default() =>
+        {
+            start_by_std(process, program, stdin)
+        }
+        Err(failure) => Err(failure.explain(order.walls())),
+    }
+}
+
+/// A pipe, for reading and for writing, which no other child gets.
+#[cfg(walls)]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// The same above the three that every process has, of which this one may have none.
+#[cfg(walls)]
+fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+
+    match fd.as_raw_fd() {
+        0..=2 => Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?),
+        _ => Ok(fd),
+    }
+}
+
+#[cfg(not(walls))]
+async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
+    if process.attributes != super::Attributes::default() {
+        let why = "limits, umask, nice and affinity of processes are not to be had on this system";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    start_by_std(process, program, stdin)
+}
+
+fn start_by_std(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
+    let name = process.arg0.as_deref();
+    let mut command = Command::new(program);
+    command
+        .arg0(name.unwrap_or(process.program.as_os_str()))
+        .args(&process.args)
+        .env_clear()
+        .envs(&process.env)
+        .current_dir(&process.dir)
+        .process_group(0)
+        .stdin(stdin.try_clone()?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let group = Group::new(Pid::from_child(&child), None);
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok(Spawned {
             group,
+            pidfd: None,
             stdout: stdout.into(),
             stderr: stderr.into(),
         }),
-        _ => Err(fail(io::Error::other("its output is no pipe"))),
+        _ => Err(io::Error::other("its output is no pipe")),
     }
 }
 
 /// The full path of the program, or where it was looked for.
 fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
     let program = &process.program;
+    if process.walls.is_some() {
+        // Whether it is there can be seen from inside only.
+        return Ok(program.clone());
+    }
     let not_found = |looked_in: String| ProcessError::NotFound {
         program: program.display().to_string(),
         looked_in,
@@ -132,21 +200,17 @@ fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
     Err(not_found(full.display().to_string()))
 }
 
-fn stdin(stdin: &ProcessStdin, dir: &Path) -> Result<Stdio, ProcessError> {
-    match stdin {
-        ProcessStdin::Nothing => Ok(Stdio::null()),
+fn stdin(stdin: &ProcessStdin, dir: &Path) -> Result<File, ProcessError> {
+    let (path, opened) = match stdin {
+        ProcessStdin::Nothing => (None, File::open("/dev/null")),
         ProcessStdin::File(path) => {
             let path = dir.join(path);
             let file = File::open(&path);
-            file.map(Stdio::from).map_err(|source| ProcessError::Stdin {
-                path: Some(path),
-                source,
-            })
+            (Some(path), file)
         }
-        ProcessStdin::Bytes(bytes) => unnamed(bytes)
-            .map(Stdio::from)
-            .map_err(|source| ProcessError::Stdin { path: None, source }),
-    }
+        ProcessStdin::Bytes(bytes) => (None, unnamed(bytes)),
+    };
+    opened.map_err(|source| ProcessError::Stdin { path, source })
 }
 
 fn unnamed(bytes: &[u8]) -> io::Result<File> {

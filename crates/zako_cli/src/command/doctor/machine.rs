@@ -1,6 +1,8 @@
 //! What zako is and what it may use of this machine.
 
-use zako_core::Capacity;
+use std::path::Path;
+
+use zako_core::{Capacity, capabilities};
 
 use super::Check;
 use crate::quantity::{show_bytes, show_count};
@@ -29,9 +31,35 @@ pub(super) fn resources() -> Check {
     )
 }
 
-pub(super) fn isolation() -> Check {
-    Check::good(
-        "isolation",
-        "none, basic (enhanced and maximum: not in this version)",
-    )
+/// The levels that this machine gives, tried out for a workspace in `start`.
+pub(super) fn isolation(start: &Path) -> Vec<Check> {
+    // The workspace's own file system counts; without one, that of temporary files has to do.
+    let state = start.ancestors().map(|folder| folder.join(".zako"));
+    let state = state.into_iter().find(|state| state.is_dir());
+    let name = format!("zako-doctor-{}", std::process::id());
+    let home = state.unwrap_or_else(std::env::temp_dir).join(name);
+    let found = capabilities(&home);
+    let check = match (&found.enhanced, &found.maximum) {
+        (Ok(()), Ok(())) => {
+            Check::good("isolation", "none, basic, enhanced (the default), maximum")
+        }
+        (Ok(()), Err(lack)) => Check::doubtful(
+            "isolation",
+            format!("none, basic, enhanced (the default); no maximum: {lack}"),
+            &lack.cure,
+        ),
+        (Err(lack), _) => Check::doubtful(
+            "isolation",
+            format!("none, basic (the default here); no enhanced, no maximum: {lack}"),
+            &lack.cure,
+        ),
+    };
+    let limits = match &found.cgroup {
+        Ok(place) => format!(
+            "a cgroup of our own is there ({}), which this version does not use yet",
+            place.display()
+        ),
+        Err(lack) => format!("of processes (rlimit) only: {lack}"),
+    };
+    vec![check, Check::good("limits", limits)]
 }

@@ -197,7 +197,7 @@ async fn built_tools_run_and_are_part_of_the_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_run_in_the_workspace_at_isolation_none() {
     let mut world = World::new(&[("a", "1\n")]);
-    world.isolation = Isolation::None;
+    world.isolation = Some(Isolation::None);
     let folder = sh(
         "mkdir -p $out && cp $in $out",
         &["zako-out/b"],

@@ -1,0 +1,183 @@
+//! Starting programs without forking and without the C library, behind walls or not.
+//!
+//! Everything is prepared before (`order`); a thread that outlives its children clones with shared memory; the child
+//! (`child`, `init`) makes system calls only (`raw`). Its failures come back as (stage, error) in the shared memory.
+//!
+//! It must never know paths' meaning, actions or waiting.
+//!
+//! **Invariants:**
+//! - Only launcher threads clone, and they end with the process only: the kernel sends the signal for a parent's death
+//!   when the *thread* ends that cloned.
+//! - Launcher threads have every signal blocked, so no handler of this process ever runs in a child.
+//! - An order, with the stacks in it, lives until the child has run its program, or (behind walls) was collected.
+
+mod child;
+mod init;
+mod order;
+pub(crate) mod raw;
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use nix::libc;
+use nix::sys::signal::SigSet;
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+use tokio::sync::oneshot;
+
+pub(super) use order::{Failure, Order};
+
+use super::group::Group;
+
+/// Reset every handler in the child (Linux 5.5); libc's constant does not fit its own type.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// How many threads start programs. One waits while its child loads a program; the second goes on meanwhile.
+const LAUNCHERS: usize = 2;
+
+/// How many orders wait for a launcher at most; each action that may run has one.
+const MAX_WAITING: usize = 4096;
+
+/// A program that was started.
+pub(super) struct Launched {
+    pub(super) group: Group,
+    /// Readable once the leader has ended.
+    pub(super) pidfd: OwnedFd,
+}
+
+struct Request {
+    order: Arc<Order>,
+    /// What becomes the child's standard input, output and error; closed here once it has them.
+    stdio: [OwnedFd; 3],
+    answer: oneshot::Sender<Result<Launched, Failure>>,
+}
+
+/// Starts the program of `order` with these three descriptors, each above 2.
+pub(super) async fn launch(order: Arc<Order>, stdio: [OwnedFd; 3]) -> Result<Launched, Failure> {
+    let (answer, launched) = oneshot::channel();
+    let request = Request {
+        order,
+        stdio,
+        answer,
+    };
+    let launchers = launchers().map_err(Failure::of_errno)?;
+    launchers.try_send(request).map_err(|error| match error {
+        TrySendError::Full(_) => Failure::of_errno(libc::EAGAIN),
+        TrySendError::Disconnected(_) => Failure::of_errno(libc::ENOSYS),
+    })?;
+    launched
+        .await
+        .unwrap_or_else(|_| Err(Failure::of_errno(libc::ENOSYS)))
+}
+
+/// The threads that start programs, of all of this process: made for the first, and never ended.
+fn launchers() -> Result<&'static SyncSender<Request>, i32> {
+    static SENDER: OnceLock<Result<SyncSender<Request>, i32>> = OnceLock::new();
+    let sender = SENDER.get_or_init(|| {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EAGAIN);
+        // Children tell by it that this process is gone. Without pidfds there is no clone3 either.
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|e| errno(e.into()))?;
+        let own = Arc::new(own);
+        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..LAUNCHERS {
+            let (receiver, own) = (receiver.clone(), own.clone());
+            std::thread::Builder::new()
+                .name("zako-launch".into())
+                .stack_size(256 * 1024)
+                .spawn(move || serve(&receiver, &own))
+                .map_err(errno)?;
+        }
+        Ok(sender)
+    });
+    sender.as_ref().map_err(|errno| *errno)
+}
+
+fn serve(requests: &Mutex<Receiver<Request>>, own: &OwnedFd) {
+    if SigSet::all().thread_block().is_err() {
+        return;
+    }
+    let stack = raw::Stack::new();
+    loop {
+        let next = requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(request) = next else {
+            return;
+        };
+        let launched = start(&request.order, &request.stdio, own, &stack);
+        // A group that nobody waits for any more is killed by its drop.
+        let _nobody_waits = request.answer.send(launched);
+    }
+}
+
+/// What the child is told beside its order.
+struct Start {
+    order: Arc<Order>,
+    stdio: [i32; 3],
+    /// The pid of this process, and a descriptor that is readable when it is gone.
+    parent: i32,
+    parent_pidfd: i32,
+}
+
+fn start(
+    order: &Arc<Order>,
+    stdio: &[OwnedFd; 3],
+    own: &OwnedFd,
+    stack: &raw::Stack,
+) -> Result<Launched, Failure> {
+    let begin = Start {
+        order: order.clone(),
+        stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
+        parent: getpid().as_raw_nonzero().get(),
+        parent_pidfd: own.as_raw_fd(),
+    };
+    let shared = libc::CLONE_VM as u64 | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
+    let (cloned, kept) = match order.walls() {
+        None => {
+            let flags = shared | libc::CLONE_VFORK as u64;
+            #[expect(unsafe_code, reason = "see `raw`")]
+            // SAFETY: with CLONE_VFORK this thread sleeps until the child is done with what it borrows here; `child`
+            // calls nothing but `raw` and atomics.
+            let cloned = unsafe { raw::clone_with(flags, stack, child::run, &raw const begin) };
+            (cloned, None)
+        }
+        Some(walls) => {
+            let begin = Box::new(begin);
+            let flags = shared | walls.namespaces();
+            #[expect(unsafe_code, reason = "see `raw`")]
+            // SAFETY: `begin` and the order, which has the stack, are kept until the child was collected (`Kept`); `init`
+            // calls nothing but `raw` and atomics.
+            let cloned =
+                unsafe { raw::clone_with(flags, order.stack(), init::run, &raw const *begin) };
+            (cloned, Some(Kept { _begin: begin }))
+        }
+    };
+    let (pid, pidfd) = cloned.map_err(|errno| Failure::of_errno(errno.0))?;
+    #[expect(unsafe_code, reason = "the kernel gives a number")]
+    // SAFETY: the kernel has just made this descriptor, for us alone.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let leader = Pid::from_raw(pid).ok_or(Failure::of_errno(libc::ECHILD))?;
+    let group = Group::new(leader, kept.map(|kept| (kept, order.clone())));
+    match order.report().failure() {
+        // It has ended by itself, and is collected by the drop of its group. Behind walls it is still about to begin.
+        Some(failure) if order.walls().is_none() => {
+            drop(group.reap());
+            Err(failure)
+        }
+        _ => Ok(Launched { group, pidfd }),
+    }
+}
+
+/// What a child behind walls reads until it ends.
+pub(super) struct Kept {
+    _begin: Box<Start>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept")
+    }
+}

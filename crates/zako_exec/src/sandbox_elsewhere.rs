@@ -1,0 +1,156 @@
+//! What stands for the sandbox on systems where there is none yet: the same names, and an error that says so.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use zako_action::{ActionSpec, ExecuteError, Isolation, Job};
+use zako_path::NeutralPath;
+
+/// The working directory of every process in a sandbox.
+pub const INSIDE_WORKSPACE: &str = "/workspace";
+
+/// The folder for temporary files inside.
+pub const INSIDE_TMP: &str = "/tmp";
+
+/// Walls, of which there are none.
+pub(crate) type Walls = Infallible;
+
+/// Something that a machine does not give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Lack {
+    /// What is missing, and why.
+    pub what: String,
+    /// What to do to have it.
+    pub cure: String,
+}
+
+/// What a machine gives, by level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Why [`Isolation::Enhanced`] can't be had.
+    pub enhanced: Result<(), Lack>,
+    /// Why [`Isolation::Maximum`] can't be had.
+    pub maximum: Result<(), Lack>,
+    /// Why limits of memory and processes for whole actions can't be had.
+    pub cgroup: Result<PathBuf, Lack>,
+}
+
+impl Capabilities {
+    /// The strongest level that actions have by themselves.
+    #[must_use]
+    pub fn best(&self) -> Isolation {
+        Isolation::Basic
+    }
+
+    /// Why a level can't be had.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self, level: Isolation) -> Result<(), &Lack> {
+        match level {
+            Isolation::None | Isolation::Basic => Ok(()),
+            Isolation::Enhanced => self.enhanced.as_ref().copied(),
+            Isolation::Maximum => self.maximum.as_ref().copied(),
+        }
+    }
+}
+
+fn lack() -> Lack {
+    Lack {
+        what: "zako has sandboxes on Linux only (x86-64 and AArch64)".to_owned(),
+        cure: "use `--isolation basic`".to_owned(),
+    }
+}
+
+/// What can be had here: `basic`.
+#[must_use]
+pub fn capabilities(_home: &Path) -> Capabilities {
+    Capabilities {
+        enhanced: Err(lack()),
+        maximum: Err(lack()),
+        cgroup: Err(lack()),
+    }
+}
+
+/// What was shared so far: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SandboxCounts {
+    /// Files that were copied out of the workspace.
+    pub copied: u64,
+    /// Links that were made in layers.
+    pub linked: u64,
+    /// Layers that were built.
+    pub layers_built: u64,
+    /// Layers that were there already when an action asked for them.
+    pub layers_reused: u64,
+}
+
+/// What the sandboxes of one build would share.
+#[derive(Clone, Debug)]
+pub struct Sandbox;
+
+impl Sandbox {
+    /// Takes what it takes elsewhere.
+    #[must_use]
+    pub fn new(_home: impl Into<PathBuf>, _outputs: Option<NeutralPath>) -> Self {
+        Self
+    }
+
+    /// What was shared so far.
+    #[must_use]
+    pub fn counts(&self) -> SandboxCounts {
+        SandboxCounts::default()
+    }
+
+    /// Whether a level can be had here.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self, level: Isolation) -> Result<(), Lack> {
+        match level {
+            Isolation::None | Isolation::Basic => Ok(()),
+            Isolation::Enhanced | Isolation::Maximum => Err(lack()),
+        }
+    }
+
+    /// Nothing is kept.
+    ///
+    /// # Errors
+    /// None.
+    pub fn clear(&self) -> Result<(), ExecuteError> {
+        Ok(())
+    }
+
+    pub(crate) fn walls(&self, _job: &Job) -> Result<Walls, ExecuteError> {
+        Err(ExecuteError::Unsupported {
+            executor: "local",
+            reason: lack().what,
+        })
+    }
+}
+
+/// Where what an action wrote in a sandbox would lie.
+#[must_use]
+pub fn written_below(scratch: &Path) -> PathBuf {
+    scratch.join("root").join("up")
+}
+
+/// Files and folders of the machine that the words of a command name; of no interest without sandboxes.
+#[must_use]
+pub fn named_outside(_spec: &ActionSpec, _workspace: &Path) -> BTreeSet<PathBuf> {
+    BTreeSet::new()
+}
+
+/// Removes what an action left below its scratch folder.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
+    crate::input_root::remove_all(&scratch.join("root"))
+}
+
+pub(crate) fn settle_links(_job: &Job, _written: &Path) -> Result<(), ExecuteError> {
+    Ok(())
+}

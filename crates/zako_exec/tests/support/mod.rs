@@ -1,0 +1,217 @@
+//! A workspace in a temporary folder with an executor and a sandbox, for tests of what actions see and leave.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses its part"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use zako_action::{
+    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Isolation, Job,
+    NoSink, OutputSpec, Prepared, ResolvedTool,
+};
+use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
+use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, Sandbox, find_program};
+use zako_path::NeutralPath;
+
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub workspace: PathBuf,
+    pub store: Store,
+    pub sandbox: Sandbox,
+    pub executor: LocalExecutor,
+}
+
+pub fn path(text: &str) -> NeutralPath {
+    NeutralPath::new(text).unwrap()
+}
+
+impl World {
+    /// A workspace with these files; `None`, with the reason printed, where there are no sandboxes.
+    pub fn new(files: &[(&str, &str)]) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let workspace = base.join("ws");
+        fs::create_dir(&workspace).unwrap();
+        let store = Store::open(StoreOptions::new(base.join("store"))).unwrap();
+        let sandbox = Sandbox::new(workspace.join(".zako/exec/shared"), Some(path("zako-out")));
+        if let Err(lack) = sandbox.check(Isolation::Enhanced) {
+            println!(
+                "skipped: no sandbox on this machine: {lack} ({})",
+                lack.cure
+            );
+            return None;
+        }
+        let executor = LocalExecutor::new(store.clone(), BlockingPool::new(&Handle::current()))
+            .with_grace(Duration::from_millis(50))
+            .with_sandbox(sandbox.clone());
+        let world = Self {
+            dir,
+            workspace,
+            store,
+            sandbox,
+            executor,
+        };
+        for (name, text) in files {
+            world.write(name, text);
+        }
+        Some(world)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let place = self.workspace.join(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, text).unwrap();
+    }
+
+    fn value(&self, path: &NeutralPath) -> ArtifactValue {
+        let place = path.to_os_path(&self.workspace);
+        if place.is_dir() {
+            let tree = self.store.put_directory(&place).unwrap();
+            return ArtifactValue::Directory { tree };
+        }
+        let executable = fs::metadata(&place).unwrap().permissions().mode() & 0o100 != 0;
+        let digest = DigestFunction::Blake3.hash(&fs::read(&place).unwrap());
+        ArtifactValue::File { digest, executable }
+    }
+
+    pub fn job(&self, spec: ActionSpec, isolation: Isolation) -> Job {
+        let values = |paths: &[NeutralPath]| -> BTreeMap<NeutralPath, ArtifactValue> {
+            paths
+                .iter()
+                .map(|path| (path.clone(), self.value(path)))
+                .collect()
+        };
+        let mut tools = vec![ResolvedTool {
+            name: "sh".to_owned(),
+            path: find_program("sh", FIXED_PATH)
+                .unwrap()
+                .canonicalize()
+                .unwrap(),
+            digest: DigestFunction::Blake3.hash(b"not looked at"),
+        }];
+        if let ActionBody::Command { argv } = &spec.body {
+            let name = argv[0].clone();
+            let real = Path::new(&name).canonicalize();
+            tools.insert(
+                0,
+                ResolvedTool {
+                    path: real.unwrap_or_else(|_| name.clone().into()),
+                    name,
+                    digest: DigestFunction::Blake3.hash(b"not looked at"),
+                },
+            );
+        }
+        let action = Prepared {
+            inputs: values(&spec.inputs),
+            staged: values(&spec.staged),
+            tools,
+            salt: String::new(),
+            isolation,
+            spec: Arc::new(spec),
+        };
+        Job {
+            action: Arc::new(action),
+            workspace: self.workspace.clone().into(),
+            scratch: self.workspace.join(".zako/exec/1"),
+            attempt: 0,
+        }
+    }
+
+    pub async fn run(&self, spec: ActionSpec) -> Result<Executed, ExecuteError> {
+        self.run_at(spec, Isolation::Enhanced).await
+    }
+
+    pub async fn run_at(
+        &self,
+        spec: ActionSpec,
+        isolation: Isolation,
+    ) -> Result<Executed, ExecuteError> {
+        let job = self.job(spec, isolation);
+        self.executor
+            .execute(&job, &NoSink, &CancellationToken::new())
+            .await
+    }
+
+    /// What it printed to both streams.
+    pub fn printed(&self, executed: &Executed) -> String {
+        self.text(&executed.stdout) + &self.text(&executed.stderr)
+    }
+
+    pub fn text(&self, digest: &Digest) -> String {
+        let bytes = self.store.get(digest).unwrap().expect("in the store");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The content of the first output.
+    pub fn output(&self, executed: &Executed) -> String {
+        match &executed.outputs[0].file.value {
+            ArtifactValue::File { digest, .. } => self.text(digest),
+            other => panic!("{other:?} is no file"),
+        }
+    }
+
+    /// Every file of the workspace outside of `.zako`, with its content.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.workspace.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                if entry.file_name() == ".zako" {
+                    continue;
+                }
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
+                let below = entry
+                    .path()
+                    .strip_prefix(&self.workspace)
+                    .unwrap()
+                    .to_owned();
+                let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+                found.push((below.to_string_lossy().into_owned(), text));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+pub fn shell(script: &str, inputs: &[&str], outputs: &[&str]) -> ActionSpec {
+    let script = script.to_owned();
+    let mut spec = ActionSpec::new("//a:t", "test", ActionBody::Shell { script });
+    spec.inputs = inputs.iter().map(|p| path(p)).collect();
+    spec.outputs = outputs
+        .iter()
+        .map(|p| match p.strip_suffix('/') {
+            Some(p) => OutputSpec::directory(path(p)),
+            None => OutputSpec::file(path(p)),
+        })
+        .collect();
+    spec
+}
+
+/// Processes of this machine that have `word` in their command line or environment.
+pub fn processes_with(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+        let all = [read("cmdline"), read("environ")].concat();
+        let text = String::from_utf8_lossy(&all).replace('\0', " ");
+        let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
+        if text.contains(word) && !own {
+            found.push(format!("{}: {text}", entry.file_name().to_string_lossy()));
+        }
+    }
+    found
+}
