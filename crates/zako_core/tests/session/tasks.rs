@@ -301,15 +301,19 @@ async fn wrong_values_are_told_at_their_line() {
         let built = f.build(&["//p"]).await;
         let error = told(built.error());
         assert!(error.contains(message), "{spec}: {error}");
-        // At the attribute that it names, else at the call.
+        // At the value of the attribute that it names, at the name of one that there is not, else at the call.
         let column = error
             .strip_prefix("p/BUILD.ts:4:")
             .and_then(|rest| rest.split_once(": TypeError: "))
             .and_then(|(column, _)| column.parse::<usize>().ok());
         let named = column.and_then(|column| spec.get(column.checked_sub(8)?..));
+        let before = match error.contains("has no attribute") {
+            true => "{ ",
+            false => ": ",
+        };
         assert!(
             column == Some(3)
-                || named.is_some_and(|value| spec[..spec.len() - value.len()].ends_with(": ")),
+                || named.is_some_and(|rest| spec[..spec.len() - rest.len()].ends_with(before)),
             "{spec}: {error}"
         );
         assert_eq!(built.report.fault(), Some(Fault::User), "{spec}");
