@@ -12,5 +12,5 @@ mod workspace;
 pub use binary::{embed, repository, zako};
 pub use fifo::Fifo;
 pub use outcome::{Event, Outcome};
-pub use running::{Running, is_gone, run};
+pub use running::{Running, run, runs_with};
 pub use workspace::Workspace;

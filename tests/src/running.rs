@@ -129,8 +129,19 @@ pub fn run(command: Command) -> String {
     ended.stdout
 }
 
+/// Whether a process runs with this word among its arguments: an action behind walls does not know its pid outside of them.
+pub fn runs_with(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .any(|arguments| {
+            let mut words = arguments.split(|byte| *byte == 0);
+            words.any(|found| found == word.as_bytes())
+        })
+}
+
 /// Whether no process of that id runs any more.
-pub fn is_gone(pid: i32) -> bool {
+fn is_gone(pid: i32) -> bool {
     match kill(Pid::from_raw(pid), None) {
         Err(Errno::ESRCH) => true,
         // Ended, but nobody took note of it yet.
