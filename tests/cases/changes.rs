@@ -205,7 +205,7 @@ fn two_builds_at_once_take_turns() {
         "BUILD.ts",
         &format!(
             "import {{ task }} from \"zako:build\";\n\
-             export const a = task({{ outputs: [\"a\"], shell: `echo > {}; read line < {}; touch \"$out\"` }});\n",
+             export const a = task({{ outputs: [\"a\"], isolation: \"basic\", shell: `echo > {}; read line < {}; touch \"$out\"` }});\n",
             started.path().display(),
             go_on.path().display(),
         ),

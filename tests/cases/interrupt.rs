@@ -13,7 +13,7 @@ fn interrupted_by(signal: Signal) {
         &format!(
             "import {{ task }} from \"zako:build\";\n\
              export const before = task({{ outputs: [\"before.txt\"], shell: 'echo done > \"$out\"' }});\n\
-             export const during = task({{\n  inputs: [before],\n  outputs: [\"during.txt\"],\n  \
+             export const during = task({{\n  inputs: [before],\n  outputs: [\"during.txt\"],\n  isolation: \"basic\",\n  \
              shell: `sleep {length} & echo \"$!\" > {}; wait`,\n}});\n\
              export const after = task({{ inputs: [during], outputs: [\"after.txt\"], shell: 'cp \"$in\" \"$out\"' }});\n",
             started.path().display(),
