@@ -46,8 +46,13 @@ fn main() {
             format!("zako:{stem}")
         };
         let source = fs::read_to_string(path).expect("a builtin is readable");
-        let lowered = lower::lower(&Allocator::default(), &specifier, &source)
-            .unwrap_or_else(|faults| fail(path, &source, &faults));
+        let lowered = lower::lower(
+            &Allocator::default(),
+            &specifier,
+            &source,
+            lower::ModuleState::Free,
+        )
+        .unwrap_or_else(|faults| fail(path, &source, &faults));
         if internal {
             writeln!(entry, "import \"{specifier}\";").expect("strings take all");
         } else {
@@ -68,7 +73,10 @@ fn main() {
             .expect("strings take all");
         }
     }
-    // For harden.js, which freezes what they export.
+    // For harden.js, which freezes what they export, and lets what is frozen be known later.
+    entry.push_str(
+        "import { frozen } from \"zako:internal/settle\";\nglobalThis.__zako_frozen = frozen;\n",
+    );
     writeln!(
         entry,
         "globalThis.__zako_builtins = [{}];",

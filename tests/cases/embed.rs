@@ -25,7 +25,13 @@ fn a_program_embeds_the_engine() {
         "done: 2 run, 0 from cache, 0 up to date, 0 cancelled",
         "done: 0 run, 0 from cache, 2 up to date, 0 cancelled",
     );
-    embed(&[&["//:greeting: write greeting.txt ...", all][..], &end].concat());
+    let audited = [
+        "//:greeting: write greeting.txt ...",
+        "audit: //:greeting ended with Code(0)",
+        "audit: //:shout ended with Code(0)",
+        all,
+    ];
+    embed(&[&audited[..], &end].concat());
     // Its own builtin `acme:env` gave the words.
     assert_eq!(
         workspace.read("zako-out/shout.txt"),

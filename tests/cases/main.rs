@@ -15,6 +15,7 @@ mod inspect;
 mod interrupt;
 mod killed;
 mod limits;
+mod machinery;
 mod runnable;
 mod scripts;
 mod targets;

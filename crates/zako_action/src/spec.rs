@@ -171,6 +171,13 @@ pub enum ToolRef {
     Artifact(NeutralPath),
     /// A program of the machine: a bare name looked up on the keyed PATH, or an absolute path.
     Host(String),
+    /// A program of the machine whose version is its identity, and not its content.
+    Versioned {
+        /// Its absolute path.
+        path: String,
+        /// The version that it said it has.
+        version: String,
+    },
 }
 
 /// An output that an action declares.

@@ -85,9 +85,13 @@ const ODD: [&str; 5] = [
 fn real_compilers_are_understood() {
     let mut tried = 0;
     for compiler in ["gcc", "clang"] {
+        // clang writes a slash in its place, into the depfile of Unix systems, too: there is no such file.
+        let odd = ODD
+            .iter()
+            .filter(|name| compiler != "clang" || !name.contains('\\'));
         let dir = tempfile::tempdir().unwrap();
         let mut source = String::new();
-        for name in ODD {
+        for name in odd.clone() {
             fs::write(dir.path().join(name), "").unwrap();
             source += &format!("#include \"{name}\"\n");
         }
@@ -119,7 +123,7 @@ fn real_compilers_are_understood() {
         tried += 1;
         let found = parse(&fs::read(dir.path().join("out.d")).unwrap()).unwrap();
         assert_eq!(found[0], "main file.c");
-        for name in ODD {
+        for name in odd {
             assert!(
                 found.iter().any(|f| f == name),
                 "{compiler}: {name} in {found:?}"

@@ -178,7 +178,11 @@ pub struct Digest {
 impl Digest {
     /// The hash as 64 lower case hex digits.
     pub fn hex(&self) -> String {
-        hex::encode(self.hash)
+        let mut digits = [0; 2 * HASH_LEN];
+        hex::encode_to_slice(self.hash, &mut digits).expect("there is room for two digits a byte");
+        std::str::from_utf8(&digits)
+            .expect("digits are ASCII")
+            .to_owned()
     }
 
     /// A digest from the parts that a Remote Execution API message carries.

@@ -193,6 +193,9 @@ pub(crate) struct Options {
     /// Say only what went wrong
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub(crate) quiet: bool,
+    /// After a build, list what each action that ran took: time, processor, memory, disk, and how it ended; the slowest first
+    #[arg(long, global = true)]
+    pub(crate) timings: bool,
     /// Write everything that happens in a build to FILE, one JSON object a line
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) event_log: Option<PathBuf>,

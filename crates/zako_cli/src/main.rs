@@ -16,6 +16,7 @@ mod reasons;
 mod rendering;
 mod summary;
 mod terminal;
+mod timings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

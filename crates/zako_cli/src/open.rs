@@ -60,6 +60,7 @@ pub(crate) fn state_options_of(
     let mut state = GlobalStateOptions::new(cache_dir_of(options, start)?);
     state.jobs = options.jobs.map(std::num::NonZeroU32::get);
     state.memory = options.memory;
+    state.makeflags = std::env::var("MAKEFLAGS").ok();
     state.script_threads = options.script_threads.map(|n| n.get() as usize);
     if let Some(time) = options.script_timeout {
         state.script_limits.time = time;
@@ -100,15 +101,18 @@ impl Opened {
         Self::with(state, start, options, Session::open, None)
     }
 
-    /// Opens the workspace of one file; a file outside of any has its folder for one.
+    /// Opens the workspace of one file, which will be evaluated; a file outside of any has its folder for one.
     pub(crate) fn for_file(options: &Options, file: &Path) -> Result<Opened, Diagnostic> {
         let start = start_of(options)?;
         let has_manifest = |folder: &Path| folder.join(MANIFEST).is_file();
         let folder = file.parent().unwrap_or(&start).to_owned();
+        let state = GlobalStateOptions {
+            warm_scripts: true,
+            ..state_options_of(options, &start)?
+        };
         if start.ancestors().any(has_manifest) || !folder.is_dir() {
-            return Opened::of(options);
+            return Self::with(state, start, options, Session::open, None);
         }
-        let state = state_options_of(options, &start)?;
         Self::with(state, start, options, Session::detached, Some(&folder))
     }
 

@@ -9,7 +9,6 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_action::ActionBody;
-use zako_exec::ResourcePool;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
@@ -19,9 +18,11 @@ use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::kinds;
 use crate::evaluate::{Faults, Services};
 use crate::event::{ActionStatus, BuildEvent, millis};
+use crate::execute::health::STUCK_AFTER;
 use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
-    ExecuteParts, ExecuteSummary, Execution, PlannedAction, ScriptProgram, WorkspaceDirs, execute,
+    ExecuteParts, ExecuteSummary, Execution, Machinery, PlannedAction, ScriptProgram,
+    WorkspaceDirs, execute,
 };
 use crate::fetch::FetchRules;
 use crate::files::Files;
@@ -43,7 +44,7 @@ use crate::watch::Changes;
 /// A build about to run.
 pub(crate) struct Building {
     pub(crate) global: Arc<GlobalState>,
-    pub(crate) pool: ResourcePool,
+    pub(crate) machinery: Arc<Machinery>,
     pub(crate) services: Arc<Services>,
     pub(crate) graph: Graph,
     /// Where what is known is kept between builds of a session that is watched.
@@ -438,9 +439,12 @@ impl Building {
         let parts = ExecuteParts {
             store: self.global.store.clone(),
             cache: self.global.cache.clone(),
-            pool: self.pool.clone(),
+            machinery: self.machinery.clone(),
+            policy: self.services.workspace.manifest().policy.clone(),
+            stuck_after: STUCK_AFTER,
             engine: self.global.engine.clone(),
             script_limits: self.global.options().script_limits,
+            layer: self.global.options().executor.clone(),
             fetching: FetchRules {
                 locked: self.options.locked,
                 offline: self.options.offline,

@@ -40,6 +40,14 @@ pub struct ActionName {
 /// What an action that ran used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ActionUsage {
+    /// The exit code of its last attempt, if it ended by itself.
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Whether it ran out of time.
+    pub timed_out: bool,
+    /// How often it was tried.
+    pub attempts: u32,
     /// Wall-clock time, in milliseconds.
     pub wall_ms: u64,
     /// User CPU time, in milliseconds.
@@ -48,6 +56,43 @@ pub struct ActionUsage {
     pub system_ms: u64,
     /// Peak resident memory in bytes; 0 when the system could not tell.
     pub max_rss_bytes: u64,
+    /// Bytes read from disk, past the system's cache.
+    pub read_bytes: u64,
+    /// Bytes written to disk.
+    pub written_bytes: u64,
+}
+
+/// How everything fares that runs actions, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BuildHealth {
+    /// Actions that wait for resources.
+    pub waiting: usize,
+    /// Pieces of work that hold resources: actions, and processors lent to nested build tools.
+    pub running: usize,
+    /// How often resources were granted since the session began.
+    pub granted: u64,
+    /// CPU that is held, in thousandths of a core.
+    pub cpu_millis: u64,
+    /// Memory that is promised, in bytes.
+    pub memory_bytes: u64,
+    /// Memory that can be handed out until the machine, or zako's control group, is short, in bytes; where that can be told.
+    pub memory_left: Option<u64>,
+    /// Whether processes stand still for want of memory.
+    pub memory_stalled: bool,
+    /// Whether something waits for nothing but the machine's memory.
+    pub waits_for_memory: bool,
+    /// Processors that are lent to nested build tools.
+    pub lent_jobs: usize,
+    /// Workers that do something.
+    pub busy_workers: usize,
+    /// Workers that there are.
+    pub workers: usize,
+    /// Workers that were started since the session began.
+    pub workers_started: u64,
+    /// Workers that broke.
+    pub workers_broken: u64,
+    /// Kinds of workers that broke so often that they are left alone for now.
+    pub workers_avoided: usize,
 }
 
 /// Something that happened. One line each in the event log (`--event-log`), as JSON with the key `event`.
@@ -96,6 +141,16 @@ pub enum BuildEvent {
         /// What it printed, if anything, as text and bounded; shown once.
         output: Option<String>,
     },
+    /// An action that runs has printed nothing and used no processor for long.
+    ActionStuck {
+        /// Which.
+        #[serde(flatten)]
+        action: ActionName,
+        /// For how long.
+        still_ms: u64,
+    },
+    /// How the build fares; told every second at most, when it changed.
+    Health(BuildHealth),
     /// The build ended.
     Finished {
         /// Actions that ran.

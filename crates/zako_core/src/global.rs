@@ -15,12 +15,16 @@ use zako_script::{
 
 use crate::builtin::HostFunction;
 use crate::diagnostic::{Diagnostic, Fault, Location};
+use crate::execute::Shelf;
+use crate::fetch::FetchRules;
 use crate::options::GlobalStateOptions;
 
 /// Where blobs are, below the cache folder. Holds nothing but what zako made.
 const STORE_DIR: &str = "cas";
 /// Where results of actions are, below the cache folder.
 const ACTIONS_DIR: &str = "actions";
+/// What toolchains fetched, in the cache folder.
+const SHELF_DIR: &str = "toolchains";
 
 /// The parts that every session uses.
 pub struct GlobalState {
@@ -38,6 +42,19 @@ pub struct GlobalState {
 impl GlobalState {
     /// Makes the parts; several may exist in one process. The builtins of the embedder's are transpiled here.
     pub fn new(options: GlobalStateOptions) -> Result<Arc<GlobalState>, Diagnostic> {
+        let defaults = ScriptEngineOptions::default();
+        let threads = options.script_threads.unwrap_or(defaults.threads);
+        let engine = ScriptEngine::new(ScriptEngineOptions {
+            threads,
+            limits: options.script_limits,
+            gc_hook: options.gc_hook.clone(),
+            debugger: options.debugger.clone(),
+            profiler: options.profiler.clone(),
+            ..defaults
+        });
+        if options.warm_scripts {
+            engine.warm();
+        }
         let interner =
             ThreadedInterner::new().map_err(|e| Diagnostic::environment(e.to_string()))?;
         let at = |e: &dyn std::fmt::Display| {
@@ -61,16 +78,6 @@ impl GlobalState {
         if let Some(memory) = options.memory {
             capacity.memory_bytes = memory;
         }
-        let defaults = ScriptEngineOptions::default();
-        let threads = options.script_threads.unwrap_or(defaults.threads);
-        let engine = ScriptEngine::new(ScriptEngineOptions {
-            threads,
-            limits: options.script_limits,
-            gc_hook: options.gc_hook.clone(),
-            debugger: options.debugger.clone(),
-            profiler: options.profiler.clone(),
-            ..defaults
-        });
         let transpiler = Arc::new(Transpiler::new(threads));
         let (builtins, functions) = register(&options, &transpiler)?;
         Ok(Arc::new(GlobalState {
@@ -91,10 +98,16 @@ impl GlobalState {
         &self.options
     }
 
+    /// Where toolchains have what they fetch, for a build that fetches by these rules.
+    pub(crate) fn shelf(&self, rules: FetchRules) -> Shelf {
+        let folder = self.options.cache_dir.join(SHELF_DIR);
+        Shelf::new(self.store.clone(), self.cache.clone(), rules, folder)
+    }
+
     /// Removes what zako keeps in the cache folder of `options`, and nothing else there; gives the bytes freed.
     pub fn clear_cache(options: &GlobalStateOptions) -> Result<u64, Diagnostic> {
         let mut freed = 0;
-        for part in [STORE_DIR, ACTIONS_DIR] {
+        for part in [STORE_DIR, ACTIONS_DIR, SHELF_DIR] {
             let path = options.cache_dir.join(part);
             freed += size_of(&path);
             match std::fs::remove_dir_all(&path) {
@@ -141,6 +154,7 @@ fn register(
             file: name.clone(),
             source: source.clone(),
             identity: Some(name.clone()),
+            frozen: false,
         };
         let code = futures::executor::block_on(transpiler.transpile(request))?;
         let declarations = declare(name, &source)?;

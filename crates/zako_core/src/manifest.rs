@@ -14,6 +14,7 @@ use zako_script::{ModuleKind, Place, nearest};
 use crate::configuration::is_word;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::options::BuildOptions;
+use crate::policy::{Policy, PolicyRule, ProgramSet, packages};
 
 /// The manifest's file name; the folder that has it is the workspace's root.
 pub(crate) const MANIFEST: &str = "zako.toml";
@@ -43,6 +44,8 @@ pub(crate) struct Manifest {
     pub(crate) packages: Vec<PackageRule>,
     /// What each profile sets.
     pub(crate) profiles: BTreeMap<String, BTreeMap<String, String>>,
+    /// What actions may do.
+    pub(crate) policy: Arc<Policy>,
     /// Where the settings stand, by table and name.
     pub(crate) places: BTreeMap<(String, String), Place>,
 }
@@ -122,6 +125,9 @@ impl Manifest {
                         manifest.config_files.push(file);
                     }
                 }
+                ("policy", DeValue::Table(policy)) => {
+                    manifest.policy = Arc::new(source.policy(policy)?);
+                }
                 ("packages", DeValue::Array(rules)) => {
                     for rule in rules.iter() {
                         manifest.packages.push(source.package_rule(rule)?);
@@ -200,7 +206,7 @@ impl Manifest {
 }
 
 /// The keys, and what each takes.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("zako", "a version, as \"0.1\""),
     ("name", "a string"),
     ("ignore", "a list of patterns"),
@@ -208,10 +214,12 @@ const KEYS: [(&str, &str); 9] = [
     ("config", "a table of options"),
     ("config-files", "a list of *.config.ts files"),
     ("packages", "tables, as [[packages]] with match and build"),
+    ("policy", "a table with rules, as [[policy.rules]]"),
     ("profile", "tables of options, as [profile.release]"),
     ("resources", "a table of numbers"),
 ];
 
+const POLICY_RULE: &str = "a rule takes packages (\"//third_party/...\"), allow and deny (lists of programs), and network (true or false)";
 const TOOLCHAIN_FILES: &str = "toolchains takes a list of files, as \"//build/go.toolchain.ts\"";
 const CONFIG_FILES: &str = "config-files takes *.config.ts files, as \"//build/options.config.ts\"";
 
@@ -313,6 +321,71 @@ impl Source {
                 name.span(),
                 "a profile's name is made of letters, digits, _, - and .",
             )),
+        }
+    }
+
+    fn policy(&self, policy: &DeTable<'_>) -> Result<Policy, Diagnostic> {
+        let mut rules = Vec::new();
+        for (name, value) in policy {
+            let ("rules", DeValue::Array(items)) = (name.get_ref().as_ref(), value.get_ref())
+            else {
+                let error = self.error(name.span(), "[policy] takes rules, and nothing else");
+                return Err(error.with_help("write each as a table [[policy.rules]]"));
+            };
+            for item in items.iter() {
+                rules.push(self.policy_rule(item)?);
+            }
+        }
+        Ok(Policy { rules })
+    }
+
+    fn policy_rule(&self, rule: &Spanned<DeValue<'_>>) -> Result<PolicyRule, Diagnostic> {
+        let DeValue::Table(fields) = rule.get_ref() else {
+            return Err(self.error(rule.span(), POLICY_RULE));
+        };
+        let everywhere = packages("//...").map_err(|why| self.error(rule.span(), why))?;
+        let mut read = PolicyRule {
+            place: self.place(rule.span()),
+            packages: everywhere,
+            allow: ProgramSet::default(),
+            deny: ProgramSet::default(),
+            network: None,
+        };
+        let mut says_something = false;
+        for (name, value) in fields {
+            let wrong = |why: String| self.error(value.span(), why);
+            says_something |= name.get_ref() != "packages";
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("packages", DeValue::String(text)) => {
+                    read.packages = packages(text).map_err(wrong)?;
+                }
+                ("network", DeValue::Boolean(may)) => read.network = Some(*may),
+                (verb @ ("allow" | "deny"), DeValue::Array(items)) => {
+                    let mut patterns = Vec::new();
+                    for item in items.iter() {
+                        let DeValue::String(text) = item.get_ref() else {
+                            return Err(self.error(item.span(), POLICY_RULE));
+                        };
+                        patterns.push(text.to_string());
+                    }
+                    let set = ProgramSet::of(patterns).map_err(wrong)?;
+                    match verb {
+                        "allow" => read.allow = set,
+                        _ => read.deny = set,
+                    }
+                }
+                ("packages" | "network" | "allow" | "deny", _) => {
+                    return Err(wrong(POLICY_RULE.to_owned()));
+                }
+                (other, _) => {
+                    let error = self.error(name.span(), format!("a rule has no field `{other}`"));
+                    return Err(error.with_help(POLICY_RULE));
+                }
+            }
+        }
+        match says_something {
+            true => Ok(read),
+            false => Err(self.error(rule.span(), POLICY_RULE)),
         }
     }
 
@@ -449,6 +522,24 @@ mod tests {
                 None,
             ),
             ("zako = \n", "", "zako.toml:1:8", None),
+            (
+                "zako = \"0.1\"\n[policy]\nrule = []\n",
+                "[policy] takes rules",
+                "zako.toml:3:1",
+                Some("write each as a table [[policy.rules]]"),
+            ),
+            (
+                "zako = \"0.1\"\n[[policy.rules]]\npackages = \"//a:b\"\ndeny = [\"x\"]\n",
+                "is no pattern of packages",
+                "zako.toml:3:12",
+                None,
+            ),
+            (
+                "zako = \"0.1\"\n[[policy.rules]]\npackages = \"//a\"\n",
+                "a rule takes packages",
+                "zako.toml:2:1",
+                None,
+            ),
         ] {
             let error = Manifest::parse(text).expect_err("it is invalid");
             assert!(error.message.contains(message), "{error}");

@@ -8,6 +8,7 @@ use zako_action::Isolation;
 use zako_script::{Debugger, GcHook, Limits, Profiler};
 
 use crate::builtin::BuiltinModule;
+use crate::executor::ExecutorLayer;
 
 /// How a [`GlobalState`](crate::GlobalState) is made.
 #[derive(Clone)]
@@ -18,10 +19,14 @@ pub struct GlobalStateOptions {
     pub jobs: Option<u32>,
     /// Memory that actions may use, in bytes; `None` for all of the machine's.
     pub memory: Option<u64>,
+    /// MAKEFLAGS of whoever started this process: when it names a jobserver, actions take part in that, and take a token each.
+    pub makeflags: Option<String>,
     /// Bounds of each script.
     pub script_limits: Limits,
     /// V8 threads at most; `None` for one per processor.
     pub script_threads: Option<usize>,
+    /// Starts V8 at once, beside the rest: for whoever is sure to evaluate scripts.
+    pub warm_scripts: bool,
     /// Told of every garbage collection in a script.
     pub gc_hook: Option<GcHook>,
     /// Debugs the scripts that [`Session::inspect`](crate::Session::inspect) chooses.
@@ -30,6 +35,8 @@ pub struct GlobalStateOptions {
     pub profiler: Option<Arc<Profiler>>,
     /// Modules that scripts may import besides zako's own.
     pub builtins: Vec<BuiltinModule>,
+    /// What stands around the executor of actions that are processes.
+    pub executor: Option<ExecutorLayer>,
 }
 
 impl GlobalStateOptions {
@@ -39,12 +46,15 @@ impl GlobalStateOptions {
             cache_dir: cache_dir.into(),
             jobs: None,
             memory: None,
+            makeflags: None,
             script_limits: Limits::default(),
             script_threads: None,
+            warm_scripts: false,
             gc_hook: None,
             debugger: None,
             profiler: None,
             builtins: Vec::new(),
+            executor: None,
         }
     }
 }

@@ -16,9 +16,11 @@ use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
 use crate::evaluate::{Evaluate, Machine, Package, Services, evaluate_text, graph_fault, identity};
-use crate::event::BuildEvent;
+use crate::event::{BuildEvent, BuildHealth};
+use crate::execute::Machinery;
 use crate::execute::lock::WorkspaceLock;
 use crate::explain::{Explanation, last_build};
+use crate::fetch::FetchRules;
 use crate::glance::{Glance, Seen};
 use crate::global::GlobalState;
 use crate::graph::{Graph, Turn};
@@ -39,7 +41,7 @@ pub struct Session {
     pub(crate) global: Arc<GlobalState>,
     workspace: Arc<Workspace>,
     pub(crate) graph: Graph,
-    pool: ResourcePool,
+    machinery: Arc<Machinery>,
     is_watched: Arc<AtomicBool>,
     kept: Kept,
     owed: Owed,
@@ -110,8 +112,14 @@ impl Session {
     fn of(global: Arc<GlobalState>, workspace: Workspace) -> Session {
         let mut capacity = global.capacity.clone();
         capacity.named.clone_from(&workspace.manifest().resources);
+        let state = workspace.root().join(STATE_DIR);
+        let machinery = Machinery::new(
+            ResourcePool::new(capacity),
+            &state,
+            global.options().makeflags.clone(),
+        );
         Session {
-            pool: ResourcePool::new(capacity),
+            machinery: Arc::new(machinery),
             global,
             workspace: Arc::new(workspace),
             graph: Graph::default(),
@@ -124,6 +132,11 @@ impl Session {
     /// The workspace's root: the folder of its `zako.toml`, absolute and without links.
     pub fn root(&self) -> &Path {
         self.workspace.root()
+    }
+
+    /// How everything fares that runs actions for this session: queue, pool, workers and the machine.
+    pub fn health(&self) -> BuildHealth {
+        self.machinery.health()
     }
 
     /// The workspace's name: what its manifest says, or its folder's name.
@@ -188,7 +201,7 @@ impl Session {
         let building = Building {
             refused,
             global: self.global.clone(),
-            pool: self.pool.clone(),
+            machinery: self.machinery.clone(),
             services,
             graph: self.graph.clone(),
             kept: is_watched.then(|| self.kept.clone()),
@@ -466,6 +479,10 @@ impl Session {
             functions: self.global.functions.clone(),
             config,
             machine: Machine::new(options.environment.clone()),
+            shelf: Arc::new(self.global.shelf(FetchRules {
+                locked: options.locked,
+                offline: options.offline,
+            })),
             settings: options.config.clone(),
             readers: self.graph.readers.clone(),
             profile: options.profile.clone(),
@@ -506,7 +523,7 @@ fn plain(value: &Value) -> Json {
         Value::Artifact(ArtifactRef::Output { target: of, name }) => {
             Json::String(format!("{}#{name}", target(of)))
         }
-        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path }) => {
+        Value::Artifact(ArtifactRef::File { path, .. } | ArtifactRef::Tool { path, .. }) => {
             Json::String(path.clone())
         }
         Value::Script(specifier) => Json::String(specifier.clone()),

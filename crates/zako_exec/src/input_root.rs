@@ -43,7 +43,7 @@ impl InputRoot {
         let mut root = Self::default();
         let tools = spec.tools.iter().filter_map(|tool| match tool {
             ToolRef::Artifact(path) => Some(path),
-            ToolRef::Host(_) => None,
+            ToolRef::Host(_) | ToolRef::Versioned { .. } => None,
         });
         let outputs = spec
             .outputs

@@ -1,35 +1,59 @@
 //! How actions get run on this machine: what may run now, in which order, and the processes themselves.
 //!
 //! - [`ResourcePool`] admits work by CPU, memory, network and named resources.
+//! - [`JobServer`] lends processors of a pool to nested `make` and `cargo`; [`JobClient`] takes part in make's.
 //! - [`Plan`] and [`Scheduler`] run a graph of work, longest critical path first.
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
+//! - [`CommandPool`] runs commands for embedders, with all of the above.
+//! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
+//! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
 //! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
 //!
 //! **Absences:** this crate knows no script, no graph of keys, no cache and no workspace configuration. It prints
-//! nothing, handles no signals and reads no environment variable. Retries belong to the caller.
+//! nothing, handles no signals and reads no environment variable.
 
 mod blocking_pool;
+mod breaker;
+mod command_pool;
+mod companion;
 mod input_root;
+mod jobserver;
 mod local;
 mod machine;
 mod outputs;
 mod plan;
+mod pressure;
 mod process;
 mod resource_pool;
+mod retry;
 #[cfg(walls)]
 mod sandbox;
 #[cfg(not(walls))]
 #[path = "sandbox_elsewhere.rs"]
 mod sandbox;
 mod scheduler;
+mod shell_commands;
 mod spool;
+mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
+pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
+pub use command_pool::{
+    Command, CommandError, CommandExecutor, CommandHandle, CommandId, CommandObserver,
+    CommandOutput, CommandPool, CommandPoolOptions, CommandPoolState, CommandResult, InProcess,
+    Lines, MAX_QUEUED, MAX_SHOWN_LINE, NoObserver, Processes, Say, SubmitError,
+};
+pub use companion::{ChildReader, ChildWriter, Companion, CompanionHandle, MAX_LINE};
+pub use jobserver::{
+    JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,
+    NestedExecutor,
+};
 pub use local::{FIXED_HOME, LocalExecutor, base_environment};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
+pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
     Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError,
     ProcessStdin, Receive, find_program,
@@ -37,8 +61,14 @@ pub use process::{
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
 };
+pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use sandbox::{
     Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities,
     named_outside, recycle, written_below,
 };
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
+pub use shell_commands::shell_commands;
+pub use worker::{
+    Lease, WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerExecutor, WorkerIdentity,
+    WorkerPool, WorkerPoolOptions, WorkerPoolState, WorkerState,
+};

@@ -13,8 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
+
+use crate::pressure::{Bell, Observed, Reading, Sources, Watch, Weather};
 
 use ledger::{Amounts, Demand, Event, Ledger, Ticket};
 
@@ -45,6 +47,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// All of a machine's processors and memory: for work that is to run alone.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        (self.cpu_millis, self.memory_bytes) = (u64::MAX, u64::MAX);
+        self
+    }
+
     /// What an action declares; `learnt_memory` stands for memory that it does not declare, in bytes.
     #[must_use]
     pub fn of(resources: &zako_action::Resources, learnt_memory: u64) -> Self {
@@ -101,6 +110,14 @@ pub struct PoolState {
     pub in_use: Request,
     /// How many requests wait.
     pub waiting: usize,
+    /// How many grants are out.
+    pub grants: usize,
+    /// How many grants there were since the pool was made.
+    pub granted: u64,
+    /// What the machine has, as it was last seen; `None` when nobody watches it.
+    pub weather: Option<Weather>,
+    /// Whether somebody waits for nothing but the machine's memory.
+    pub waits_for_memory: bool,
 }
 
 /// Grants CPU, memory, network slots and named resources; a request is granted whole or waits.
@@ -136,6 +153,21 @@ struct Shared {
     /// Names in the order of their index in the ledger.
     names: Vec<String>,
     ledger: Mutex<Ledger<oneshot::Sender<()>>>,
+    /// Wakes whoever watches the machine.
+    bell: Arc<Bell>,
+    /// Told when a request has to wait: who holds something back for others may let go.
+    contended: Notify,
+}
+
+impl Observed for Shared {
+    fn is_busy(&self) -> bool {
+        let ledger = self.ledger.lock();
+        ledger.grants() > 0 || ledger.waiting() > 0
+    }
+
+    fn observe(&self, weather: Weather, _reading: Reading) {
+        self.apply(Event::Observe(weather));
+    }
 }
 
 impl Shared {
@@ -166,6 +198,8 @@ impl ResourcePool {
                 capacity,
                 names,
                 ledger: Mutex::new(ledger),
+                bell: Arc::default(),
+                contended: Notify::new(),
             }),
         }
     }
@@ -187,6 +221,7 @@ impl ResourcePool {
         if cancel.is_cancelled() {
             return Err(AcquireError::Cancelled);
         }
+        self.shared.bell.ring();
         if self.shared.ledger.lock().take_if_free(&demand) {
             return Ok(Grant {
                 shared: Arc::clone(&self.shared),
@@ -200,6 +235,7 @@ impl ResourcePool {
             wake,
         };
         let ticket = self.shared.apply(ask).ok_or(AcquireError::QueueFull)?;
+        self.shared.contended.notify_waiters();
         let wait = Wait {
             shared: &self.shared,
             ticket,
@@ -223,11 +259,40 @@ impl ResourcePool {
     /// As [`ResourcePool::acquire`] for requests that could never be granted.
     pub fn try_acquire(&self, request: &Request) -> Result<Option<Grant>, AcquireError> {
         let demand = self.demand(request)?;
+        self.shared.bell.ring();
         let taken = self.shared.ledger.lock().take_if_free(&demand);
         Ok(taken.then(|| Grant {
             shared: Arc::clone(&self.shared),
             demand,
         }))
+    }
+
+    /// Whether `request` can be granted at all.
+    ///
+    /// # Errors
+    /// [`AcquireError::Unknown`] and [`AcquireError::TooLarge`].
+    pub fn check(&self, request: &Request) -> Result<(), AcquireError> {
+        self.demand(request).map(drop)
+    }
+
+    /// Lets the machine have its say: while the watch lives, a request for memory waits when the machine, or the control
+    /// group that this process is in, is short of it, unless nothing else runs. Costs a thread, that sleeps while the pool is idle.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn watch(&self, sources: Sources) -> std::io::Result<Watch> {
+        let shared: std::sync::Weak<Shared> = Arc::downgrade(&self.shared);
+        Watch::start(shared, Arc::clone(&self.shared.bell), sources)
+    }
+
+    /// Tells the pool what the machine has; for whoever observes it otherwise than by [`watch`](Self::watch).
+    pub fn observe(&self, weather: Weather) {
+        self.shared.apply(Event::Observe(weather));
+    }
+
+    /// Returns when a request has to wait from now on.
+    pub(crate) async fn contended(&self) {
+        self.shared.contended.notified().await;
     }
 
     /// All there is.
@@ -258,6 +323,10 @@ impl ResourcePool {
                     .collect(),
             },
             waiting: ledger.waiting(),
+            grants: ledger.grants(),
+            granted: ledger.granted(),
+            weather: ledger.weather(),
+            waits_for_memory: ledger.waits_for_weather(),
         }
     }
 

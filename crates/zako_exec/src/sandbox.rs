@@ -399,7 +399,7 @@ fn tools(job: &Job) -> Vec<(NeutralPath, ArtifactValue)> {
     let action = &job.action;
     let declared = action.spec.tools.iter().filter_map(|tool| match tool {
         ToolRef::Artifact(path) => Some(path),
-        ToolRef::Host(_) => None,
+        ToolRef::Host(_) | ToolRef::Versioned { .. } => None,
     });
     let found = declared.filter_map(|path| {
         let is_it = |tool: &&zako_action::ResolvedTool| tool.path == Path::new(path.as_str());

@@ -243,3 +243,109 @@ fn many_threads_never_exceed_the_capacity() {
     );
     assert_free(&pool);
 }
+
+/// A machine with `headroom` bytes left, none of which this pool's work uses.
+fn weather(headroom: u64) -> zako_exec::Weather {
+    zako_exec::Weather {
+        headroom,
+        ours: 0,
+        is_stalled: false,
+    }
+}
+
+async fn owned(pool: ResourcePool, request: Request) -> zako_exec::Grant {
+    let cancel = CancellationToken::new();
+    pool.acquire(&request, Priority(0), &cancel).await.unwrap()
+}
+
+fn memory(memory_bytes: u64) -> Request {
+    Request {
+        memory_bytes,
+        ..Request::default()
+    }
+}
+
+#[tokio::test]
+async fn what_wants_memory_waits_for_the_machine_and_never_for_ever() {
+    let (pool, cancel) = (pool(), CancellationToken::new());
+    pool.observe(weather(100));
+    // Nothing runs: the first may start whatever the weather.
+    let first = pool
+        .acquire(&memory(500), Priority(0), &cancel)
+        .now_or_never()
+        .unwrap()
+        .unwrap();
+    let mut second = Box::pin(owned(pool.clone(), memory(200)));
+    assert!((&mut second).now_or_never().is_none());
+    assert!(pool.state().waits_for_memory);
+    // What wants no memory overtakes.
+    drop(owned(pool.clone(), cpu(1000)).now_or_never().unwrap());
+    assert!((&mut second).now_or_never().is_none());
+    // The machine has recovered: 500 promised and unused, 200 wanted.
+    pool.observe(weather(700));
+    let second = (&mut second).now_or_never().unwrap();
+    assert!(!pool.state().waits_for_memory);
+    pool.observe(weather(0));
+    let mut third = Box::pin(owned(pool.clone(), memory(1)));
+    assert!((&mut third).now_or_never().is_none());
+    drop((first, second));
+    drop((&mut third).now_or_never().unwrap());
+    assert_free(&pool);
+}
+
+#[tokio::test]
+async fn who_wants_to_be_alone_is() {
+    let (pool, cancel) = (pool(), CancellationToken::new());
+    let alone = pool
+        .acquire(&Request::default().alone(), Priority(0), &cancel)
+        .await
+        .unwrap();
+    assert_eq!((alone.cpu_millis(), alone.memory_bytes()), (4000, 1000));
+    assert!(pool.try_acquire(&cpu(1)).unwrap().is_none());
+    assert!(pool.try_acquire(&memory(1)).unwrap().is_none());
+}
+
+/// Real files, a real thread: the watch follows what a folder in place of `/proc` says.
+#[test]
+fn a_watch_follows_the_machine_and_lets_waiters_in() {
+    let proc = tempfile::tempdir().unwrap();
+    let say = |available: u64| {
+        let text = format!("MemTotal: 1000000 kB\nMemAvailable: {available} kB\n");
+        let next = proc.path().join("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, proc.path().join("meminfo")).unwrap();
+    };
+    say(1);
+    let pool = ResourcePool::new(Capacity {
+        memory_bytes: 1 << 30,
+        ..pool().capacity().clone()
+    });
+    let watch = pool.watch(zako_exec::Sources::at(
+        proc.path(),
+        proc.path(),
+        std::process::id(),
+    ));
+    let watch = watch.unwrap();
+    let first = futures::executor::block_on(owned(pool.clone(), memory(1 << 20)));
+    // It looks at once when it is rung, and once more at least before this ends.
+    while pool.state().weather.is_none() {
+        std::thread::yield_now();
+    }
+    let (told, waits) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let second = futures::executor::block_on(owned(pool.clone(), memory(1 << 20)));
+            told.send(()).unwrap();
+            drop(second);
+        });
+        while pool.state().waiting == 0 {
+            std::thread::yield_now();
+        }
+        assert!(waits.try_recv().is_err());
+        say(900_000);
+        waits.recv().unwrap();
+    });
+    drop(first);
+    drop(watch);
+    assert_free(&pool);
+}

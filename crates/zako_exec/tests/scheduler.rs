@@ -132,3 +132,130 @@ async fn an_empty_plan_succeeds() {
             .all_succeeded()
     );
 }
+
+/// What a machine with two processors and a clock of its own makes of a graph.
+mod virtual_machine {
+    use std::collections::{BinaryHeap, VecDeque};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use futures::channel::oneshot;
+
+    use super::*;
+
+    type Running = Arc<Mutex<BinaryHeap<(std::cmp::Reverse<u64>, usize)>>>;
+
+    /// When the real scheduler is done, in units of cost.
+    pub(super) fn by_scheduler(costs: &[u64], edges: &[(usize, usize)]) -> u64 {
+        let (plan, _) = plan(costs, edges);
+        let clock = Arc::new(Mutex::new(0));
+        let running: Running = Arc::default();
+        let ends: Arc<Mutex<Vec<Option<oneshot::Sender<()>>>>> =
+            Arc::new(Mutex::new(costs.iter().map(|_| None).collect()));
+        let runner = {
+            let (clock, running, ends) = (clock.clone(), running.clone(), ends.clone());
+            let costs = costs.to_vec();
+            move |id: PlanId, _: Priority, _: CancellationToken| -> BoxFuture<'static, Outcome> {
+                let at = *clock.lock().unwrap() + costs[id.index()];
+                running
+                    .lock()
+                    .unwrap()
+                    .push((std::cmp::Reverse(at), id.index()));
+                let (end, ended) = oneshot::channel();
+                ends.lock().unwrap()[id.index()] = Some(end);
+                ended.map(|_| Outcome::Succeeded).boxed()
+            }
+        };
+        let scheduler = Scheduler::new(plan, options(false, 2));
+        let cancel = CancellationToken::new();
+        let mut run = pin!(scheduler.run(&runner, &cancel));
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(report) = run.as_mut().poll(&mut context) {
+                assert!(report.all_succeeded());
+                return *clock.lock().unwrap();
+            }
+            let (std::cmp::Reverse(at), id) = running.lock().unwrap().pop().unwrap();
+            *clock.lock().unwrap() = at;
+            ends.lock().unwrap()[id].take().unwrap().send(()).unwrap();
+        }
+    }
+
+    /// The same when what is ready first runs first.
+    pub(super) fn by_age(costs: &[u64], edges: &[(usize, usize)]) -> u64 {
+        let mut missing: Vec<usize> = vec![0; costs.len()];
+        edges.iter().for_each(|&(node, _)| missing[node] += 1);
+        let mut ready: VecDeque<usize> = (0..costs.len()).filter(|n| missing[*n] == 0).collect();
+        let mut running = BinaryHeap::new();
+        let mut clock = 0;
+        loop {
+            while running.len() < 2
+                && let Some(node) = ready.pop_front()
+            {
+                running.push((std::cmp::Reverse(clock + costs[node]), node));
+            }
+            let Some((std::cmp::Reverse(at), done)) = running.pop() else {
+                return clock;
+            };
+            clock = at;
+            for &(node, needs) in edges {
+                if needs == done {
+                    missing[node] -= 1;
+                    if missing[node] == 0 {
+                        ready.push_back(node);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Trees of compiling and linking of uneven size, from a seed: libraries of some sources each, of which later ones need earlier ones.
+fn unbalanced(seed: u64) -> (Vec<u64>, Vec<(usize, usize)>) {
+    let mut state = seed;
+    let mut chance = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut costs, mut edges): (Vec<u64>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+    // What nobody waits for comes first, as tests of what is there already do.
+    for _ in 0..100 {
+        costs.push(1 + chance(9));
+    }
+    let mut last: Option<usize> = None;
+    for _ in 0..25 {
+        let sources: Vec<usize> = (0..1 + chance(3))
+            .map(|_| {
+                costs.push(1 + chance(6));
+                costs.len() - 1
+            })
+            .collect();
+        costs.push(5 + chance(20));
+        let library = costs.len() - 1;
+        edges.extend(
+            sources
+                .into_iter()
+                .chain(last)
+                .map(|needs| (library, needs)),
+        );
+        last = Some(library);
+    }
+    (costs, edges)
+}
+
+#[test]
+fn the_critical_path_ends_unbalanced_graphs_sooner_than_age() {
+    let (mut by_path, mut by_age) = (0, 0);
+    for seed in 0..20 {
+        let (costs, edges) = unbalanced(seed);
+        by_path += virtual_machine::by_scheduler(&costs, &edges);
+        by_age += virtual_machine::by_age(&costs, &edges);
+    }
+    assert!(
+        by_path * 100 <= by_age * 85,
+        "{by_path} by critical path, {by_age} by age"
+    );
+}

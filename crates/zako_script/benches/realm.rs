@@ -108,6 +108,7 @@ fn module(path: &str, source: &str) -> (Specifier, ModuleSet) {
         file: path.to_owned(),
         source: source.into(),
         identity: Some(specifier.to_string()),
+        frozen: true,
     };
     let code = RUNTIME.block_on(TRANSPILER.transpile(request)).unwrap();
     let imports: HashMap<String, Specifier> = code
@@ -203,16 +204,23 @@ fn a_hundred_lines_by_the_transpiler(bencher: Bencher<'_, '_>) {
             file: "lib.ts".to_owned(),
             source: source.into(),
             identity: None,
+            frozen: false,
         };
         RUNTIME.block_on(TRANSPILER.transpile(request)).unwrap()
     });
+}
+
+/// What a transpiler thread does with a library, by itself.
+fn bare_oxc(source: &str) -> lower::Lowered {
+    let (allocator, state) = (Allocator::default(), lower::ModuleState::Frozen);
+    lower::lower(&allocator, "lib.ts", source, state).unwrap()
 }
 
 #[divan::bench]
 fn a_hundred_lines_by_bare_oxc(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(hundred_lines)
-        .bench_values(|source| lower::lower(&Allocator::default(), "lib.ts", &source).unwrap());
+        .bench_values(|source| bare_oxc(&source));
 }
 
 /// The figure that counts: many files one after another on one thread, as a cold load has them.
@@ -229,6 +237,7 @@ fn many_files_by_the_transpiler(bencher: Bencher<'_, '_>) {
                     file: "lib.ts".to_owned(),
                     source: source.into(),
                     identity: None,
+                    frozen: false,
                 })
             });
             RUNTIME.block_on(futures::future::join_all(jobs))
@@ -242,9 +251,7 @@ fn many_files_by_bare_oxc(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(FILES))
         .with_inputs(files)
         .bench_values(|files| {
-            let lowered = files
-                .iter()
-                .map(|source| lower::lower(&Allocator::default(), "lib.ts", source).unwrap());
+            let lowered = files.iter().map(|source| bare_oxc(source));
             lowered.collect::<Vec<_>>()
         });
 }

@@ -4,6 +4,7 @@ import { identify } from "zako:internal/identity";
 import { encode } from "zako:internal/encode";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
+import { questions } from "zako:internal/machine";
 import { isSelect, mapSelect } from "zako:internal/option";
 import { inConfiguration, newArtifact, newTarget } from "zako:internal/target";
 import type { Sel, Select } from "zako:config";
@@ -166,6 +167,67 @@ export function files(...paths: readonly (string | readonly string[])[]): readon
     paths.flat(Infinity as 1).map((path) => newArtifact({ path: callAt("file", { path }), directory: false }) as Artifact),
   );
 }
+
+/**
+ * A folder of this package as a value: all the files in it, however deep. When one of them is another, what reads the folder runs again.
+ *
+ * ```ts
+ * export const count = task({ inputs: [directory("data")], outputs: ["count"], shell: 'find "$in" -type f | wc -l > "$out"' });
+ * ```
+ */
+export function directory(path: string): Artifact {
+  if (typeof path !== "string") throw new TypeError("directory takes a path below the package, as \"data\"");
+  return newArtifact({ path: call("source", { path, where: "directory" }), directory: true }) as any;
+}
+
+/** What `find` wants of a program. */
+export interface FindOptions {
+  /** The versions that will do, as `">=12"`, `"^1.80"` or `">=3.9, <4"` (Cargo's syntax); any when left out. */
+  version?: string;
+  /** The arguments that make it print its version. Default `["--version"]`; the first number with a dot in it counts. */
+  versionArgs?: readonly string[];
+  /** How to install it, for whoever lacks it: `"apt install g++"`. */
+  install?: string;
+  /**
+   * What an action that runs it is known by: its `content` (default), or the `version` that it says it has, for a program whose bytes differ
+   * where its results do not.
+   */
+  identity?: "content" | "version";
+}
+
+/** What `run` wants of a program. */
+export interface RunOptions {
+  /** Files, absolute, that its answer depends on besides the program itself: when one changes it is asked again. */
+  reads?: readonly string[];
+}
+
+/** What may be asked of the machine. Each answer is recorded, and asked for again when it may be another. */
+export interface Questions {
+  /**
+   * The program called `name` (the first that is there of several names), found on the PATH of whoever builds, or an absolute path. One
+   * that is missing or of another version is an error, in a toolchain one of whoever needs it, that says what was looked for.
+   */
+  find(name: string | readonly string[], options?: FindOptions): Artifact;
+  /** The same, `undefined` when there is none. */
+  findOptional(name: string | readonly string[], options?: FindOptions): Artifact | undefined;
+  /** The version that a program found before says it has, as `"12.2.0"`. */
+  version(tool: Artifact, args?: readonly string[]): string;
+  /** What a program found before prints (standard output, without the white space at its end); failing is an error like that of a missing program. */
+  run(tool: Artifact, args: readonly string[], options?: RunOptions): string;
+  /** Whether a version is one of those wanted, as `">=1.2, <2"`. */
+  satisfies(version: string, wanted: string): boolean;
+}
+
+/**
+ * The machine, as a package may ask it: where a program is, and what it prints. What depends on that is better a rule's toolchain, which
+ * is found once for all packages; this is for what decides which targets there are. What is missing is an error at the line that asks.
+ *
+ * ```ts
+ * const awk = host.find(["gawk", "awk"], { install: "apt install gawk" });
+ * export const sum = task({ inputs: ["numbers"], outputs: ["sum"], command: ["sh", "-c", '"$0" "{ s += \\$1 } END { print s }" "$1" > "$2"', awk, "$in", "$out"] });
+ * ```
+ */
+export const host: Questions = Object.freeze({ ...questions }) as any;
 
 /** What {@link runnable} is made of. */
 export interface RunnableSpec {

@@ -1,5 +1,5 @@
 import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
-import { ask, findProgram } from "zako:internal/machine";
+import { host } from "zako:build";
 import { identify } from "zako:internal/identity";
 import { basename, dirname, extname, join, relative } from "zako:path";
 import type { Artifact, CommonProps, Ctx, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
@@ -376,14 +376,21 @@ export function pkgConfig(name: string, options: PkgConfigOptions = {}): CcTarge
   for (const key of Object.keys(options)) {
     if (key !== "version" && key !== "static") throw new TypeError(`pkgConfig has no option "${key}"; it has version and static`);
   }
-  const program = findProgram(["pkg-config", "pkgconf"], { install: "apt install pkg-config" });
-  const version = ask(program, ["--modversion", name], { lacking: `the library ${name} is not installed, or pkg-config does not know it` });
+  const program = host.find(["pkg-config", "pkgconf"], { install: "apt install pkg-config" });
+  let version: string;
+  try {
+    version = host.run(program, ["--modversion", name]);
+  } catch (cause) {
+    throw new Error(`the library ${name} is not installed, or pkg-config does not know it`, { cause });
+  }
   // Asked again when the file is another that says it.
-  const reads = [join(ask(program, ["--variable=pcfiledir", name]), `${name}.pc`)];
-  if (options.version !== undefined) ask.version(version, options.version, `the library ${name}`);
+  const reads = [join(host.run(program, ["--variable=pcfiledir", name]), `${name}.pc`)];
+  if (options.version !== undefined && !host.satisfies(version, options.version)) {
+    throw new Error(`the library ${name} is ${version}, and ${options.version} is needed`);
+  }
   // Written for a shell, which takes backslashes away.
   const words = (flag: string): readonly string[] => {
-    const printed = ask(program, [...(options.static === true ? ["--static"] : []), flag, name], { reads });
+    const printed = host.run(program, [...(options.static === true ? ["--static"] : []), flag, name], { reads });
     return (printed.match(/(?:\\.|[^\s\\])+/g) ?? []).map((word) => word.replace(/\\(.)/g, "$1"));
   };
   return installed({ cflags: words("--cflags"), libs: words("--libs") } as any);

@@ -1,8 +1,5 @@
-import { arg, files, readJson, task } from "zako:build";
-import { call } from "zako:internal/host";
-import { find } from "zako:internal/machine";
-import { isArtifact, newArtifact, newTool } from "zako:internal/target";
-import { dirname } from "zako:path";
+import { arg, directory, files, host, readJson, task } from "zako:build";
+import { basename, dirname } from "zako:path";
 import type { Artifact, File, OutputNames, Outputs, Target } from "zako:build";
 
 /** What {@link npmScript} takes. */
@@ -39,13 +36,23 @@ const RUN = 'root=$PWD; package=$1; script=$2; shift 2; cd "$(dirname "$package"
  * ```
  */
 export function nodeModules(): Artifact {
-  return newArtifact({ path: call("source", { path: "node_modules", where: "nodeModules" }), directory: true }) as any;
+  return directory("node_modules");
 }
 
 /** Node.js as this machine has it: the program, and a PATH on which it and what it comes with are. */
-function node(): { readonly program: string; readonly path: string } {
-  const program = find("node", INSTALL);
-  return { program, path: `${dirname(program)}:/usr/local/bin:/usr/bin:/bin` };
+function node(): { readonly program: Artifact; readonly path: string } {
+  const program = host.find("node", INSTALL);
+  return { program, path: `${dirname(program.path)}:/usr/local/bin:/usr/bin:/bin` };
+}
+
+/** Whether it is what npm installed somewhere. */
+function isModules(file: File): boolean {
+  try {
+    return typeof file === "object" && "path" in file && basename(file.path) === "node_modules";
+  } catch {
+    // An output of a target: its path is not known here.
+    return false;
+  }
 }
 
 /**
@@ -72,7 +79,7 @@ export function npmScript<const S extends Outputs = readonly []>(name: string, p
     deps,
     ...(outputs === undefined ? {} : { outputs, place: "source" }),
     // As npm runs it: by a shell, in the package's folder, with the installed packages' programs on the PATH.
-    command: ["sh", "-euc", RUN, newTool(program), ...files("package.json"), scripts[name], ...args],
+    command: ["sh", "-euc", RUN, program, ...files("package.json"), scripts[name], ...args],
     env: { PATH: path, npm_lifecycle_event: name, ...env },
   } as any) as any;
 }
@@ -101,7 +108,7 @@ export interface TsProjectProps<S extends Outputs> {
 export function tsProject<const S extends Outputs = readonly []>(props: TsProjectProps<S>): Target<{}, OutputNames<S>> {
   const { config = "tsconfig.json", srcs, deps = [], outputs, compiler } = props;
   const { program, path } = node();
-  const modules = deps.find((dep) => isArtifact(dep) && dep.path.endsWith("node_modules"));
+  const modules = deps.find(isModules);
   if (compiler === undefined && modules === undefined) {
     throw new TypeError("tsProject has no compiler: give it nodeModules() as one of its deps, or name one");
   }
@@ -110,7 +117,7 @@ export function tsProject<const S extends Outputs = readonly []>(props: TsProjec
     inputs: [config, ...srcs],
     deps: [...deps, ...(compiler === undefined ? [] : [compiler])],
     ...(outputs === undefined ? {} : { outputs, place: "source" }),
-    command: [newTool(program), compiler ?? arg`${modules as Artifact}/typescript/bin/tsc`, "-p", ...files(config), ...(outputs === undefined ? ["--noEmit"] : [])],
+    command: [program, compiler ?? arg`${modules as Artifact}/typescript/bin/tsc`, "-p", ...files(config), ...(outputs === undefined ? ["--noEmit"] : [])],
     env: { PATH: path },
   } as any) as any;
 }

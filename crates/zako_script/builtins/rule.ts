@@ -423,8 +423,8 @@ export interface RunSpec extends ActionSettings {
   /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
   env?: Readonly<Record<string, string>>;
   /**
-   * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. There are no such processes
-   * yet: it is run as the command that it is, so it must do the same both ways.
+   * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. Words that begin with `@`
+   * (a file of arguments, one a line) are of each request, all others start the worker; it must do the same as a command.
    */
   worker?: "json";
   /** A short word for what it does, as `compile`. */
@@ -465,6 +465,8 @@ export interface Actions {
   readonly name: string;
   /** The package's path, empty for the workspace's root. */
   readonly package: string;
+  /** The value of an option in the configuration that the target is built in. */
+  config<V extends Value>(option: Option<V>): V;
   /** A file that an action of this target writes, below the package's output folder. */
   file(name: string): Artifact;
   /** A directory that an action of this target writes. */
@@ -571,8 +573,6 @@ export interface Ctx<A, T, O> extends Actions {
   readonly tools: Tools<T>;
   /** Adds to what the target needs when it runs: what `zako run` and dependents' `dep.runfiles` have. */
   runfiles(...items: readonly (Artifact | Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[])[]): void;
-  /** The value of an option in the configuration that the target is built in. */
-  config<V extends Value>(option: Option<V>): V;
   /** The folder below which outputs of the target's configuration are: `zako-out`, or `zako-out/@NAME` for another than the base. */
   readonly outputRoot: string;
   /** Makes an artifact the target's named output, or (with a list) what it builds by default. */

@@ -1,44 +1,61 @@
+import type { FindOptions, Questions } from "zako:build";
 import type { Artifact, ToolchainType } from "zako:rule";
 import type { Setting } from "zako:config";
 import { joinSettings, suggestion } from "zako:internal/option";
 import { define } from "zako:internal/toolchain";
 
-/** What `find` wants of a program. */
-export interface FindOptions {
-  /** The versions that will do, as `">=12"`, `"^1.80"` or `">=3.9, <4"` (Cargo's syntax); any when left out. */
-  version?: string;
-  /** The arguments that make it print its version. Default `["--version"]`; the first number with a dot in it counts. */
-  versionArgs?: readonly string[];
-  /** How to install it, for whoever lacks it: `"apt install g++"`. */
-  install?: string;
+/** What {@link Host.fetched} takes. */
+export interface FetchedSpec {
+  /** Where it is: `https://…`, `http://…` or `file:///…`. Redirects are followed. */
+  readonly url: string;
+  /** What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), or `blake3-HEX`. */
+  readonly integrity: string;
+  /** How many of the first folders of each path in the archive are left out. Default 0. */
+  readonly strip?: number;
+  /** Whether it is an archive. Default true; else it is a program itself, by the last part of the address. */
+  readonly extract?: boolean;
 }
 
-/** What `run` wants of a program. */
-export interface RunOptions {
-  /** Files, absolute, that its answer depends on besides the program itself: when one changes it is asked again. */
-  reads?: readonly string[];
+/** What was fetched, on this machine. */
+export interface Fetched {
+  /** The folder, absolute. */
+  readonly path: string;
+  /** The program at that path in it. */
+  file(path: string, options?: FindOptions): Artifact;
 }
 
 /** The machine, as a toolchain may ask it. Each answer is recorded, and asked for again when it may be another. */
-export interface Host {
+export interface Host extends Questions {
   /** The operating system: `linux`, `macos`, `windows`. */
   readonly os: string;
   /** The processor: `x86_64`, `aarch64`. */
   readonly arch: string;
   /**
-   * The program called `name` (the first that is there of several names), found on the PATH of whoever builds, or an absolute path. One
-   * that is missing or of another version ends the resolution; whoever needs the toolchain is told what was looked for.
+   * An archive, or a program, from elsewhere: fetched once for all workspaces, checked, and kept in the cache folder. Without a network
+   * it is there when it was fetched before.
+   *
+   * ```ts
+   * import { toolchainType, type } from "zako:rule";
+   * const Go = toolchainType("go", type<{ go: Artifact }>());
+   *
+   * export const go = toolchain({
+   *   type: Go,
+   *   resolve: (host) => ({
+   *     go: host.fetched({
+   *       url: "https://go.dev/dl/go1.22.5.linux-amd64.tar.gz",
+   *       integrity: "sha256-kEycdvBzyTqD0Sl2uqRk0UaaQ5NRkDTbzbyfLQ3Dd10=",
+   *       strip: 1,
+   *     }).file("bin/go"),
+   *   }),
+   * });
+   * ```
    */
-  find(name: string | readonly string[], options?: FindOptions): Artifact;
-  /** The same, `undefined` when there is none. */
-  findOptional(name: string | readonly string[], options?: FindOptions): Artifact | undefined;
-  /** The version that a program found before says it has, as `"12.2.0"`. */
-  version(tool: Artifact, args?: readonly string[]): string;
-  /** What a program found before prints (standard output, without the white space at its end); failing ends the resolution. */
-  run(tool: Artifact, args: readonly string[], options?: RunOptions): string;
+  fetched(spec: FetchedSpec): Fetched;
   /** The invocation's option `name` (`-D name=value`, `[config]` of `zako.toml`), or `fallback`. */
   option(name: string, fallback: string): string;
 }
+
+export type { FindOptions, Questions, RunOptions } from "zako:build";
 
 /** What a toolchain is made of. */
 export interface ToolchainDefinition<T> {

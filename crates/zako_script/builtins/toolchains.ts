@@ -1,9 +1,11 @@
 import { toolchain } from "zako:toolchain";
 import type { Toolchain } from "zako:toolchain";
 import { ArchiveToolchain } from "zako:archive";
+import { CargoToolchain } from "zako:cargo";
 import { CcToolchain } from "zako:cc";
 import { RustToolchain } from "zako:rust";
 import type { ArchiveTools } from "zako:archive";
+import type { CargoTools } from "zako:cargo";
 import type { CcTools } from "zako:cc";
 import type { RustTools } from "zako:rust";
 
@@ -32,6 +34,24 @@ export const rust: Toolchain<RustTools> = toolchain({
     const rustc = host.find(`${host.run(named, ["--print", "sysroot"])}/bin/rustc`);
     const linker = host.find(host.option("cc", "cc"), { install: "apt install build-essential" });
     return { rustc, version: host.version(rustc), linker, os: host.os };
+  },
+});
+
+/** Cargo, `cargo` or what `-D cargo=…` names, with Rust's compiler and the C compiler that links. */
+export const cargo: Toolchain<CargoTools> = toolchain({
+  type: CargoToolchain,
+  resolve(host) {
+    const install = "https://rustup.rs, or apt install cargo";
+    const named = host.find(host.option("rustc", "rustc"), { install });
+    const tools = `${host.run(named, ["--print", "sysroot"])}/bin`;
+    const rustc = host.find(`${tools}/rustc`);
+    return {
+      cargo: host.findOptional(`${tools}/cargo`) ?? host.find(host.option("cargo", "cargo"), { install }),
+      rustc,
+      linker: host.find(host.option("cc", "cc"), { install: "apt install build-essential" }),
+      host: /^host: (.*)$/m.exec(host.run(rustc, ["-vV"]))?.[1] ?? "",
+      cfg: host.run(rustc, ["--print", "cfg"]).split("\n"),
+    };
   },
 });
 

@@ -133,9 +133,8 @@ fn importers(name: &str) -> Option<&'static [ModuleKind]> {
         return None;
     }
     Some(match name {
-        "zako:build" | "zako:cc" | "zako:rust" | "zako:node" | "zako:test" | "zako:archive" => {
-            &[Build, Library, Rule, Builtin]
-        }
+        "zako:build" | "zako:cc" | "zako:cargo" | "zako:rust" | "zako:node" | "zako:test"
+        | "zako:archive" => &[Build, Library, Rule, Builtin],
         "zako:rule" | "zako:config" => &[Build, Library, Rule, Config, Toolchain, Builtin],
         "zako:script" => &[Script, Builtin],
         "zako:toolchain" | "zako:toolchains" => &[Toolchain, Builtin],

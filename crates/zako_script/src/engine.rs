@@ -16,7 +16,7 @@ use crate::module::{CompiledModule, ModuleSet, Specifier};
 use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
-use crate::realm::{self, Control, Inspection, Limits, Places, RealmJob, StopReason, Usage};
+use crate::realm::{self, Control, Inspection, Limits, Places, Realm, RealmJob, StopReason, Usage};
 use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
@@ -59,6 +59,10 @@ pub fn refused(name: &str) -> HostFailure {
         "glob" | "file" | "readText" | "label" | "source" => {
             ("files can be read", " while a BUILD.ts file is evaluated")
         }
+        "find" | "probe" => (
+            "the machine can be asked",
+            " while a BUILD.ts file is evaluated",
+        ),
         "config" | "env" => ("options can be read", " while a BUILD.ts file is evaluated"),
         _ => ("this can be called", " where zako provides for it"),
     };
@@ -228,17 +232,33 @@ pub struct ScriptEngine {
     live: Mutex<Vec<Weak<Control>>>,
 }
 
-/// A V8 thread keeps no isolate between jobs: a fresh one per evaluation is what makes contexts sealed.
-struct Realms;
+/// What a V8 thread has. No isolate is used twice: a fresh one per evaluation is what makes contexts sealed.
+struct Realms {
+    /// The realm of its first evaluation, made together with it.
+    standby: Option<Realm>,
+}
 
-impl Worker for Realms {}
+impl Worker for Realms {
+    fn relieve(&mut self) {
+        self.standby = None;
+    }
+}
 
-struct RealmsFactory;
+struct RealmsFactory {
+    /// The bound on the heap of most scripts; `None` where each is looked into, which takes realms of another kind.
+    heap_bytes: Option<usize>,
+}
 
 impl WorkerFactory for RealmsFactory {
     type Worker = Realms;
+
     fn create(&self) -> Realms {
-        Realms
+        Realms {
+            // Where it fails, the first evaluation finds out why.
+            standby: self
+                .heap_bytes
+                .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
+        }
     }
 }
 
@@ -246,6 +266,7 @@ impl ScriptEngine {
     /// An engine. Threads start with the first evaluation, and V8 itself with the first of them in the process: who
     /// evaluates nothing pays for nothing.
     pub fn new(options: ScriptEngineOptions) -> Self {
+        let is_plain = options.debugger.is_none() && options.profiler.is_none();
         let pool = Pool::new(
             PoolOptions {
                 name: "zako-v8",
@@ -254,7 +275,9 @@ impl ScriptEngine {
                 stack_bytes: WORKER_STACK_BYTES,
                 ..PoolOptions::default()
             },
-            RealmsFactory,
+            RealmsFactory {
+                heap_bytes: is_plain.then_some(options.limits.heap_bytes),
+            },
             Platform,
         );
         ScriptEngine {
@@ -264,10 +287,9 @@ impl ScriptEngine {
         }
     }
 
-    /// Starts V8 and a thread, while the caller prepares what will be evaluated.
+    /// Starts V8, a thread and the realm of the first evaluation, while the caller prepares what that will be. Returns at once.
     pub fn warm(&self) {
-        // Nobody waits for it: the first evaluation finds the thread, or starts one.
-        let _started = self.pool.submit(CancellationToken::new(), |_, _| {});
+        self.pool.warm();
     }
 
     /// Evaluates; cancelling `cancel`, or dropping the future, stops the script at its next safe point.
@@ -329,9 +351,9 @@ impl ScriptEngine {
         let on_worker = control.clone();
         let mut result = self
             .pool
-            .submit(queued.clone(), move |_, _| {
+            .submit(queued.clone(), move |worker, _| {
                 let _ = started.send(());
-                realm::run(job, &on_worker)
+                realm::run(job, &on_worker, worker.standby.take())
             })
             .map_err(|e| unavailable(&e))?;
         let mut running = false;

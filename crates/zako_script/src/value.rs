@@ -143,6 +143,8 @@ pub enum ArtifactRef {
     Tool {
         /// The path.
         path: String,
+        /// Its version, when that is its identity and not its content.
+        version: Option<String>,
     },
 }
 
@@ -287,7 +289,13 @@ impl Value {
                 path: text(1)?,
                 directory: parts.get(2).and_then(Json::as_bool).ok_or_else(bad)?,
             }),
-            "tool" => Value::Artifact(ArtifactRef::Tool { path: text(1)? }),
+            "tool" => Value::Artifact(ArtifactRef::Tool {
+                path: text(1)?,
+                version: match parts.len() {
+                    0..=2 => None,
+                    _ => Some(text(2)?),
+                },
+            }),
             "option" => {
                 let declaration = parts.get(1).and_then(OptionDeclaration::from_json);
                 Value::Option(Box::new(declaration.ok_or_else(bad)?))
@@ -366,8 +374,14 @@ impl Value {
                 path.clone().into(),
                 (*directory).into(),
             ]),
-            Value::Artifact(ArtifactRef::Tool { path }) => {
-                special(vec!["tool".into(), path.clone().into()])
+            Value::Artifact(ArtifactRef::Tool { path, version }) => {
+                let version = version.iter().map(|version| version.clone().into());
+                special(
+                    ["tool".into(), path.clone().into()]
+                        .into_iter()
+                        .chain(version)
+                        .collect(),
+                )
             }
             Value::Script(specifier) => special(vec!["script".into(), specifier.clone().into()]),
             Value::Option(declaration) => special(vec!["option".into(), declaration.to_json()]),
@@ -520,7 +534,8 @@ mod tests {
             ("[a-z/]{1,9}", any::<bool>()).prop_map(|(path, directory)| Value::Artifact(
                 ArtifactRef::File { path, directory }
             )),
-            "/[a-z/]{1,9}".prop_map(|path| Value::Artifact(ArtifactRef::Tool { path })),
+            ("/[a-z/]{1,9}", proptest::option::of("[0-9.]{1,5}"))
+                .prop_map(|(path, version)| Value::Artifact(ArtifactRef::Tool { path, version })),
             ("[0-9a-f]{4}", "[a-z]{1,5}")
                 .prop_map(|(id, order)| Value::Depset(DepsetRef { id, order })),
         ];

@@ -8,13 +8,16 @@
     reason = "a program may print; the library does not"
 )]
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use serde_json::Value as Json;
+use zako_core::executor::{ExecuteError, Executed, Executor, Job, OutputSink};
 use zako_core::{
-    ActionStatus, BuildEvent, BuildOptions, BuildReport, BuiltinModule, Diagnostic, Fault,
-    GlobalState, GlobalStateOptions, Session, Severity,
+    ActionStatus, BuildEvent, BuildOptions, BuildReport, BuiltinModule, CancellationToken,
+    Diagnostic, ExecutorLayer, Fault, GlobalState, GlobalStateOptions, Session, Severity,
 };
 
 /// What `import { setting } from "acme:env"` gives a script.
@@ -55,6 +58,8 @@ async fn run() -> Result<(), Diagnostic> {
     options
         .builtins
         .push(BuiltinModule::new("acme:env", ACME_ENV).function("setting", setting));
+    // Actions go through an executor of this program, which leaves the work to zako's.
+    options.executor = Some(ExecutorLayer::new(|zakos, _store| Box::new(Audit(zakos))));
     let global = GlobalState::new(options)?;
 
     // 2. A workspace, and a build of all that it has.
@@ -76,6 +81,25 @@ async fn run() -> Result<(), Diagnostic> {
     let report = cancelled(&session).await;
     show(&report);
     Ok(())
+}
+
+/// Writes down what ran and what it cost. It could as well send the job to another machine, or refuse it.
+struct Audit(Box<dyn Executor>);
+
+impl Executor for Audit {
+    fn execute<'a>(
+        &'a self,
+        job: &'a Job,
+        sink: &'a dyn OutputSink,
+        cancel: &'a CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Result<Executed, ExecuteError>> + Send + 'a>> {
+        Box::pin(async move {
+            let executed = self.0.execute(job, sink, cancel).await?;
+            let owner = &job.action.spec.owner;
+            println!("audit: {owner} ended with {:?}", executed.exit);
+            Ok(executed)
+        })
+    }
 }
 
 /// The host function behind `setting`. What it returns becomes part of the build, so it must not change meanwhile;

@@ -13,6 +13,7 @@ use crate::progress::{Progress, REDRAW_EVERY};
 use crate::reasons::forecast;
 use crate::summary::summary;
 use crate::terminal::Terminal;
+use crate::timings::Timings;
 
 /// What a build is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub(crate) async fn watched(
     let mut watcher = Watcher {
         progress: Progress::new(terminal),
         log,
+        timings: options.timings.then(Timings::default),
     };
     let report = watcher.watch(build, interrupts).await;
     match &report {
@@ -107,6 +109,9 @@ pub(crate) async fn watched(
             watcher.progress.finish(report);
             for would_run in &report.would_run {
                 terminal.say(&forecast(would_run));
+            }
+            if let Some(timings) = watcher.timings.take() {
+                terminal.say(&timings.table());
             }
             terminal.say(&summary(report, verb, terminal.palette()));
         }
@@ -124,6 +129,7 @@ pub(crate) async fn watched(
 struct Watcher {
     progress: Progress,
     log: Option<EventLog>,
+    timings: Option<Timings>,
 }
 
 impl Watcher {
@@ -150,6 +156,9 @@ impl Watcher {
                     Some(event) => {
                         if let Some(log) = &mut self.log {
                             log.write(&event);
+                        }
+                        if let Some(timings) = &mut self.timings {
+                            timings.on(&event);
                         }
                         self.progress.on(&event);
                     }

@@ -12,11 +12,12 @@ use crate::terminal::Terminal;
 const STDIN: &str = "-";
 
 pub(crate) fn run(file: &Path, options: &Options, terminal: &Terminal) -> Done {
-    let runtime = runtime()?;
     // `./-` is the file of that name.
     let from_stdin = file == Path::new(STDIN);
     let file = start_of(options)?.join(file);
+    // Before the runtime: V8 starts meanwhile.
     let opened = Opened::for_file(options, &file)?;
+    let runtime = runtime()?;
     let how = opened.build_options(options);
     let evaluated = if from_stdin {
         let source = std::io::read_to_string(std::io::stdin())
@@ -30,5 +31,8 @@ pub(crate) fn run(file: &Path, options: &Options, terminal: &Terminal) -> Done {
         terminal.show(log);
     }
     terminal.product(&format!("{:#}\n", evaluated.exports))?;
+    // The process ends here, and nobody waits for threads that have nothing left to do.
+    runtime.shutdown_background();
+    std::mem::forget(opened);
     Ok(Exit::SUCCESS)
 }

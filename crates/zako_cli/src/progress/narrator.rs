@@ -79,6 +79,13 @@ impl Narrator {
                     String::new()
                 }
             }
+            BuildEvent::ActionStuck { action, still_ms } if self.says(Verbosity::Normal) => {
+                format!(
+                    "{} has printed nothing and used no processor for {}\n",
+                    action.message,
+                    show_millis(*still_ms)
+                )
+            }
             BuildEvent::Diagnostic(diagnostic) => self.diagnostic(diagnostic),
             BuildEvent::ActionFinished {
                 action,

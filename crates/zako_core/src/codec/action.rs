@@ -201,11 +201,20 @@ impl Coded for ToolRef {
                 out.u8(1);
                 out.text(name);
             }
+            ToolRef::Versioned { path, version } => {
+                out.u8(2);
+                out.text(path);
+                out.text(version);
+            }
         }
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
         Some(match body.u8()? {
+            2 => ToolRef::Versioned {
+                path: String::decode(body)?,
+                version: String::decode(body)?,
+            },
             0 => ToolRef::Artifact(NeutralPath::decode(body)?),
             1 => ToolRef::Host(String::decode(body)?),
             _ => return None,
@@ -444,7 +453,8 @@ pub(crate) mod tests {
         ];
         let tools = prop_oneof![
             paths().prop_map(ToolRef::Artifact),
-            text.prop_map(ToolRef::Host)
+            text.prop_map(ToolRef::Host),
+            (text, text).prop_map(|(path, version)| ToolRef::Versioned { path, version })
         ];
         let outputs =
             (paths(), any::<bool>(), option::of(text)).prop_map(|(path, folder, name)| {

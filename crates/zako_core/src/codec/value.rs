@@ -81,9 +81,12 @@ impl Coded for Value {
                 out.text(id);
                 out.text(order);
             }
-            Value::Artifact(ArtifactRef::Tool { path }) => {
-                out.u8(16);
+            Value::Artifact(ArtifactRef::Tool { path, version }) => {
+                out.u8(if version.is_some() { 20 } else { 16 });
                 out.text(path);
+                if let Some(version) = version {
+                    out.text(version);
+                }
             }
             Value::Option(declaration) => {
                 out.u8(17);
@@ -159,7 +162,14 @@ fn value(body: &mut Decoder<'_>, depth: usize) -> Option<Value> {
             id: text(body)?,
             order: text(body)?,
         }),
-        16 => Value::Artifact(ArtifactRef::Tool { path: text(body)? }),
+        16 => Value::Artifact(ArtifactRef::Tool {
+            path: text(body)?,
+            version: None,
+        }),
+        20 => Value::Artifact(ArtifactRef::Tool {
+            path: text(body)?,
+            version: Some(text(body)?),
+        }),
         17 => Value::Option(Box::new(OptionDeclaration::decode(body)?)),
         18 => Value::Setting(Vec::decode(body)?),
         19 => Value::Select(Box::new(Select {

@@ -51,6 +51,8 @@ pub(crate) enum Read {
     Variable(String, Option<String>),
     /// Where a program is.
     Program(String, Option<Arc<str>>),
+    /// Where something is that is fetched; nothing when it could not be.
+    Fetched(fetch::Fetch, Option<Arc<str>>),
     /// What a program said.
     Asked(Question, Result<Answer, String>),
     Answer {
@@ -68,6 +70,8 @@ pub(crate) struct Recorded {
     pub(crate) logs: Vec<Diagnostic>,
     /// The toolchains that were resolved.
     pub(crate) toolchains: Vec<Toolchain>,
+    /// What must be fetched before the script can say more.
+    pub(crate) awaited: Vec<fetch::Fetch>,
     /// The attribute that was found wrong last.
     pub(crate) blame: Option<Blame>,
 }
@@ -304,6 +308,34 @@ impl PackageHost {
         })
     }
 
+    fn fetched(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
+        let url = text(&call.args["url"]);
+        if let Some(message) = fetch::unfit(&url) {
+            return Err(misuse(message));
+        }
+        let integrity: fetch::Integrity = text(&call.args["integrity"]).parse().map_err(misuse)?;
+        let strip = call.args["strip"].as_u64();
+        let wanted = fetch::Fetch {
+            url,
+            integrity: Some(integrity.to_string()),
+            strip: strip.and_then(|strip| u32::try_from(strip).ok()),
+            executable: strip.is_none(),
+        };
+        let answer = self.services.shelf.answer(&wanted);
+        let mut recorded = self.recorded.lock();
+        let folder = answer.as_ref().map(|answer| answer.as_ref().ok().cloned());
+        let read = folder.map(|folder| Read::Fetched(wanted.clone(), folder));
+        recorded.reads.extend(read);
+        Ok(match answer {
+            Some(Ok(folder)) => json!({ "folder": folder }),
+            Some(Err(error)) => json!({ "error": error }),
+            None => {
+                recorded.awaited.push(wanted);
+                json!({})
+            }
+        })
+    }
+
     fn toolchain(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
         let found = match call.args["lacking"].as_str() {
             Some(lacking) => Err(lacking.to_owned()),
@@ -362,6 +394,7 @@ impl Host for PackageHost {
                     .map_err(misuse)
             }
             "toolchain" => self.toolchain(&call),
+            "fetched" => self.fetched(&call),
             "env" => {
                 self.package(call.name)?;
                 let name = text(&call.args["name"]);

@@ -21,11 +21,12 @@ use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{ModuleFile, Resolved};
 use super::package::{Package, PackageExports, PackageGiven};
 use super::readers::node_key;
+use super::shelved::Shelved;
 use super::toolchain::{Registrations, ToolchainFor, Toolchains};
 use super::{Services, kinds};
 use crate::codec::{Coded, Fingerprint, PathList, decoded, encoded};
 use crate::files::Decoder;
-use crate::target::{RuleCode, RuleModule};
+use crate::target::{FileWork, RuleCode, RuleModule};
 use crate::workspace::ReadFault;
 
 /// The codecs of all kept nodes of scripts.
@@ -46,6 +47,7 @@ pub(crate) fn codecs() -> Codecs {
         .with::<RuleCode>()
         .with::<ProgramPath>()
         .with::<ProgramAnswer>()
+        .with::<Shelved>()
         .with::<Registered>()
         .with::<Toolchains>()
         .with::<ToolchainFor>()
@@ -495,6 +497,26 @@ impl Kept for ProgramPath {
     fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
         put(value, out);
         Encoded::FingerprintOnly
+    }
+}
+
+impl Kept for Shelved {
+    const KIND: Kind = kinds::SHELVED;
+
+    fn encode_key(&self, _: &Data, out: &mut Vec<u8>) -> bool {
+        put(&FileWork::Fetch(self.0.clone()), out);
+        true
+    }
+
+    fn decode_key(bytes: &[u8], _: &Data) -> Option<Self> {
+        match decoded(bytes)? {
+            FileWork::Fetch(fetch) => Some(Shelved(fetch)),
+            _ => None,
+        }
+    }
+
+    fn encode_value(value: &Self::Value, _: &Data, out: &mut Vec<u8>) -> Encoded {
+        put_ok(value, Encoded::FingerprintOnly, out)
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) const IGNORED: Kind = Kind::leaf(6);
 pub(crate) const PROGRAM_PATH: Kind = Kind::leaf(7);
 /// What a program answers ([`ProgramAnswer`](super::machine::ProgramAnswer)).
 pub(crate) const PROGRAM_ANSWER: Kind = Kind::leaf(8);
+/// Where something is that a toolchain fetches ([`Shelved`](super::shelved::Shelved)).
+pub(crate) const SHELVED: Kind = Kind::leaf(13);
 /// The files that the manifest registers ([`Registered`](super::leaf::Registered)).
 pub(crate) const REGISTERED: Kind = Kind::leaf(9);
 /// A variable of the environment of whoever builds ([`Variable`](super::leaf::Variable)).

@@ -27,6 +27,7 @@ pub(crate) async fn evaluate_text(
         file: shown.clone(),
         source: source.into(),
         identity: None,
+        frozen: false,
     };
     let code = services.transpiler.transpile(request).await?;
     let mut imports = HashMap::new();

@@ -16,6 +16,7 @@ mod memory;
 mod module;
 mod package;
 mod readers;
+mod shelved;
 mod toolchain;
 mod witness;
 
@@ -33,6 +34,7 @@ use crate::builtin::HostFunction;
 use crate::codec::{CODEC_VERSION, encoded, fingerprint};
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::BuildEvent;
+use crate::execute::Shelf;
 use crate::manifest::VERSION;
 use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
@@ -63,6 +65,8 @@ pub(crate) struct Services {
     pub(crate) config: BTreeMap<String, String>,
     /// The machine, for toolchains.
     pub(crate) machine: Machine,
+    /// What toolchains fetch.
+    pub(crate) shelf: Arc<Shelf>,
     /// Those of the command line, a profile's among them.
     pub(crate) settings: BTreeMap<String, String>,
     /// Which packages read which options.

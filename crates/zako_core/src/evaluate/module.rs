@@ -69,6 +69,7 @@ impl Key for ModuleFile {
             file: path.to_string(),
             source,
             identity: (kind != ModuleKind::Build).then(|| specifier.to_string()),
+            frozen: kind.is_shared(),
         };
         let code = services
             .transpiler

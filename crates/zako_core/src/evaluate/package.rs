@@ -19,6 +19,7 @@ use super::leaf::{
 use super::machine::{ProgramAnswer, ProgramPath};
 use super::module::{Closure, add_builtins, check_names, closure, location, module_set};
 use super::readers::{OptionValues, Ready};
+use super::shelved::Shelved;
 use super::{Faults, Services, about, fault, graph_fault};
 use crate::codec::{Coded, encoded};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
@@ -577,6 +578,9 @@ async fn record(
             Read::Program(name, seen) => {
                 let key = ProgramPath(name.clone());
                 ctx.get(&key).await.map_err(failed)? == *seen
+            }
+            Read::Fetched(fetch, seen) => {
+                ctx.get(&Shelved(fetch.clone())).await.map_err(failed)?.ok() == *seen
             }
             Read::Asked(question, seen) => {
                 let key = ProgramAnswer(question.clone());

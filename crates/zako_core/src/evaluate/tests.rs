@@ -90,6 +90,7 @@ impl Room {
             functions: global.functions.clone(),
             config,
             machine: Machine::default(),
+            shelf: Arc::new(global.shelf(crate::fetch::FetchRules::default())),
             settings: BTreeMap::new(),
             readers: Arc::default(),
             profile: None,

@@ -12,12 +12,16 @@ use zako_script::engine::Entry;
 use super::config::{ConfigFile, config_files, is_toolchain};
 use super::leaf::{Listing, Registered};
 use super::package::{Start, run};
+use super::shelved::Shelved;
 use super::{Faults, fault, graph_fault, services};
 use crate::configuration::Values;
 use crate::diagnostic::Diagnostic;
 
 /// The builtin whose toolchains serve where the workspace registers none.
 const DEFAULT_TOOLCHAINS: &str = "zako:toolchains";
+
+/// How often a module's toolchains may name something more to fetch once they know what they have.
+const MAX_FETCH_ROUNDS: usize = 16;
 
 /// The toolchains of one type that a module exports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -89,8 +93,23 @@ impl Key for Toolchains {
             module,
             package: None,
         };
-        let ran = run(ctx, &services, &start).await?;
-        Ok(Arc::new(ran.recorded.toolchains))
+        for _ in 0..MAX_FETCH_ROUNDS {
+            let ran = run(ctx, &services, &start).await?;
+            if ran.recorded.awaited.is_empty() {
+                return Ok(Arc::new(ran.recorded.toolchains));
+            }
+            for fetch in ran.recorded.awaited {
+                let answer = ctx.get(&Shelved(fetch)).await;
+                answer.map_err(|e| fault(graph_fault(&e)))?.ok();
+                if services.cancel.is_cancelled() {
+                    return Err(fault(graph_fault(&GraphError::Cancelled)));
+                }
+            }
+        }
+        Err(fault(Diagnostic::user(format!(
+            "the toolchains of {} fetch one thing after another, more than {MAX_FETCH_ROUNDS} times",
+            self.module
+        ))))
     }
 
     fn same(old: &Self::Value, new: &Self::Value) -> bool {

@@ -19,6 +19,7 @@ use zako_graph::archive::{Archive, Id, Kind};
 
 use super::kinds;
 use super::machine::{answer_witness, program_witness};
+use super::shelved::is_shelved;
 use crate::codec::{Coded as _, Fingerprint, decoded, encoded, fingerprint};
 use crate::files::{Clock, Decoder, Encoder, Role, Signature};
 use crate::manifest::Manifest;
@@ -193,6 +194,9 @@ impl<'a> Checker<'a> {
         } = self.given;
         if kind == kinds::PROGRAM_ANSWER {
             return Some(answer_witness(&decoded(key)?, environment, None) == witness);
+        }
+        if kind == kinds::SHELVED {
+            return Some(is_shelved(witness));
         }
         let key = std::str::from_utf8(key).ok()?;
         Some(match kind {

@@ -34,6 +34,7 @@ pub(super) fn differences(before: &Lowered, now: &PlannedAction) -> Vec<String> 
     let tool = |tool: &ToolRef| match tool {
         ToolRef::Artifact(path) => path.to_string(),
         ToolRef::Host(name) => name.clone(),
+        ToolRef::Versioned { path, version } => format!("{path} {version}"),
     };
     let (was, is): (Vec<_>, Vec<_>) = (
         old.tools.iter().map(tool).collect(),

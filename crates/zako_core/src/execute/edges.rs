@@ -27,13 +27,17 @@ fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
 pub(super) fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
     let tools = spec.tools.iter().filter_map(|tool| match tool {
         ToolRef::Artifact(path) => Some(path),
-        ToolRef::Host(_) => None,
+        ToolRef::Host(_) | ToolRef::Versioned { .. } => None,
     });
     spec.inputs.iter().chain(&spec.staged).chain(tools)
 }
 
 /// Who writes what.
-pub(super) struct Writers(BTreeMap<NeutralPath, usize>);
+pub(super) struct Writers {
+    by_path: BTreeMap<NeutralPath, usize>,
+    /// Whether all of it is below `zako-out/`: then nobody writes a source.
+    is_all_in_out: bool,
+}
 
 impl Writers {
     /// Finds out who writes what; two that write the same are an error each.
@@ -73,24 +77,36 @@ impl Writers {
                 errors.push(duplicate(above, &actions[*outer], path, &actions[*at]));
             }
         }
-        if errors.is_empty() {
-            Ok(Writers(writers))
-        } else {
-            Err(errors)
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        Ok(Writers {
+            is_all_in_out: !writers.keys().any(is_outside),
+            by_path: writers,
+        })
     }
 
     /// All that is written outside of `zako-out/`.
     pub(super) fn outside_of_out(&self) -> HashSet<NeutralPath> {
-        let is_outside = |path: &&NeutralPath| path.components().next() != Some(OUTPUT_DIR);
-        self.0.keys().filter(is_outside).cloned().collect()
+        let paths = self.by_path.keys();
+        paths.filter(|path| is_outside(path)).cloned().collect()
     }
 
     /// The actions that write `path`, what it is in, or what is in it.
     fn behind(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<> {
+        // Most of what is read are sources, and a build asks for each as often as it is read.
+        let is_source = self.is_all_in_out && !path.is_root() && is_outside(path);
+        let found = (!is_source).then(|| self.around(path));
+        found
+            .into_iter()
+            .flat_map(|(above, below)| above.into_iter().chain(below))
+    }
+
+    /// The action that writes `path` or what it is in, and those that write what is in it.
+    fn around(&self, path: &NeutralPath) -> (Option<usize>, Vec<usize>) {
         let above = path
             .ancestors()
-            .find_map(|above| self.0.get(&above).copied());
+            .find_map(|above| self.by_path.get(&above).copied());
         // All that is below `a` lies between `a/` and `a0`, which comes next in byte order.
         let (from, to) = if path.is_root() {
             (Bound::Unbounded, Bound::Unbounded)
@@ -104,8 +120,8 @@ impl Writers {
             from.as_ref().map(String::as_str),
             to.as_ref().map(String::as_str),
         );
-        let below: Vec<usize> = self.0.range::<str, _>(bounds).map(|(_, at)| *at).collect();
-        above.into_iter().chain(below)
+        let below = self.by_path.range::<str, _>(bounds);
+        (above, below.map(|(_, at)| *at).collect())
     }
 
     /// The actions that an action needs, as often as it needs them.
@@ -166,6 +182,10 @@ impl Writers {
         })?;
         Ok((plan, nodes))
     }
+}
+
+fn is_outside(path: &NeutralPath) -> bool {
+    path.components().next() != Some(OUTPUT_DIR)
 }
 
 /// As messages call it: the owner, and what tells its actions apart.

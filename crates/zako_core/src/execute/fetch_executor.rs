@@ -206,7 +206,7 @@ fn key_of(store: &Store, integrity: &Integrity) -> StrongKey {
 }
 
 /// The blob with that integrity, if the store has it. Blocks.
-fn kept(
+pub(super) fn kept(
     store: &Store,
     cache: &ActionCache,
     integrity: &Integrity,
@@ -223,7 +223,7 @@ fn kept(
     )
 }
 
-fn record(
+pub(super) fn record(
     store: &Store,
     cache: &ActionCache,
     integrity: &Integrity,
@@ -251,7 +251,7 @@ fn record(
 }
 
 /// Writes the blob to `place`, which is new.
-fn put(store: &Store, content: &Digest, place: &Path) -> Result<(), ExecuteError> {
+pub(super) fn put(store: &Store, content: &Digest, place: &Path) -> Result<(), ExecuteError> {
     if let Some(folder) = place.parent() {
         fs::create_dir_all(folder).map_err(io("create", folder))?;
     }

@@ -11,6 +11,9 @@ use crate::ledger::{Head, Ledger};
 /// Memory that an action is taken to need before it ever ran, in bytes.
 pub(super) const UNKNOWN_MEMORY: u64 = 128 << 20;
 
+/// Memory that an action is taken to need whose peak was no larger than that of zako itself, in bytes.
+pub(super) const SMALL_MEMORY: u64 = 32 << 20;
+
 /// The same action in every build: owner and first output, hashed; told apart by a number where that is not enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct StableName(pub(crate) [u8; 16]);
@@ -32,6 +35,12 @@ impl StableName {
         let mut name = [0; 16];
         hasher.finalize_xof().fill(&mut name);
         StableName(name)
+    }
+
+    /// For what is to differ from one action to the next, and not from one build to the next.
+    pub(super) fn seed(self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [a, b, c, d, e, f, g, h]
     }
 
     /// For the name of a folder.
@@ -84,9 +93,14 @@ impl History {
         (took > Duration::ZERO).then_some(took)
     }
 
-    /// Peak memory, in bytes.
+    /// Memory that it is expected to need, in bytes: its peak when it last ran.
     pub(super) fn memory(&self, name: StableName) -> u64 {
-        self.0.get(&name).map_or(UNKNOWN_MEMORY, |head| head.memory)
+        match self.0.get(&name).map(|head| (head.memory, head.wall)) {
+            None => UNKNOWN_MEMORY,
+            // It ran, and its peak was too small to be told from zako's own.
+            Some((0, wall)) if wall > Duration::ZERO => SMALL_MEMORY,
+            Some((memory, _)) => memory,
+        }
     }
 }
 

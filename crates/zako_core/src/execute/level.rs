@@ -25,7 +25,12 @@ pub(super) struct Levels {
 impl Levels {
     /// The level of an action with this declaration. May block for the machine's answer.
     pub(super) fn of(&self, spec: &ActionSpec) -> Isolation {
-        spec.isolation.or(self.asked).unwrap_or_else(|| self.best())
+        let asked = spec.isolation.or(self.asked);
+        asked.unwrap_or_else(|| match spec.worker {
+            // A worker outlives the actions that it does, and so stands outside of the walls of each.
+            Some(_) => Isolation::Basic,
+            None => self.best(),
+        })
     }
 
     fn best(&self) -> Isolation {

@@ -5,6 +5,7 @@
 
 use zako_action::{
     ActionCache, ActionResult, ArtifactValue, CacheError, Discovered, DiscoveredPath, OutputFile,
+    StrongKey,
 };
 use zako_cas::Store;
 
@@ -13,18 +14,13 @@ use super::prepare::Ready;
 use crate::diagnostic::Diagnostic;
 use crate::files::Files;
 
-/// The recorded result of `ready`, if there is one that can be used.
-pub(super) fn find(
+/// The recorded result that the narrow key of `ready` finds, if there is one that can be used.
+pub(super) fn find_narrow(
     cache: &ActionCache,
     store: &Store,
     files: &Files,
     ready: &Ready,
 ) -> Result<Option<ActionResult>, CacheError> {
-    if let Some(result) = cache.lookup(&ready.strong)?
-        && result.is_complete(store)
-    {
-        return Ok(Some(result));
-    }
     let Some(narrow) = &ready.narrow else {
         return Ok(None);
     };
@@ -35,16 +31,18 @@ pub(super) fn find(
         },
         DiscoveredPath::External(path) => files.external(path.as_ref()).ok().flatten(),
     };
-    let Some(result) = cache.lookup_narrow(narrow, current)? else {
-        return Ok(None);
-    };
-    if !result.is_complete(store) {
-        return Ok(None);
-    }
-    if !result.is_local() {
-        cache.record(&ready.strong, &result)?;
-    }
-    Ok(Some(result))
+    let found = cache.lookup_narrow(narrow, current)?;
+    Ok(found.filter(|result| result.is_complete(store)))
+}
+
+/// The recorded result of this strong key, if there is one that can be used.
+pub(super) fn find_strong(
+    cache: &ActionCache,
+    store: &Store,
+    strong: &StrongKey,
+) -> Result<Option<ActionResult>, CacheError> {
+    let found = cache.lookup(strong)?;
+    Ok(found.filter(|result| result.is_complete(store)))
 }
 
 /// Puts `outputs` in place; gives whether all were there already, or `None` when the store has lost one, so that the
@@ -78,8 +76,10 @@ pub(super) fn record(
     result: &ActionResult,
     discovered: Option<Vec<Discovered>>,
 ) -> Result<(), CacheError> {
-    if !result.is_local() {
-        cache.record(&ready.strong, result)?;
+    if let Some(strong) = ready.known_strong()
+        && !result.is_local()
+    {
+        cache.record(strong, result)?;
     }
     if let (Some(narrow), Some(discovered)) = (&ready.narrow, discovered) {
         cache.record_narrow(narrow, discovered, result)?;

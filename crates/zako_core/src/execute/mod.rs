@@ -13,6 +13,7 @@ mod edges;
 mod failure;
 mod fetch_executor;
 mod file_executor;
+pub(crate) mod health;
 mod hint;
 mod history;
 mod identity;
@@ -20,6 +21,7 @@ mod judge;
 mod level;
 pub(crate) mod lock;
 mod lookup;
+mod machinery;
 mod note;
 mod place;
 mod prepare;
@@ -27,11 +29,14 @@ mod printed;
 mod run;
 mod scratch;
 mod script_executor;
+mod shelf;
 mod tools;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -41,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
 use zako_exec::{
-    BlockingPool, End, Outcome, PlanId, Priority, ResourcePool, Sandbox, ScheduleOptions, Scheduler,
+    BlockingPool, End, Outcome, PlanId, Priority, Sandbox, ScheduleOptions, Scheduler, Sources,
 };
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
@@ -49,11 +54,13 @@ use zako_script::{Limits, ModuleSet, ScriptEngine, Specifier};
 
 use crate::codec::action::decode_lowered;
 use crate::diagnostic::{Diagnostic, Fault, Location, with_texts};
-use crate::event::{ActionName, ActionStatus, BuildEvent};
+use crate::event::{ActionName, ActionStatus, ActionUsage, BuildEvent};
+use crate::executor::ExecutorLayer;
 use crate::fetch::FetchRules;
 use crate::files::Files;
 use crate::label;
 use crate::ledger::{Affected, Ledger, SharedLedger};
+use crate::policy::Policy;
 use crate::report::{ActionCounts, ActionReason};
 use crate::target::{FileWork, Lowered};
 use crate::workspace::OUTPUT_DIR;
@@ -63,11 +70,13 @@ pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use level::Levels;
+pub(crate) use machinery::Machinery;
 use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
 use run::Stopped;
 use scratch::ScratchFolders;
+pub(crate) use shelf::Shelf;
 pub(crate) use tools::Tools;
 
 /// How many actions are in flight at most, those that wait for resources included.
@@ -83,12 +92,18 @@ pub(crate) struct ExecuteParts {
     pub(crate) store: Store,
     /// Where results are kept; of the store's digest function.
     pub(crate) cache: ActionCache,
-    /// Who may run now.
-    pub(crate) pool: ResourcePool,
+    /// Who may run now, and what runs it.
+    pub(crate) machinery: Arc<Machinery>,
+    /// What actions may do.
+    pub(crate) policy: Arc<Policy>,
+    /// After how long without a sign of life an action is called stuck.
+    pub(crate) stuck_after: Duration,
     /// What runs script actions.
     pub(crate) engine: Arc<ScriptEngine>,
     /// Bounds of script actions; a task's own `timeout` replaces the time.
     pub(crate) script_limits: Limits,
+    /// What an embedder puts around the executor of processes.
+    pub(crate) layer: Option<ExecutorLayer>,
     /// What `fetch` may do.
     pub(crate) fetching: FetchRules,
 }
@@ -293,8 +308,12 @@ struct Workshop {
     history: History,
     /// Where files are read and digests computed.
     pool: BlockingPool,
+    /// How often the system had killed something for want of memory when that was last looked at.
+    memory_kills: AtomicU64,
     /// How many actions were noted in the ledger.
     noted: AtomicUsize,
+    /// The actions that run.
+    running: health::Running,
     told: Mutex<Told>,
 }
 
@@ -302,6 +321,8 @@ struct Workshop {
 struct Told {
     diagnostics: Vec<Diagnostic>,
     statuses: Vec<Option<ActionStatus>>,
+    /// What those used that ran, until their ends are told.
+    usages: HashMap<usize, ActionUsage>,
 }
 
 /// Executes. Needs a tokio runtime; the order of `actions` does not matter.
@@ -367,6 +388,9 @@ pub(crate) async fn execute(
     }
     if !nodes.is_empty() {
         shop.ledger.lock().note_begin();
+        if let Some(warning) = shop.parts.machinery.start() {
+            shop.complain(warning).await;
+        }
     }
     let leaves_it_open = |at: &usize| {
         let planned = &shop.actions[*at];
@@ -380,6 +404,7 @@ pub(crate) async fn execute(
         }
     }
 
+    let _health = health::watch(&shop);
     let scheduler = Scheduler::new(
         plan,
         ScheduleOptions {
@@ -415,7 +440,7 @@ pub(crate) async fn execute(
                 shop.complain(shop.actions[at].blame(Diagnostic::error(Fault::Bug, message)))
                     .await;
             }
-            shop.tell_end(at, status, None, None).await;
+            shop.tell_end(at, status, None).await;
         }
     }
     let saved = shop
@@ -456,6 +481,11 @@ pub(crate) fn counts(statuses: &[ActionStatus]) -> ActionCounts {
     counts
 }
 
+/// How often the system has killed a process for want of memory; zero where it does not tell.
+fn memory_kills() -> u64 {
+    Sources::default().out_of_memory_kills().unwrap_or(0)
+}
+
 type Opened = (Workshop, zako_exec::Plan, Vec<usize>);
 
 /// Judges, and plans what is left to do. Blocks.
@@ -468,6 +498,7 @@ fn open(
     events: mpsc::Sender<BuildEvent>,
     pool: BlockingPool,
 ) -> Result<Opened, Vec<Diagnostic>> {
+    may_do(&parts.policy, &actions)?;
     let scratch = dirs.scratch();
     let broken = |what: String, error: std::io::Error| {
         vec![Diagnostic::environment(format!("cannot {what}: {error}"))]
@@ -528,10 +559,13 @@ fn open(
         standing,
         history,
         pool,
+        memory_kills: AtomicU64::new(memory_kills()),
         noted: AtomicUsize::new(0),
+        running: health::Running::default(),
         told: Mutex::new(Told {
             diagnostics: Vec::new(),
             statuses,
+            usages: HashMap::new(),
         }),
         parts,
         dirs,
@@ -540,6 +574,35 @@ fn open(
         events,
     };
     Ok((shop, plan, nodes))
+}
+
+/// How many denied actions are told at once.
+const MAX_DENIED: usize = 10;
+
+/// Whether the workspace's policy lets all of `actions` do what they do.
+fn may_do(policy: &Policy, actions: &[PlannedAction]) -> Result<(), Vec<Diagnostic>> {
+    let denied = actions.iter().filter_map(|action| {
+        let fetches = matches!(action.work.as_deref(), Some(FileWork::Fetch(_)));
+        if action.work.is_some() && !fetches {
+            return None;
+        }
+        let denied = policy.denies(&action.spec, fetches)?;
+        let (place, subject) = (&denied.rule.place, action.subject());
+        let message = format!(
+            "{subject} {}, which the rule at {}:{} denies",
+            denied.what, place.file, place.line
+        );
+        let help = format!(
+            "do without it, or change [policy] in {} for {}",
+            place.file, action.spec.owner
+        );
+        Some(action.blame(Diagnostic::user(message).with_help(help)))
+    });
+    let denied: Vec<Diagnostic> = denied.take(MAX_DENIED).collect();
+    match denied.is_empty() {
+        true => Ok(()),
+        false => Err(denied),
+    }
 }
 
 /// What each of `actions` is across builds.
@@ -567,19 +630,18 @@ impl Workshop {
     ) -> Outcome {
         match run::run(self, at, priority, cancel).await {
             Ok(ended) => {
-                self.tell_end(at, ended.status, ended.usage, ended.output)
-                    .await;
+                self.tell_end(at, ended.status, ended.output).await;
                 Outcome::Succeeded
             }
             Err(Stopped::Cancelled) => {
-                self.tell_end(at, ActionStatus::Cancelled, None, None).await;
+                self.tell_end(at, ActionStatus::Cancelled, None).await;
                 Outcome::Cancelled
             }
             Err(Stopped::Failed(diagnostics)) => {
                 for diagnostic in diagnostics {
                     self.complain(diagnostic).await;
                 }
-                self.tell_end(at, ActionStatus::Failed, None, None).await;
+                self.tell_end(at, ActionStatus::Failed, None).await;
                 Outcome::Failed
             }
         }
@@ -616,14 +678,12 @@ impl Workshop {
         self.tell(BuildEvent::Diagnostic(diagnostic)).await;
     }
 
-    async fn tell_end(
-        &self,
-        at: usize,
-        status: ActionStatus,
-        usage: Option<crate::event::ActionUsage>,
-        output: Option<String>,
-    ) {
-        self.told.lock().statuses[at] = Some(status);
+    async fn tell_end(&self, at: usize, status: ActionStatus, output: Option<String>) {
+        let usage = {
+            let mut told = self.told.lock();
+            told.statuses[at] = Some(status);
+            told.usages.remove(&at)
+        };
         let action = &self.actions[at];
         let wrote = matches!(status, ActionStatus::Ran | ActionStatus::FromCache);
         let outputs = action

@@ -10,7 +10,7 @@ use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
 use super::Workshop;
-use super::prepare::Ready;
+use super::prepare::{Ready, version_of};
 use crate::event::ActionStatus;
 use crate::ledger::{self, ActionRecord, Cause, Read};
 
@@ -72,14 +72,18 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
             Ok(path) if !is_host => shop.files.leaf(&path),
             _ => host(&name),
         };
-        reads.push((leaf, Read::Content(program.digest)));
+        if version_of(spec, &name).is_none() {
+            reads.push((leaf, Read::Content(program.digest)));
+        }
     }
-    reads.extend(spec.tools.iter().zip(tools).map(|(tool, found)| {
+    reads.extend(spec.tools.iter().zip(tools).filter_map(|(tool, found)| {
         let leaf = match tool {
             ToolRef::Host(name) => host(name),
             ToolRef::Artifact(path) => shop.files.leaf(path),
+            // Whoever found it knows its version.
+            ToolRef::Versioned { .. } => return None,
         };
-        (leaf, Read::Content(found.digest))
+        Some((leaf, Read::Content(found.digest)))
     }));
     present.extend(shop.needed(at));
     // What is needed was staged, too, when it comes from the ledger.

@@ -30,8 +30,38 @@ pub(super) struct Ready {
     /// All that was read of the workspace, as it was.
     pub(super) stamps: BTreeMap<NeutralPath, Stamp>,
     pub(super) toolchains: Vec<PathBuf>,
-    pub(super) strong: StrongKey,
+    /// Over the content of everything that is there. Not known until it is [asked for](Ready::strong): what the narrow key
+    /// finds needs none.
+    strong: Option<StrongKey>,
     pub(super) narrow: Option<NarrowKey>,
+}
+
+impl Ready {
+    /// The strong key of the action, which is `planned`.
+    pub(super) fn strong(
+        &mut self,
+        bench: &Bench<'_>,
+        planned: &PlannedAction,
+    ) -> Result<StrongKey, Vec<Diagnostic>> {
+        if let Some(strong) = self.strong {
+            return Ok(strong);
+        }
+        let key = self.action.strong_key(bench.function, Some(bench.subtrees));
+        let strong = key.map_err(|error| vec![do_not_go_together(planned, &error)])?;
+        self.strong = Some(strong);
+        Ok(strong)
+    }
+
+    /// The strong key, if it was asked for.
+    pub(super) fn known_strong(&self) -> Option<&StrongKey> {
+        self.strong.as_ref()
+    }
+}
+
+fn do_not_go_together(planned: &PlannedAction, error: &zako_cas::TreeError) -> Diagnostic {
+    let owner = &planned.spec.owner;
+    let message = format!("the inputs of {owner} do not go together: {error}");
+    planned.blame(Diagnostic::user(message))
 }
 
 /// What preparing needs of the build.
@@ -88,23 +118,25 @@ pub(super) fn prepare(
         salt,
         isolation,
     };
-    let keys = || {
-        let strong = action.strong_key(bench.function, Some(bench.subtrees))?;
-        Ok((
-            strong,
-            action.narrow_key(bench.function, Some(bench.subtrees))?,
-        ))
-    };
-    let (strong, narrow) = keys().map_err(|error: zako_cas::TreeError| {
-        let message = format!("the inputs of {} do not go together: {error}", spec.owner);
-        vec![planned.blame(Diagnostic::user(message))]
-    })?;
+    let narrow = action.narrow_key(bench.function, Some(bench.subtrees));
+    let narrow = narrow.map_err(|error| vec![do_not_go_together(planned, &error)])?;
     Ok(Ready {
         action: Arc::new(action),
         stamps,
         toolchains,
-        strong,
+        strong: None,
         narrow,
+    })
+}
+
+/// What tells the digest of a version from that of a content.
+const VERSION_MARK: &str = "zako tool version 1";
+
+/// The version that is the identity of the program called `name`, if the action says so.
+pub(super) fn version_of<'a>(spec: &'a ActionSpec, name: &str) -> Option<&'a str> {
+    spec.tools.iter().find_map(|tool| match tool {
+        ToolRef::Versioned { path, version } if path == name => Some(version.as_str()),
+        _ => None,
     })
 }
 
@@ -158,6 +190,7 @@ impl Found<'_> {
         for tool in &spec.tools {
             match tool {
                 ToolRef::Host(name) => tools.extend(self.host(spec, name)),
+                ToolRef::Versioned { path, .. } => tools.extend(self.host(spec, path)),
                 ToolRef::Artifact(path) => tools.extend(self.artifact(path.as_str(), path)),
             }
         }
@@ -197,7 +230,16 @@ impl Found<'_> {
     fn host(&mut self, spec: &ActionSpec, name: &str) -> Option<ResolvedTool> {
         let path = spec.env.get("PATH").map(String::as_str);
         match self.bench.tools.find(self.bench.files, name, path) {
-            Ok(tool) => Some(tool),
+            Ok(tool) => Some(match version_of(spec, name) {
+                None => tool,
+                Some(version) => ResolvedTool {
+                    digest: self
+                        .bench
+                        .function
+                        .hash(&encoded(&(VERSION_MARK.to_owned(), version.to_owned()))),
+                    ..tool
+                },
+            }),
             Err(error) => {
                 self.errors.push(error);
                 None

@@ -19,6 +19,12 @@ struct Kept {
     dropped: u64,
 }
 
+impl Kept {
+    fn len(&self) -> u64 {
+        (self.head.len() + self.tail.len()) as u64 + self.dropped
+    }
+}
+
 impl Printed {
     pub(super) fn push(&self, chunk: &[u8]) {
         let mut kept = self.0.lock();
@@ -34,6 +40,11 @@ impl Printed {
     /// Forgets all: another attempt begins.
     pub(super) fn clear(&self) {
         *self.0.lock() = Kept::default();
+    }
+
+    /// How many bytes came since that.
+    pub(super) fn written(&self) -> u64 {
+        self.0.lock().len()
     }
 
     /// The text; `None` when nothing was printed.

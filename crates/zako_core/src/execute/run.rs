@@ -6,12 +6,13 @@
 //! is recorded even when the build is cancelled meanwhile.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job, OutputFile};
 use zako_cas::Digest;
-use zako_exec::{LocalExecutor, Priority, Request};
+use zako_exec::{LocalExecutor, NestedExecutor, Priority, Request, RetryPolicy, WorkerExecutor};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
@@ -19,6 +20,7 @@ use super::fetch_executor::FetchExecutor;
 use super::file_executor::FileExecutor;
 use super::judge::Standing;
 use super::lookup::{self, CacheFault};
+use super::machinery::Admission;
 use super::note::{Success, note};
 use super::prepare::{Ready, prepare};
 use super::printed::{MAX_END_BYTES, Printed};
@@ -32,17 +34,9 @@ use crate::target::FileWork;
 /// How often an action runs again because something that it reads changed while it ran.
 pub(super) const MAX_RERUNS: u32 = 3;
 
-/// How often an action that fails is tried again at most, whatever it declares.
-pub(super) const MAX_RETRIES: u32 = 10;
-
-/// How long until the first retry; twice as long until each further one, up to the limit.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const MAX_BACK_OFF: Duration = Duration::from_secs(10);
-
 /// How an action ended well.
 pub(super) struct Ended {
     pub(super) status: ActionStatus,
-    pub(super) usage: Option<ActionUsage>,
     pub(super) output: Option<String>,
 }
 
@@ -51,7 +45,6 @@ impl Ended {
     fn quietly(status: ActionStatus) -> Ended {
         Ended {
             status,
-            usage: None,
             output: None,
         }
     }
@@ -91,14 +84,7 @@ pub(super) async fn run(
         if grant.is_none() {
             let memory = shop.history.memory(shop.identified[at].name);
             let request = Request::of(&planned.spec.resources, memory);
-            let admitted = shop.parts.pool.acquire(&request, priority, cancel).await;
-            grant =
-                Some(
-                    admitted.map_err(|error| match failure::of_admission(planned, &error) {
-                        Some(diagnostic) => planned.blame(diagnostic).into(),
-                        None => Stopped::Cancelled,
-                    })?,
-                );
+            grant = Some(admit(shop, planned, &request, priority, cancel).await?);
             shop.tell(BuildEvent::ActionStarted(planned.event_name(at)))
                 .await;
         }
@@ -114,9 +100,38 @@ pub(super) async fn run(
             make_room(shop, &shop.actions[at])
         })
         .await??;
-        let printed = Printed::default();
+        let printed = Arc::new(Printed::default());
+        shop.running.begin(&job.scratch, at, printed.clone());
         let began = SystemTime::now();
-        let (job, executed) = attempts(shop, planned, job, &printed, cancel).await;
+        let seed = u64::from_le_bytes(shop.identified[at].name.seed());
+        let (mut job, mut executed) = attempts(shop, planned, job, &printed, seed, cancel).await;
+        if is_killed_for_memory(shop, &executed) {
+            // Whatever else runs has what it needs; alone, this one has all there is.
+            drop(grant.take());
+            let message = format!(
+                "{} was killed for want of memory: again, alone",
+                planned.subject()
+            );
+            let help = format!(
+                "declare what {} needs, as resources: {{ memory: \"2GiB\" }}",
+                planned.spec.owner
+            );
+            let warning = Diagnostic::warning(message).with_help(help);
+            shop.complain(planned.blame(warning)).await;
+            let request = Request::of(&planned.spec.resources, 0).alone();
+            grant = Some(admit(shop, planned, &request, priority, cancel).await?);
+            shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
+                .await??;
+            job.attempt += 1;
+            printed.clear();
+            (job, executed) = attempts(shop, planned, job, &printed, seed, cancel).await;
+        }
+        let seen_bytes = shop.running.end(&job.scratch);
+        if let Ok((executed, _)) = &mut executed {
+            // Its processes together, where the system's count is of the largest one, and not of those smaller than zako.
+            let peak = &mut executed.usage.max_rss_bytes;
+            *peak = seen_bytes.max(*peak);
+        }
         let output = printed.text();
         let finished = shop
             .blocking(move |shop| finish(shop, at, prospect, &job, executed, began, output))
@@ -141,6 +156,36 @@ pub(super) async fn run(
     Err(planned
         .blame(Diagnostic::error(Fault::Build, message).with_help(help))
         .into())
+}
+
+/// Waits until what `request` asks for is there.
+async fn admit(
+    shop: &Workshop,
+    planned: &PlannedAction,
+    request: &Request,
+    priority: Priority,
+    cancel: &CancellationToken,
+) -> Result<Admission, Stopped> {
+    let admitted = shop.parts.machinery.admit(request, priority, cancel).await;
+    admitted.map_err(|error| match failure::of_admission(planned, &error) {
+        Some(diagnostic) => planned.blame(diagnostic).into(),
+        None => Stopped::Cancelled,
+    })
+}
+
+/// Whether it ended as what the kernel kills for want of memory does: by SIGKILL, which zako did not send, or badly in whatever way
+/// while the kernel has killed something for that.
+fn is_killed_for_memory(shop: &Workshop, executed: &Attempted) -> bool {
+    const SIGKILL: i32 = 9;
+    let Ok((executed, _)) = executed else {
+        return false;
+    };
+    if executed.succeeded() || matches!(executed.exit, Exit::TimedOut { .. }) {
+        return false;
+    }
+    let kills = super::memory_kills();
+    let before = shop.memory_kills.fetch_max(kills, Ordering::Relaxed);
+    executed.exit == Exit::Signal(SIGKILL) || kills > before
 }
 
 /// What looking into an action came to.
@@ -176,13 +221,20 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
     {
         return Ok(Found::Ended(ended));
     }
-    let ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
+    let mut ready = prepare(&shop.bench(), planned).map_err(Stopped::Failed)?;
     if !planned.spec.cache {
         return Ok(Found::Work(Prospect { ready, causes }));
     }
-    let Some(result) = lookup::find(&shop.parts.cache, store, files, &ready)
-        .map_err(|e| planned.blame(CacheFault(e).into()))?
-    else {
+    let cache = &shop.parts.cache;
+    let broken = |error| Stopped::from(planned.blame(CacheFault(error).into()));
+    // The narrow key first: it is no walk over the content of all that is there, of which many an action reads a few files.
+    let mut found = lookup::find_narrow(cache, store, files, &ready).map_err(broken)?;
+    if found.is_none() {
+        let strong = ready.strong(&shop.bench(), planned);
+        let strong = strong.map_err(Stopped::Failed)?;
+        found = lookup::find_strong(cache, store, &strong).map_err(broken)?;
+    }
+    let Some(result) = found else {
         return Ok(Found::Work(Prospect { ready, causes }));
     };
     let put = lookup::put(store, files, &shop.places, &result.outputs);
@@ -283,27 +335,24 @@ async fn attempts(
     planned: &PlannedAction,
     mut job: Job,
     printed: &Printed,
+    seed: u64,
     cancel: &CancellationToken,
 ) -> (Job, Attempted) {
     let executor = executor(shop, planned);
-    let retries = planned.spec.retries.min(MAX_RETRIES);
-    let mut pause = FIRST_BACK_OFF;
+    let policy = RetryPolicy::default().with_retries(planned.spec.retries);
     loop {
         printed.clear();
         let executed = executor.execute(&job, printed, cancel).await;
-        match executed {
-            Ok(executed) if !executed.succeeded() && job.attempt < retries => {}
-            other => {
-                let count = job.attempt + 1;
-                return (job, other.map(|executed| (executed, count)));
-            }
-        }
+        let exit = executed.as_ref().ok().map(|executed| executed.exit);
+        let Some(pause) = exit.and_then(|exit| policy.pause_after(job.attempt, exit, seed)) else {
+            let count = job.attempt + 1;
+            return (job, executed.map(|executed| (executed, count)));
+        };
         job.attempt += 1;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = cancel.cancelled() => return (job, Err(zako_action::ExecuteError::Cancelled)),
         }
-        pause = (pause * 2).min(MAX_BACK_OFF);
     }
 }
 
@@ -330,8 +379,24 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
             program: program.clone(),
         })
     } else {
-        let local = LocalExecutor::new(store, shop.pool.clone());
-        Box::new(local.with_sandbox(shop.levels.sandbox.clone()))
+        let (pool, machinery) = (shop.pool.clone(), &shop.parts.machinery);
+        let local = LocalExecutor::new(store.clone(), pool.clone())
+            .with_sandbox(shop.levels.sandbox.clone());
+        let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
+        // Behind walls a pipe of ours can't be reached.
+        let shares = NestedExecutor::<LocalExecutor>::shares(&planned.spec) && !is_walled;
+        let own: Box<dyn Executor> = match machinery.jobs_if(shares) {
+            Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
+            None if planned.spec.worker.is_some() && !is_walled => {
+                let workers = machinery.workers.clone();
+                Box::new(WorkerExecutor::new(workers, store.clone(), pool, local))
+            }
+            None => Box::new(local),
+        };
+        match &shop.parts.layer {
+            Some(layer) => layer.around(own, &store),
+            None => own,
+        }
     }
 }
 
@@ -391,6 +456,10 @@ fn conclude(
             };
         }
     };
+    shop.told
+        .lock()
+        .usages
+        .insert(at, usage_of(&executed, count));
     if !executed.succeeded() {
         if let Some(path) = changed_input(shop, ready, None) {
             return Ok(Finished::Changed(path));
@@ -429,17 +498,34 @@ fn conclude(
         causes,
     };
     note(shop, at, ready, success);
-    let usage = ActionUsage {
-        wall_ms: millis(executed.usage.wall),
-        user_ms: millis(executed.usage.user),
-        system_ms: millis(executed.usage.system),
-        max_rss_bytes: executed.usage.max_rss_bytes,
-    };
     Ok(Finished::Ended(Ended {
-        status: ActionStatus::Ran,
-        usage: Some(usage),
         output,
+        ..Ended::quietly(ActionStatus::Ran)
     }))
+}
+
+/// What the last of `attempts` used.
+fn usage_of(executed: &Executed, attempts: u32) -> ActionUsage {
+    /// What blocks are counted in (getrusage(2)).
+    const BLOCK: u64 = 512;
+    let usage = &executed.usage;
+    let (exit, signal) = match executed.exit {
+        Exit::Code(code) => (Some(code), None),
+        Exit::Signal(signal) => (None, Some(signal)),
+        Exit::TimedOut { .. } => (None, None),
+    };
+    ActionUsage {
+        exit,
+        signal,
+        timed_out: matches!(executed.exit, Exit::TimedOut { .. }),
+        attempts,
+        wall_ms: millis(usage.wall),
+        user_ms: millis(usage.user),
+        system_ms: millis(usage.system),
+        max_rss_bytes: usage.max_rss_bytes,
+        read_bytes: usage.blocks_in * BLOCK,
+        written_bytes: usage.blocks_out * BLOCK,
+    }
 }
 
 /// Something that the action read and that is no longer as it was when it was keyed; forgotten, so that it is looked

@@ -21,7 +21,7 @@ pub(crate) use integrity::{Algorithm, Hashing, Integrity, IntegrityError};
 pub(crate) use pins::{LOCK_FILE, PinsError, add as add_pin, pin_of};
 
 /// What is fetched, and what becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Fetch {
     /// Where it is: `https`, `http` or `file`.
     pub(crate) url: String,

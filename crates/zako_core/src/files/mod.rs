@@ -8,6 +8,7 @@
 //! that no later edit can have ([`Signature::is_settled`]). A source never leads out of the workspace.
 
 mod encoding;
+mod folder;
 mod nearest;
 mod reread;
 mod signature;
@@ -31,6 +32,7 @@ use zako_path::NeutralPath;
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
 use crate::workspace::OUTPUT_DIR;
 pub(crate) use encoding::{Decoder, Encoder};
+pub(crate) use folder::Folder;
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
 pub(crate) use tool::tool_witness;
 use walk::Walked;
@@ -98,6 +100,8 @@ pub(crate) struct Files {
     ledger: SharedLedger,
     /// What was found out in this build, one lock a path so that each is hashed by one.
     found: DashMap<NeutralPath, Slot>,
+    /// What the ledger calls each path, whose ids stay for the length of a build.
+    leaves: DashMap<NeutralPath, Id>,
     /// Folders whose real places are known to be in the workspace.
     inside: DashMap<PathBuf, ()>,
 }
@@ -126,6 +130,7 @@ impl Files {
             outputs,
             ledger,
             found: DashMap::new(),
+            leaves: DashMap::new(),
             inside: DashMap::new(),
         }
     }
@@ -133,7 +138,8 @@ impl Files {
     /// Whether `path` is, or is in, what actions write.
     pub(crate) fn role(&self, path: &NeutralPath) -> Role {
         let is_output = path.components().next() == Some(OUTPUT_DIR)
-            || path.ancestors().any(|above| self.outputs.contains(&above));
+            || (!self.outputs.is_empty()
+                && path.ancestors().any(|above| self.outputs.contains(&above)));
         match is_output {
             true => Role::Output,
             false => Role::Source,
@@ -149,13 +155,19 @@ impl Files {
 
     /// The leaf of `path` in the ledger.
     pub(crate) fn leaf(&self, path: &NeutralPath) -> Id {
+        if let Some(leaf) = self.leaves.get(path) {
+            return *leaf;
+        }
         let kind = self.kind(path);
-        self.ledger.lock().leaf(kind, path.as_str())
+        let leaf = self.ledger.lock().leaf(kind, path.as_str());
+        self.leaves.insert(path.clone(), leaf);
+        leaf
     }
 
     /// What stands at `path`; `None` when nothing does. A link to a file stands for that file.
     pub(crate) fn value(&self, path: &NeutralPath) -> Result<Option<Stamped>, FileError> {
-        let slot = self.found.entry(path.clone()).or_default().clone();
+        let known = self.found.get(path).map(|slot| slot.clone());
+        let slot = known.unwrap_or_else(|| self.found.entry(path.clone()).or_default().clone());
         let mut slot = slot.lock();
         if let Some(found) = &*slot {
             return Ok(found.clone());

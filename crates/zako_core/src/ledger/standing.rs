@@ -16,15 +16,15 @@ pub(crate) struct Affected {
 }
 
 impl Ledger {
-    /// Whether nothing that the action has to do with was noted as changed since it was verified.
-    fn is_quiet(&self, action: Id) -> bool {
+    /// Whether nothing that the action has to do with was noted as changed since it was verified; `changed_at` is said of all nodes.
+    fn is_quiet(&self, action: Id, changed_at: &[u32]) -> bool {
         let archive = &self.archive;
         let verified_at = archive.verified_at(action);
         archive.fingerprint(action)[0] != RUNS_EACH_TIME
             && archive
                 .dependencies(action)
                 .flat()
-                .all(|leaf| archive.changed_at(leaf) <= verified_at)
+                .all(|leaf| changed_at[leaf.index()] <= verified_at)
     }
 
     /// Why the action's result does not hold; nothing when it does.
@@ -91,18 +91,25 @@ impl Ledger {
             .flat_map(|action| self.archive.dependencies(*action).flat())
             .chain(more);
         for id in all {
-            wanted[id.index()] = self.archive.kind(id).is_leaf();
+            wanted[id.index()] = true;
         }
         let wanted = wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
-        wanted.map(|(at, _)| Id::from_index(at)).collect()
+        wanted
+            .map(|(at, _)| Id::from_index(at))
+            .filter(|id| self.archive.kind(*id).is_leaf())
+            .collect()
     }
 
     /// Those of `actions` that are affected, in the order given: those that something reaches, and those that need what they write.
     pub(crate) fn affected(&mut self, actions: &[Id]) -> Vec<Affected> {
+        // Edges outnumber nodes by far: each is one look into a dense array.
+        let changed_at: Vec<u32> = (0..self.archive.len())
+            .map(|at| self.archive.changed_at(Id::from_index(at)))
+            .collect();
         let mut causes: Vec<Option<Vec<Cause>>> = Vec::with_capacity(actions.len());
         let mut begin = Vec::new();
         for (at, action) in actions.iter().enumerate() {
-            if self.archive.has(*action) && self.is_quiet(*action) {
+            if self.archive.has(*action) && self.is_quiet(*action, &changed_at) {
                 causes.push(None);
                 continue;
             }
@@ -139,54 +146,46 @@ impl Ledger {
     }
 }
 
-/// Which actions use which leaf.
-pub(crate) struct Consumers {
-    /// Where the users of a leaf begin in `users`, one more than there are leaves.
-    starts: Vec<u32>,
-    users: Vec<u32>,
+/// Which of some actions use what others of them write.
+struct Consumers {
+    /// Leaves that are written, each with a user, by its place among the actions; in order.
+    uses: Vec<(Id, usize)>,
 }
 
 impl Consumers {
-    /// The users among `actions`, by their places there.
-    pub(crate) fn of(archive: &Archive, actions: &[Id]) -> Consumers {
-        let mut starts = vec![0u32; archive.len() + 1];
-        for action in actions {
-            for leaf in used(archive, *action) {
-                starts[leaf.index() + 1] += 1;
-            }
+    fn of(archive: &Archive, actions: &[Id]) -> Consumers {
+        let mut is_written = vec![false; archive.len()];
+        for leaf in actions.iter().flat_map(|action| written(archive, *action)) {
+            is_written[leaf.index()] = true;
         }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        let mut next = starts.clone();
-        let mut users = vec![0; starts.last().copied().unwrap_or(0) as usize];
+        let mut uses = Vec::new();
         for (at, action) in actions.iter().enumerate() {
-            for leaf in used(archive, *action) {
-                let place = &mut next[leaf.index()];
-                users[*place as usize] = u32::try_from(at).unwrap_or(u32::MAX);
-                *place += 1;
-            }
+            let leaves = used(archive, *action).filter(|leaf| is_written[leaf.index()]);
+            uses.extend(leaves.map(|leaf| (leaf, at)));
         }
-        Consumers { starts, users }
+        uses.sort_unstable();
+        Consumers { uses }
     }
 
     fn of_leaf(&self, leaf: Id) -> impl Iterator<Item = usize> {
-        let range = match self.starts.get(leaf.index()..leaf.index() + 2) {
-            Some([from, to]) => *from as usize..*to as usize,
-            _ => 0..0,
-        };
-        self.users[range].iter().map(|at| *at as usize)
+        let from = self.uses.partition_point(|(used, _)| *used < leaf);
+        let uses = self.uses[from..].iter();
+        uses.take_while(move |(used, _)| *used == leaf)
+            .map(|(_, user)| *user)
     }
 
     /// The users of what an action writes.
-    pub(crate) fn of_action(&self, archive: &Archive, action: Id) -> Vec<usize> {
-        let written = archive.dependencies(action).nth(WRITES);
-        let leaves = written
-            .into_iter()
-            .flatten()
-            .filter(|id| archive.kind(*id).is_leaf());
-        leaves.flat_map(|leaf| self.of_leaf(leaf)).collect()
+    fn of_action(&self, archive: &Archive, action: Id) -> Vec<usize> {
+        written(archive, action)
+            .flat_map(|leaf| self.of_leaf(leaf))
+            .collect()
     }
+}
+
+/// The leaves that an action writes.
+fn written(archive: &Archive, action: Id) -> impl Iterator<Item = Id> {
+    let leaves = archive.dependencies(action).skip(WRITES).flatten();
+    leaves.filter(|id| archive.kind(*id).is_leaf())
 }
 
 /// What an action reads or needs to be there.

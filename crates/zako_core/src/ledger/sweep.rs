@@ -3,7 +3,7 @@
 //! It reads no content and notes nothing; what it can't confirm is looked at properly by others.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use zako_graph::archive::{Archive, Id};
 
 use super::{EXTERNAL, OUTPUT, SOURCE, TOOL};
-use crate::files::{Role, SIGNATURE_BYTES, Signature, tool_witness};
+use crate::files::{Folder, Role, SIGNATURE_BYTES, Signature, tool_witness};
 
 /// How many leaves a thread takes at a time.
 const CHUNK: usize = 512;
@@ -86,50 +86,6 @@ pub(crate) fn sweep<F: FnMut(Id) -> bool>(
     });
     found.sort_unstable();
     Ok(found)
-}
-
-/// The folder that the last path was in: neighbours are looked at from there, which saves the kernel the way to it (half of
-/// the time for paths of three parts).
-struct Folder<'a> {
-    root: BorrowedFd<'a>,
-    path: Vec<u8>,
-    open: Option<OwnedFd>,
-}
-
-impl<'a> Folder<'a> {
-    fn new(root: BorrowedFd<'a>) -> Self {
-        Folder {
-            root,
-            path: Vec::new(),
-            open: None,
-        }
-    }
-
-    /// From where to look at `path`, and under which name; it is worth opening a folder when `next` is in it too.
-    fn enter<'p>(&mut self, path: &'p [u8], next: &[u8]) -> (BorrowedFd<'_>, &'p [u8]) {
-        let Some(cut) = path
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .filter(|cut| *cut > 0)
-        else {
-            return (self.root, path);
-        };
-        let (above, name) = (&path[..cut], &path[cut + 1..]);
-        if self.path != above {
-            self.path.clear();
-            self.open = None;
-            if next.get(..=cut) != Some(&path[..=cut]) {
-                return (self.root, path);
-            }
-            let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-            self.open = rustix::fs::openat(self.root, above, flags, Mode::empty()).ok();
-            self.path.extend_from_slice(above);
-        }
-        match &self.open {
-            Some(folder) => (folder.as_fd(), name),
-            None => (self.root, path),
-        }
-    }
 }
 
 /// Whether what stands at `path` is what `witness` saw there.

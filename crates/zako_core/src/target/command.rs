@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use zako_action::ToolRef;
 use zako_path::NeutralPath;
 use zako_script::{ArgsPart, ArtifactRef, Value};
 
@@ -16,13 +17,41 @@ use super::fields::{Fields, FileRef, set_id};
 /// systems allow that zako is for (32,767 characters on Windows; Linux allows 2 MiB, and 128 KiB a word).
 pub(crate) const MAX_COMMAND_BYTES: usize = 32_000;
 
+/// A program of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostTool {
+    pub(crate) path: String,
+    /// Its version, when that is its identity.
+    pub(crate) version: Option<String>,
+}
+
+impl HostTool {
+    pub(super) fn reference(&self) -> ToolRef {
+        let path = self.path.clone();
+        match self.version.clone() {
+            None => ToolRef::Host(path),
+            Some(version) => ToolRef::Versioned { path, version },
+        }
+    }
+}
+
+/// The programs of the machine among a command's `items`, as an action names them. What runs first is a tool anyway, so it is named only
+/// when it is known by its version.
+pub(super) fn host_references(items: &[Item]) -> impl Iterator<Item = ToolRef> {
+    let runs_one = matches!(items.first(), Some(Item::Tool(_)));
+    let tools = host_tools(items).into_iter().enumerate();
+    tools
+        .filter(move |(at, tool)| *at > 0 || !runs_one || tool.version.is_some())
+        .map(|(_, tool)| tool.reference())
+}
+
 /// One item of a command, before its files are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Text(String),
     File(FileRef),
     /// A program of the machine.
-    Tool(String),
+    Tool(HostTool),
     Set(SetId),
     Joined(Vec<Item>),
     Part(Form, Vec<Item>),
@@ -90,7 +119,10 @@ pub(super) fn item(
             .collect::<Result<_, _>>()
             .map(Item::Joined),
         Value::Depset(set) => Ok(Item::Set(set_id(set)?)),
-        Value::Artifact(ArtifactRef::Tool { path }) => Ok(Item::Tool(path.clone())),
+        Value::Artifact(ArtifactRef::Tool { path, version }) => Ok(Item::Tool(HostTool {
+            path: path.clone(),
+            version: version.clone(),
+        })),
         Value::Args(part) => made(of, part),
         Value::Array(_) => Err(format!(
             "the command of {of} has a list inside the list; spread it with …"
@@ -159,10 +191,10 @@ fn made(of: &'static str, part: &ArgsPart) -> Result<Item, String> {
     Ok(Item::Part(form, items))
 }
 
-/// The programs of the machine among `items`.
-pub(super) fn host_tools(items: &[Item]) -> Vec<&str> {
+/// The programs of the machine among `items`, in order.
+fn host_tools(items: &[Item]) -> Vec<&HostTool> {
     let tools = items.iter().flat_map(|item| match item {
-        Item::Tool(path) => vec![path.as_str()],
+        Item::Tool(tool) => vec![tool],
         Item::Part(_, items) | Item::Joined(items) => host_tools(items),
         _ => Vec::new(),
     });
@@ -198,7 +230,9 @@ pub(super) fn words(
     let mut words = Vec::with_capacity(items.len());
     for item in items {
         match item {
-            Item::Text(text) | Item::Tool(text) => words.push(Word::Text(text.clone())),
+            Item::Text(text) | Item::Tool(HostTool { path: text, .. }) => {
+                words.push(Word::Text(text.clone()));
+            }
             Item::Set(set) => words.push(Word::Set(*set)),
             Item::File(file) => words.extend(
                 paths

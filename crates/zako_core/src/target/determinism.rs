@@ -75,7 +75,7 @@ pub(crate) async fn analyze_twice(
             target.rule
         );
         let error = Diagnostic::user(message).with_help(
-            "analyze must depend on ctx alone: look for state that it keeps in its module, as an object or a list",
+            "analyze must depend on ctx alone: look for a variable that only a function of its module sees",
         );
         faults.push(located(error, target, location.as_ref()));
     }

@@ -141,10 +141,7 @@ fn run(target: &Target, fields: &IndexMap<String, Value>) -> Result<Draft, Strin
         let program = NeutralPath::new(program.clone()).map_err(|e| e.to_string())?;
         spec.tools.push(ToolRef::Artifact(program));
     }
-    // What runs first is a tool anyway.
-    let host = command::host_tools(items.get(1..).unwrap_or_default());
-    let host = host.into_iter().map(|path| ToolRef::Host(path.to_owned()));
-    spec.tools.extend(host);
+    spec.tools.extend(command::host_references(&items));
     spec.tools
         .extend(tools.iter().cloned().map(ToolRef::Artifact));
     used.extend(inputs);

@@ -186,6 +186,7 @@ impl TaskAttrs {
                 }
             }
             Body::Command(items) => {
+                spec.tools.extend(command::host_references(items));
                 let words = command::words(items, &resolver, &mut exact)?;
                 let plain = command::plain(&words);
                 if plain.is_none() {

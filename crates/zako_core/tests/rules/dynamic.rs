@@ -478,3 +478,36 @@ export const modules = rule({
         told(built.error())
     );
 }
+
+/// A step sees the options of its target's configuration, and is asked again when they are others.
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_have_the_configuration() {
+    let f = Fixture::new(&[
+        (
+            "o.config.ts",
+            "import { flag, option } from \"zako:config\";\nexport const mode = option({ values: [\"slow\", \"fast\"], default: \"slow\" });\nexport const loud = flag();\n",
+        ),
+        (
+            "r.rule.ts",
+            "import { attr, dynamic, rule, type } from \"zako:rule\";\nimport { loud, mode } from \"./o.config.ts\";\nexport const say = dynamic({\n  params: type<null>(),\n  run(ctx) {\n    console.log(\"the step runs\");\n    const value: \"slow\" | \"fast\" = ctx.config(mode);\n    ctx.write(ctx.outputs[0]!, `${value} ${ctx.config(loud)}\\n`);\n  },\n});\nexport const said = rule({\n  attrs: { src: attr.file() },\n  provides: {},\n  analyze(ctx) {\n    const out = ctx.file(ctx.name);\n    ctx.dynamic(say, { reads: [ctx.attrs.src], outputs: [out], params: null });\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n",
+        ),
+        (
+            "BUILD.ts",
+            "import { configured } from \"zako:config\";\nimport { mode } from \"./o.config.ts\";\nimport { said } from \"./r.rule.ts\";\nexport const plain = said({ src: \"src\" });\nexport const fast = configured(plain, mode.is(\"fast\"));\n",
+        ),
+        ("src", "text\n"),
+    ]);
+    let built = f.build(&[]).await.good();
+    assert_eq!(steps(&built), 2);
+    assert_eq!(f.read("zako-out/plain"), "slow false\n");
+    assert_eq!(f.read("zako-out/@mode-fast/plain"), "fast false\n");
+    let built = f.build(&[]).await.good();
+    assert_eq!(steps(&built), 0);
+    let loud = BuildOptions {
+        config: std::collections::BTreeMap::from([("loud".to_owned(), "true".to_owned())]),
+        ..BuildOptions::default()
+    };
+    let built = f.build_with(&["//:plain"], loud).await.good();
+    assert_eq!(steps(&built), 1);
+    assert_eq!(f.read("zako-out/@loud-true/plain"), "slow true\n");
+}

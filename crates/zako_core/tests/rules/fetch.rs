@@ -411,3 +411,124 @@ async fn a_silent_server_holds_no_build() {
     assert_eq!(report.actions.cancelled, 1, "{report:?}");
     assert!(!f.has("zako.lock"));
 }
+
+/// A `.tar` of files by their paths, as programs.
+fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        header.set_cksum();
+        archive
+            .append_data(&mut header, path, text.as_bytes())
+            .unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+const SAY_RULE: &str = "import { attr, rule, toolchainType, type, type Artifact } from \"zako:rule\";\nexport const SayToolchain = toolchainType(\"say\", type<{ readonly say: Artifact }>());\nexport const said = rule({\n  attrs: { word: attr.string() },\n  provides: {},\n  toolchains: { say: SayToolchain },\n  analyze(ctx) {\n    const out = ctx.file(ctx.name);\n    ctx.run({ args: [ctx.tools.say.say, ctx.attrs.word, out], outputs: [out], mnemonic: \"say\" });\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n";
+
+fn say_toolchain(spec: &str, file: &str) -> String {
+    format!(
+        "import {{ toolchain }} from \"zako:toolchain\";\nimport {{ SayToolchain }} from \"./say.rule.ts\";\nexport const say = toolchain({{\n  type: SayToolchain,\n  resolve: (host) => ({{ say: host.fetched({spec}).file({file}) }}),\n}});\n"
+    )
+}
+
+fn with_toolchain(spec: &str, file: &str) -> Fixture {
+    Fixture::new(&[
+        (
+            "zako.toml",
+            "zako = \"0.1\"\ntoolchains = [\"//say.toolchain.ts\"]\n",
+        ),
+        ("say.rule.ts", SAY_RULE),
+        ("say.toolchain.ts", &say_toolchain(spec, file)),
+        (
+            "BUILD.ts",
+            "import { said } from \"./say.rule.ts\";\nexport const one = said({ word: \"one\" });\nexport const two = said({ word: \"two\" });\n",
+        ),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn toolchains_are_fetched() {
+    let program = "#!/bin/sh\n[ \"$1\" = --version ] && echo 'say 1.5' || echo \"$(cat \"${0%/*}/../share/word\") $1\" > \"$2\"\n";
+    let archive = tar(&[("say-1/bin/say", program), ("say-1/share/word", "says")]);
+    let server = Server::new(&[("/say.tar", &archive)]);
+    let spec = format!(
+        "{{ url: \"{}\", integrity: \"{}\", strip: 1 }}",
+        server.url("/say.tar"),
+        sha256(&archive)
+    );
+    let f = with_toolchain(&spec, "\"bin/say\", { version: \">=1.5\" }");
+    f.build(&[]).await.good();
+    assert_eq!(f.read("zako-out/one"), "says one\n");
+    assert_eq!(f.read("zako-out/two"), "says two\n");
+    assert_eq!(server.asked(), ["/say.tar"]);
+    assert_eq!(f.build(&[]).await.good().lines(), [""; 0]);
+    // What was fetched once is there without a network: for a workspace that zako knows nothing of, and when only the store has it.
+    clean(&f);
+    let built = f.build_with(&[], offline()).await.good();
+    assert_eq!(counts(&built), (0, 0));
+    std::fs::remove_dir_all(f.temp().join("cache/toolchains")).unwrap();
+    f.build_with(&[], offline()).await.good();
+    assert!(f.temp().join("cache/toolchains").is_dir());
+    assert_eq!(server.asked(), [""; 0]);
+    // A file that is not in it, and a version that it does not have.
+    f.write("say.toolchain.ts", &say_toolchain(&spec, "\"bin/says\""));
+    let text = told(f.build(&["//:one"]).await.error());
+    assert!(
+        text.contains(
+            "the toolchain `say` of //say.toolchain.ts: there is no program bin/says in http://"
+        ) && text.contains("in //:one"),
+        "{text}"
+    );
+    f.write("say.toolchain.ts", &say_toolchain(&spec, "\"../say\""));
+    let text = told(f.build(&["//:one"]).await.error());
+    assert!(
+        text.contains("say.toolchain.ts:5:")
+            && text.contains("file takes the path of a program in"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toolchain_is_what_it_says() {
+    let program = "#!/bin/sh\necho \"$1\" > \"$2\"\n";
+    let server = Server::new(&[("/say", program.as_bytes())]);
+    let spec = |integrity: &str| {
+        format!(
+            "{{ url: \"{}\", {integrity}extract: false }}",
+            server.url("/say")
+        )
+    };
+    let f = with_toolchain(&spec(""), "\"say\"");
+    let text = told(f.build(&["//:one"]).await.error());
+    assert!(
+        text.contains("fetched needs the integrity of http://"),
+        "{text}"
+    );
+    assert_eq!(server.asked(), [""; 0]);
+    let wrong = format!("integrity: \"{}\", ", sha256(b"something else"));
+    f.write("say.toolchain.ts", &say_toolchain(&spec(&wrong), "\"say\""));
+    let built = f.build(&["//:one"]).await;
+    let text = told(built.error());
+    assert!(
+        text.contains("is not what it should be") && text.contains(&sha256(program.as_bytes())),
+        "{text}"
+    );
+    assert_eq!(built.error().fault, Fault::Environment);
+    // Not kept: a server may be well again, and the next build asks it.
+    server.asked();
+    f.build(&["//:one"]).await;
+    assert_eq!(server.asked(), ["/say"]);
+    let right = format!("integrity: \"{}\", ", sha256(program.as_bytes()));
+    f.write("say.toolchain.ts", &say_toolchain(&spec(&right), "\"say\""));
+    let text = told(f.build_with(&["//:one"], offline()).await.error());
+    assert!(
+        text.contains("--offline does not use the network"),
+        "{text}"
+    );
+    f.build(&["//:one"]).await.good();
+    assert_eq!(f.read("zako-out/one"), "one\n");
+}

@@ -4,6 +4,7 @@
 
 mod actions;
 mod attributes;
+mod cargo;
 #[path = "../session/chance.rs"]
 mod chance;
 mod configuration;

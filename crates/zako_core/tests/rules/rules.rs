@@ -229,7 +229,7 @@ async fn state_that_a_rule_keeps_is_found_out() {
     let f = Fixture::new(&[
         (
             "r.rule.ts",
-            "import { attr, rule } from \"zako:rule\";\nconst seen = new Map<string, boolean>();\nexport const good = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    const out = ctx.file(`${ctx.name}.good`);\n    ctx.write(out, ctx.name);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\nexport const bad = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    seen.set(ctx.name, true);\n    const out = ctx.file(`${ctx.name}.bad`);\n    ctx.write(out, `${seen.size}`);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n",
+            "import { attr, rule } from \"zako:rule\";\nconst count = (() => { let n = 0; return () => ++n; })();\nexport const good = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    const out = ctx.file(`${ctx.name}.good`);\n    ctx.write(out, ctx.name);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\nexport const bad = rule({\n  attrs: {},\n  provides: {},\n  analyze(ctx) {\n    const n = count();\n    const out = ctx.file(`${ctx.name}.bad`);\n    ctx.write(out, `${n}`);\n    ctx.expose(\"default\", out);\n    return {};\n  },\n});\n",
         ),
         (
             "BUILD.ts",
@@ -245,6 +245,52 @@ async fn state_that_a_rule_keeps_is_found_out() {
     let built = f.build_with(&[], check).await;
     assert_eq!(
         told(built.error()),
-        "BUILD.ts:5:18: //:d comes to something else when it is analysed by itself: what //r.rule.ts#bad makes of it depends on other targets\n  in //:d\n  help: analyze must depend on ctx alone: look for state that it keeps in its module, as an object or a list"
+        "BUILD.ts:5:18: //:d comes to something else when it is analysed by itself: what //r.rule.ts#bad makes of it depends on other targets\n  in //:d\n  help: analyze must depend on ctx alone: look for a variable that only a function of its module sees"
     );
+}
+
+/// Targets of one rule are analysed together: what one would leave behind in the rule's module is refused, at its line.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_modules_hold_is_frozen() {
+    let rule = rule("ctx.write(out, `${seen.set(ctx.label, 1).size}`);").replace(
+        "export const r",
+        "const seen = new Map<string, number>();\nexport const r",
+    );
+    let f = Fixture::new(&[
+        ("r.rule.ts", &rule),
+        (
+            "macro.ts",
+            "import { r } from \"./r.rule.ts\";\nconst made: string[] = [];\nexport function make(s: string) {\n  made.push(s);\n  return r({ s });\n}\n",
+        ),
+        (
+            "a/BUILD.ts",
+            "import { r } from \"//r.rule.ts\";\nexport const x = r({});\n",
+        ),
+        (
+            "b/BUILD.ts",
+            "import { make } from \"//macro.ts\";\nexport const y = make(\"y\");\n",
+        ),
+    ]);
+    insta::assert_snapshot!(told(f.build(&["//a:x"]).await.error()), @r#"
+    r.rule.ts:8:28: TypeError: Cannot set in a Map of //r.rule.ts: what a module holds is frozen once it has run
+      at analyze (r.rule.ts:8:28)
+      in the analysis of //a:x by r (declared at a/BUILD.ts:2:18)
+      help: what a library or rule module holds is frozen once it has run, and what comes from another module is frozen too; change a copy (`{ ...x }`, `[...x]`, `new Map(x)`), or make what changes in the function that needs it
+    "#);
+    insta::assert_snapshot!(told(f.build(&["//b:y"]).await.error()), @r#"
+    macro.ts:4:8: TypeError: Cannot add property 0, object is not extensible
+      at make (macro.ts:4:8)
+      at top level (b/BUILD.ts:2:18)
+      in package //b
+      help: what a library or rule module holds is frozen once it has run, and what comes from another module is frozen too; change a copy (`{ ...x }`, `[...x]`, `new Map(x)`), or make what changes in the function that needs it
+    "#);
+    f.write(
+        "macro.ts",
+        "export let n = 0;\nexport const make = () => { n++; return []; };\n",
+    );
+    insta::assert_snapshot!(told(f.build(&["//b:all"]).await.error()), @r#"
+    macro.ts:1:12: `n` of this module can change after the module has run
+      imported by b/BUILD.ts:1:22
+      help: write `const`, or keep it in a function: what a library or rule module holds is frozen once it has run, so that no package and no target sees what another one did
+    "#);
 }

@@ -340,3 +340,65 @@ async fn npm_scripts_are_tasks() {
         "{built:?}"
     );
 }
+
+/// What `pkgConfig` and `npmScript` stand on is anybody's: a macro that asks the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_may_ask_the_machine() {
+    let f = Fixture::new(&[
+        (
+            "ask.ts",
+            "import { host, task } from \"zako:build\";\nexport const wanted = (name: string) => {\n  const tool = host.find(name, { install: \"ask around\" });\n  return host.satisfies(host.version(tool), \">=1.2\") ? task({ outputs: [\"out\"], command: [\"sh\", \"-c\", '\"$0\" > \"$1\"', tool, \"$out\"] }) : [];\n};\nexport const run = () => host.run(\"sh\" as any, []);\nexport const maybe = host.findOptional;\n",
+        ),
+        (
+            "BUILD.ts",
+            "import { maybe, wanted } from \"./ask.ts\";\nexport const out = wanted(\"zako-test-tool\");\nexport const none = maybe(\"zako-test-none\") === undefined;\n",
+        ),
+        (
+            "bad/BUILD.ts",
+            "import { run } from \"//ask.ts\";\nexport const out = run();\n",
+        ),
+    ]);
+    let tools = f.temp().join("tools");
+    let path = [(
+        "PATH",
+        format!("{}:{}", tools.display(), std::env::var("PATH").unwrap()),
+    )];
+    let built = build(&f, false, &path).await;
+    let mut errors: Vec<String> = built.errors().into_iter().map(told).collect();
+    errors.sort();
+    assert!(
+        errors[0].starts_with("ask.ts:3:21: `zako-test-tool` is not on this machine (looked in ")
+            && errors[0].contains("; install it: ask around")
+            && errors[0].contains("at top level (BUILD.ts:2:20)"),
+        "{}",
+        errors[0]
+    );
+    assert!(
+        errors[1].starts_with("ask.ts:6:31: TypeError: run takes a program that find gave"),
+        "{}",
+        errors[1]
+    );
+    f.remove("bad/BUILD.ts");
+    let tool = |version: &str| {
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && echo 'tool {version}' || echo made by {version}\n"
+        );
+        write(&tools.join("new"), &text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(tools.join("new"), mode).unwrap();
+        std::fs::rename(tools.join("new"), tools.join("zako-test-tool")).unwrap();
+    };
+    tool("1.3");
+    build(&f, false, &path).await.good();
+    assert_eq!(f.read("zako-out/out"), "made by 1.3\n");
+    assert_eq!(build(&f, false, &path).await.good().lines(), [""; 0]);
+    tool("1.4");
+    build(&f, false, &path).await.good();
+    assert_eq!(f.read("zako-out/out"), "made by 1.4\n");
+    tool("1.1");
+    build(&f, false, &path).await.good();
+    assert!(
+        !f.has("zako-out/out"),
+        "the target is gone, so its output is"
+    );
+}

@@ -348,3 +348,54 @@ async fn a_toolchain_takes_settings_alone() {
         assert!(text.contains(wrong), "{text}");
     }
 }
+
+/// A tool that is known by its version: other bytes of the same version run nothing again, another version does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_may_be_the_identity() {
+    for runs_it in [true, false] {
+        let machine = Machine::new();
+        let options = "install: \"make it yourself\"";
+        machine.fixture.write(
+            "build/say.toolchain.ts",
+            &TOOLCHAIN.replace(options, &format!("{options}, identity: \"version\"")),
+        );
+        if !runs_it {
+            machine.fixture.write(
+                "build/spoken.rule.ts",
+                &RULE.replace("args: [loud ?? say,", "args: [\"env\", loud ?? say,"),
+            );
+        }
+        let path = machine.bin.join("say");
+        let differ = |more: &str| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let new = machine.bin.join(".new");
+            write(&new, &format!("{text}{more}"));
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::rename(new, &path).unwrap();
+        };
+        machine.install("say", "1.2.3");
+        machine.build().await.good();
+        assert_eq!(machine.said(), "say hello 1.2.3\n");
+        differ("# built on another day\n");
+        assert_eq!(machine.build().await.good().lines(), [""; 0], "{runs_it}");
+        assert_eq!(machine.build().await.good().lines(), [""; 0]);
+        machine.install("say", "1.3");
+        assert_eq!(machine.build().await.good().lines(), ["Ran //:hello"]);
+        assert_eq!(machine.said(), "say hello 1.3\n");
+        // What is there again is known.
+        machine.install("say", "1.2.3");
+        differ("# built on a third day\n");
+        assert_eq!(machine.build().await.good().lines(), ["FromCache //:hello"]);
+    }
+    let machine = Machine::new();
+    machine.install("say", "1.2.3");
+    machine.fixture.write(
+        "build/say.toolchain.ts",
+        &TOOLCHAIN.replace("install:", "identity: \"vresion\" as any, install:"),
+    );
+    let text = told(machine.build().await.error());
+    assert!(
+        text.contains("identity of find is \"content\" or \"version\""),
+        "{text}"
+    );
+}

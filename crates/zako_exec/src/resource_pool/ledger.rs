@@ -3,7 +3,8 @@
 //! It must never know locks, threads, futures or names: amounts are numbers, a waiter is a value `W` that the owner
 //! wakes after it has left its lock.
 //!
-//! **Invariants:** what is in use never exceeds the capacity, in any dimension. Every change goes through
+//! **Invariants:** what is in use never exceeds the capacity, in any dimension. Whatever the weather, a request is granted
+//! when nothing is in use. Every change goes through
 //! [`Ledger::transition`]. A waiter is granted whole or not at all.
 //!
 //! **Order.** Higher priority first, then the older. A waiter that does not fit is overtaken by later ones that do. A
@@ -13,6 +14,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use crate::pressure::Weather;
 
 /// How many requests that came later may be granted before a waiter until it stops them.
 pub(crate) const MAX_OVERTAKES: u32 = 64;
@@ -114,6 +117,8 @@ pub(crate) enum Event<'a, W> {
     },
     /// A grant has ended.
     Release(&'a Demand),
+    /// The machine was looked at.
+    Observe(Weather),
     /// A request is given up: if it still waits it is forgotten, if it was granted meanwhile it is released.
     Withdraw {
         ticket: Ticket,
@@ -135,6 +140,11 @@ pub(crate) struct Ledger<W> {
     in_use: Amounts,
     waiting: BTreeMap<Rank, Waiter<W>>,
     next: u64,
+    /// How many grants are out.
+    grants: usize,
+    /// How many grants there were since the beginning.
+    granted: u64,
+    weather: Option<Weather>,
 }
 
 impl<W> Ledger<W> {
@@ -148,6 +158,9 @@ impl<W> Ledger<W> {
             in_use,
             waiting: BTreeMap::new(),
             next: 0,
+            grants: 0,
+            granted: 0,
+            weather: None,
         }
     }
 
@@ -159,11 +172,52 @@ impl<W> Ledger<W> {
         self.waiting.len()
     }
 
+    pub(crate) fn grants(&self) -> usize {
+        self.grants
+    }
+
+    pub(crate) fn granted(&self) -> u64 {
+        self.granted
+    }
+
+    pub(crate) fn weather(&self) -> Option<Weather> {
+        self.weather
+    }
+
+    /// Whether some waiter would fit into the capacity and is held up by the machine alone.
+    pub(crate) fn waits_for_weather(&self) -> bool {
+        self.waiting.values().any(|waiter| {
+            self.in_use.has_room_for(&waiter.demand, &self.capacity) && !self.suits(&waiter.demand)
+        })
+    }
+
+    /// Whether the machine has what `demand` asks for, as far as is known. Somebody may always run.
+    fn suits(&self, demand: &Demand) -> bool {
+        let has_room =
+            |weather: Weather| weather.has_room_for(demand.memory_bytes, self.in_use.memory_bytes);
+        self.grants == 0 || self.weather.is_none_or(has_room)
+    }
+
+    fn fits(&self, demand: &Demand) -> bool {
+        self.in_use.has_room_for(demand, &self.capacity) && self.suits(demand)
+    }
+
+    fn grant(&mut self, demand: &Demand) {
+        self.in_use.add(demand);
+        self.grants += 1;
+        self.granted += 1;
+    }
+
+    fn release(&mut self, demand: &Demand) {
+        self.in_use.subtract(demand);
+        self.grants -= 1;
+    }
+
     /// The short way for the common case: nobody waits and it fits. Says whether it was granted.
     pub(crate) fn take_if_free(&mut self, demand: &Demand) -> bool {
-        let free = self.waiting.is_empty() && self.in_use.has_room_for(demand, &self.capacity);
+        let free = self.waiting.is_empty() && self.fits(demand);
         if free {
-            self.in_use.add(demand);
+            self.grant(demand);
         }
         free
     }
@@ -197,7 +251,8 @@ impl<W> Ledger<W> {
                     },
                 );
             }
-            Event::Release(demand) => self.in_use.subtract(demand),
+            Event::Release(demand) => self.release(demand),
+            Event::Observe(weather) => self.weather = Some(weather),
             Event::Withdraw {
                 ticket,
                 priority,
@@ -209,7 +264,7 @@ impl<W> Ledger<W> {
                     .is_some()
                     || self.waiting.remove(&Rank::Aged(ticket)).is_some();
                 if !waited {
-                    self.in_use.subtract(demand);
+                    self.release(demand);
                 }
             }
         }
@@ -217,7 +272,7 @@ impl<W> Ledger<W> {
             let Some(waiter) = self.waiting.remove(&rank) else {
                 break;
             };
-            self.in_use.add(&waiter.demand);
+            self.grant(&waiter.demand);
             effects.granted.push(waiter.wake);
             self.age_those_before(rank.ticket());
         }
@@ -227,7 +282,7 @@ impl<W> Ledger<W> {
     /// The first waiter in order that fits, unless an aged one that does not fit stands before it.
     fn next_grantable(&self) -> Option<Rank> {
         for (rank, waiter) in &self.waiting {
-            if self.in_use.has_room_for(&waiter.demand, &self.capacity) {
+            if self.fits(&waiter.demand) {
                 return Some(*rank);
             }
             if matches!(rank, Rank::Aged(_)) {

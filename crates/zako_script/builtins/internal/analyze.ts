@@ -29,8 +29,7 @@ interface Request {
 
 interface Configuration {
   outputRoot: string;
-  /** Values that are not the options' defaults, by where each option is exported. */
-  values: Record<string, string>;
+  values: Values;
   /** What serves in it, by the types' ids. */
   toolchains: Record<string, unknown>;
 }
@@ -116,8 +115,11 @@ function expand(file: unknown): readonly unknown[] {
   return [found];
 }
 
-/** What a target, or a dynamic step of one, declares actions with. */
-function actor(request: Request, given: readonly any[]) {
+/** Values that are not the options' defaults, by where each option is exported. */
+type Values = Record<string, string>;
+
+/** What a target, or a dynamic step of one, declares actions with; `values` are those of its configuration. */
+function actor(request: Request, given: readonly any[], values: Values) {
   const { label } = request;
   const declared = new Set<string>(given.map((artifact) => artifact.path));
   const out = (name: string, directory: boolean) => {
@@ -134,6 +136,13 @@ function actor(request: Request, given: readonly any[]) {
     if (!declared.has(artifact.path)) throw new TypeError(`${what} may not write ${artifact.path}: it is no file that ctx.file or ctx.dir of ${label} made`);
   };
   return {
+    config(option: unknown) {
+      if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
+      const { kind, default: fallback } = optionState(option);
+      const id = optionId(option);
+      const value = Object.hasOwn(values, id) ? values[id] : fallback;
+      return kind === "flag" ? value === "true" : value;
+    },
     file: (name: string) => out(name, false),
     dir: (name: string) => out(name, true),
     run(action: Record<string, unknown>) {
@@ -175,13 +184,15 @@ function actor(request: Request, given: readonly any[]) {
       if (!Array.isArray(outputs) || outputs.length === 0) throw new TypeError("outputs of ctx.dynamic takes a list of files, at least one");
       for (const artifact of outputs) own("ctx.dynamic", artifact);
       const work = encode({ kind: "dynamic", ...identity, reads }, "ctx.dynamic") as object;
-      call("action", { action: { work: { ...work, params: JSON.stringify(encode(params, "params of ctx.dynamic")) }, outputs: encode(outputs) } });
+      // With the configuration's values, so that a step is asked again when they are others.
+      const whole = JSON.stringify({ params: encode(params, "params of ctx.dynamic"), values });
+      call("action", { action: { work: { ...work, params: whole }, outputs: encode(outputs) } });
     },
   };
 }
 
 /** Runs a dynamic step: what it reads is built. */
-function step(request: Request & { outputs: unknown; params: unknown }): void {
+function step(request: Request & { outputs: unknown; params: { params: unknown; values: Values } }): void {
   const { label, rule } = request;
   const record = findStep(rule.module, rule.export);
   if (record === undefined) throw new TypeError(`${rule.module} exports no dynamic step "${rule.export}"`);
@@ -198,12 +209,12 @@ function step(request: Request & { outputs: unknown; params: unknown }): void {
       label,
       name: request.name,
       package: request.package,
-      params: decode(request.params),
+      params: decode(request.params.params),
       outputs,
       readText,
       readJson: (file: unknown, below?: unknown) => JSON.parse(readText(file, below)),
       list: (directory: unknown) => freeze(call("stepList", { path: path("ctx.list", directory, undefined) })),
-      ...actor(request, outputs),
+      ...actor(request, outputs, request.params.values),
     }),
   );
   call("analyzed", { label, files: [], providers: {}, outputs: {}, runfiles: null });
@@ -231,14 +242,7 @@ function analyzeOne(request: Request, configuration: Configuration): void {
     attrs: freeze(attrs),
     tools: freeze(tools),
     outputRoot: configuration.outputRoot,
-    config(option: unknown) {
-      if (!isOption(option)) throw new TypeError("ctx.config takes an option of a *.config.ts file");
-      const { kind, default: fallback } = optionState(option);
-      const id = optionId(option);
-      const value = Object.hasOwn(configuration.values, id) ? configuration.values[id] : fallback;
-      return kind === "flag" ? value === "true" : value;
-    },
-    ...actor(request, []),
+    ...actor(request, [], configuration.values),
     runfiles(...items: unknown[]) {
       for (const item of items.flat(Infinity)) {
         if (isDepset(item)) runfiles.transitive.push(item);

@@ -60,7 +60,8 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
   if (isArtifact(object)) {
     const state = artifactState(object);
     if (!("path" in state)) return special("output", state.target, state.name);
-    return state.tool ? special("tool", state.path) : special("file", state.path, state.directory);
+    if (!state.tool) return special("file", state.path, state.directory);
+    return state.version === undefined ? special("tool", state.path) : special("tool", state.path, state.version);
   }
   if (isScript(object)) return special("script", object.specifier);
   if (isDepset(object)) return special("depset", intern(object), depsetState(object).order);
@@ -152,7 +153,7 @@ export function decode(json: any): unknown {
       case "target": return newTarget(a, b);
       case "output": return newArtifact({ target: a, name: b });
       case "file": return newArtifact({ path: a, directory: b });
-      case "tool": return newTool(a);
+      case "tool": return newTool(a, b);
       case "script": return newScript(a);
       case "joined": return newJoined(a.map(decode));
       case "args": return newArgs(a, plain(b) as Record<string, unknown>);

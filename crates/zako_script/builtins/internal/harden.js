@@ -114,6 +114,43 @@
   }
   replace(globalThis, "Date", ZakoDate);
 
+  // What a module holds is frozen once it has run (settle.ts), which says nothing of what collections and dates hold: their
+  // own methods have to look.
+  const frozen = globalThis.__zako_frozen;
+  delete globalThis.__zako_frozen;
+  const { holder } = frozen;
+  const guarded = new Set();
+  const guard = (object, key) => {
+    const change = object[key];
+    if (typeof change !== "function" || guarded.has(change)) return;
+    const { f } = {
+      f(...given) {
+        if (isObject(this)) {
+          const module = holder(this);
+          if (module !== undefined) {
+            throw new TypeError(`Cannot ${key} in a ${object[Symbol.toStringTag] ?? "Date"} of ${module}: what a module holds is frozen once it has run`);
+          }
+        }
+        return Reflect.apply(change, this, given);
+      },
+    };
+    guarded.add(named(key, change.length, f));
+    replace(object, key, f);
+  };
+  const guards = [
+    [Map.prototype, ["set", "delete", "clear", "getOrInsert", "getOrInsertComputed"]],
+    [WeakMap.prototype, ["set", "delete", "getOrInsert", "getOrInsertComputed"]],
+    [Set.prototype, ["add", "delete", "clear"]],
+    [WeakSet.prototype, ["add", "delete"]],
+    [dateProto, ownKeys(dateProto).filter((key) => typeof key === "string" && key.startsWith("set"))],
+  ];
+  const guardAll = () => {
+    for (const [object, keys] of guards) {
+      for (const key of keys) guard(object, key);
+    }
+  };
+  guardAll();
+
   // Locale.
   const numberToString = Number.prototype.toString;
   method(Number.prototype, "toLocaleString", { toLocaleString() { return Reflect.apply(numberToString, this, []); } }.toLocaleString);
@@ -189,7 +226,7 @@
   }
 
   // Freeze everything that is reachable, by property or by syntax only.
-  const seen = new Set();
+  const { seen } = frozen;
   const queue = [];
   const reach = (value) => {
     if ((typeof value === "object" || typeof value === "function") && value !== null && !seen.has(value)) {
@@ -254,6 +291,8 @@
     for (const key of ownKeys(globalThis)) {
       if (!keep.has(key)) delete globalThis[key];
     }
+    // Among what V8 has added since are methods of maps.
+    guardAll();
     defineProperty(Error, "stackTraceLimit", { value: 30, writable: false, enumerable: false, configurable: false });
     for (const [object, properties] of late) {
       if (ownKeys(object).length !== properties) reachProperties(object);

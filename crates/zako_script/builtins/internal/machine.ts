@@ -1,6 +1,8 @@
 // Questions to the programs of the machine, which the engine answers and records.
 
 import { call } from "zako:internal/host";
+import { artifactState, isArtifact, newTool } from "zako:internal/target";
+import type { ArtifactObject } from "zako:internal/target";
 
 /** What a machine lacks, for whoever needs it; not a mistake of the script's. */
 export class Lacking extends Error {}
@@ -13,7 +15,7 @@ function lacking(names: readonly string[], why: string, install: unknown): never
   throw new Lacking(`${names.map((name) => `\`${name}\``).join(" or ")} ${why}${advice}`);
 }
 
-export function run(program: string, args: readonly string[], reads: readonly string[] = []): string {
+function run(program: string, args: readonly string[], reads: readonly string[] = []): string {
   const { status, stdout, stderr, error } = call("probe", { argv: [program, ...args], reads });
   const command = [program, ...args].join(" ");
   if (error !== undefined) throw new Lacking(`\`${command}\` cannot be run: ${error}`);
@@ -21,49 +23,65 @@ export function run(program: string, args: readonly string[], reads: readonly st
   return `${stdout}`.trimEnd();
 }
 
-export function versionOf(program: string, args: readonly string[] = ["--version"]): string {
+function versionOf(program: string, args: readonly string[] = ["--version"]): string {
   const printed = run(program, args);
   const found = VERSION.exec(printed);
   if (found === null) throw new Lacking(`\`${[program, ...args].join(" ")}\` prints no version: ${JSON.stringify(printed.slice(0, 200))}`);
   return found[0];
 }
 
-const OPTIONS = ["version", "versionArgs", "install"];
+const OPTIONS = ["version", "versionArgs", "install", "identity"];
 
-export function find(name: unknown, options: any = {}): string {
+function find(name: unknown, options: any = {}): ArtifactObject {
   const names: readonly string[] = Array.isArray(name) ? name : [name];
   if (names.length === 0 || names.some((n) => typeof n !== "string" || n === "")) throw new TypeError("find takes the name of a program");
   for (const key of Object.keys(options)) {
     if (!OPTIONS.includes(key)) throw new TypeError(`find has no option "${key}"; it has ${OPTIONS.join(", ")}`);
   }
-  const { version, versionArgs, install } = options;
+  const { version, versionArgs, install, identity = "content" } = options;
+  if (identity !== "content" && identity !== "version") throw new TypeError("identity of find is \"content\" or \"version\"");
+  const made = (path: string, has?: string): ArtifactObject =>
+    newTool(path, identity === "version" ? (has ?? versionOf(path, versionArgs)) : undefined);
   let wrong = "";
   for (const each of names) {
     const { path } = call("find", { name: each });
     if (path === null) continue;
-    if (version === undefined) return path;
+    if (version === undefined) return made(path);
     const has = versionOf(path, versionArgs);
-    if (call("versionIs", { version: has, wanted: version })) return path;
+    if (call("versionIs", { version: has, wanted: version })) return made(path, has);
     wrong ||= `is ${has} at ${path}, and ${version} is needed`;
   }
   return lacking(names, wrong || `is not on this machine (looked in ${call("searchPath", {})})`, install);
 }
 
-/** The same for packages: what is missing is an error of whoever asks. */
-export const findProgram = (names: readonly string[], options: { install?: string }): string => find(names, options);
+function tool(value: unknown, what: string): string {
+  if (isArtifact(value)) {
+    const state = artifactState(value);
+    if ("path" in state && state.tool) return state.path;
+  }
+  throw new TypeError(`${what} takes a program that find gave`);
+}
 
-/** What a program prints; when it fails, `lacking` says what that means. */
-export function ask(program: string, args: readonly string[], options: { reads?: readonly string[]; lacking?: string } = {}): string {
+function attempt<T>(get: () => T): T | undefined {
   try {
-    return run(program, args, options.reads);
+    return get();
   } catch (error) {
-    if (options.lacking === undefined || !(error instanceof Lacking)) throw error;
-    throw new Error(`${options.lacking}: ${error.message}`);
+    if (error instanceof Lacking) return undefined;
+    throw error;
   }
 }
 
-/** Refuses a version that is not one of those `wanted`. */
-ask.version = (version: string, wanted: string, what: string): void => {
-  const numbers = VERSION.exec(version)?.[0] ?? version;
-  if (!call("versionIs", { version: numbers, wanted })) throw new Error(`${what} is ${version}, and ${wanted} is needed`);
+/** What toolchains and packages may ask of the machine. */
+export const questions: {
+  find(name: unknown, options?: unknown): ArtifactObject;
+  findOptional(name: unknown, options?: unknown): ArtifactObject | undefined;
+  version(program: unknown, args?: readonly string[]): string;
+  run(program: unknown, args: readonly string[], options?: { reads?: readonly string[] }): string;
+  satisfies(version: string, wanted: string): boolean;
+} = {
+  find,
+  findOptional: (name, options) => attempt(() => find(name, options)),
+  version: (program, args) => versionOf(tool(program, "version"), args),
+  run: (program, args, options = {}) => run(tool(program, "run"), args, options.reads),
+  satisfies: (version, wanted) => call("versionIs", { version: VERSION.exec(`${version}`)?.[0] ?? `${version}`, wanted }),
 };

@@ -43,7 +43,7 @@ let isDepset: (v: unknown) => v is DepsetObject;
 /** What an artifact is: a named output of a target, a file at a known path, or (`tool`) a program of the machine. */
 export type ArtifactState =
   | { target: Ref; name: string }
-  | { path: string; directory: boolean; tool?: boolean };
+  | { path: string; directory: boolean; tool?: boolean; version?: string };
 
 const { freeze } = Object;
 
@@ -199,7 +199,9 @@ for (const c of [TargetObject, ArtifactObject, ScriptObject, JoinedObject, ArgsO
 
 export const newTarget = (ref: Ref, shape: Shape): TargetObject => new TargetObject(ref, shape);
 export const newArtifact = (state: ArtifactState): ArtifactObject => new ArtifactObject(state);
-export const newTool = (path: string): ArtifactObject => new ArtifactObject({ path, directory: false, tool: true });
+/** A program of the machine; with a `version`, that is its identity, else its content. */
+export const newTool = (path: string, version?: string): ArtifactObject =>
+  new ArtifactObject({ path, directory: false, tool: true, ...(version === undefined ? {} : { version }) });
 export const newScript = (specifier: string): ScriptObject => new ScriptObject(specifier);
 export const newJoined = (parts: readonly unknown[]): JoinedObject => new JoinedObject(parts);
 export const newArgs = (form: string, fields: Readonly<Record<string, unknown>>): ArgsObject => new ArgsObject(form, fields);

@@ -2,10 +2,9 @@
 
 import { encode } from "zako:internal/encode";
 import { call } from "zako:internal/host";
-import { Lacking, find, run, versionOf } from "zako:internal/machine";
-import { settingNeeds } from "zako:internal/option";
+import { Lacking, questions } from "zako:internal/machine";
+import { settingNeeds, suggestion } from "zako:internal/option";
 import type { SettingObject } from "zako:internal/option";
-import { artifactState, isArtifact, newTool } from "zako:internal/target";
 
 interface Definition {
   type: { toolchain: string };
@@ -23,21 +22,36 @@ export function define(definition: Definition): object {
   return handle;
 }
 
-function tool(value: unknown, what: string): string {
-  if (isArtifact(value)) {
-    const state = artifactState(value);
-    if ("path" in state && state.tool) return state.path;
-  }
-  throw new TypeError(`${what} takes a program that find gave`);
-}
+/** Something must be fetched first: the engine does that, and asks again. */
+class Awaited extends Error {}
 
-function attempt<T>(get: () => T): T | undefined {
-  try {
-    return get();
-  } catch (error) {
-    if (error instanceof Lacking) return undefined;
-    throw error;
+/** What was fetched, on the machine. */
+function fetched(spec: any): object {
+  if (typeof spec !== "object" || spec === null) throw new TypeError("fetched takes an object: { url, integrity }");
+  const fields = ["url", "integrity", "strip", "extract"];
+  for (const key of Object.keys(spec)) {
+    if (!fields.includes(key)) throw new TypeError(`fetched has no field "${key}"${suggestion(key, fields)}`);
   }
+  const { url, integrity, strip = 0, extract = true } = spec;
+  if (typeof url !== "string") throw new TypeError("fetched needs a url, a string");
+  if (typeof integrity !== "string") {
+    throw new TypeError(`fetched needs the integrity of ${url}, as "sha256-…": what tools are is not left to a server`);
+  }
+  if (!Number.isInteger(strip) || strip < 0 || strip > 64) throw new TypeError("strip of fetched is a number of folders, 0 to 64");
+  const { folder, error } = call("fetched", { url, integrity, strip: extract === false ? null : strip });
+  if (error !== undefined) throw new Lacking(error);
+  if (folder === undefined) throw new Awaited(`${url} is fetched first`);
+  return freeze({
+    path: folder,
+    file(path: unknown, options: any = {}) {
+      if (typeof path !== "string" || path.startsWith("/") || path.split("/").some((part) => part === "" || part === "." || part === "..")) {
+        throw new TypeError(`file takes the path of a program in ${url}, as "bin/tool"`);
+      }
+      const tool = questions.findOptional(`${folder}/${path}`, options);
+      if (tool === undefined) throw new Lacking(`there is no program ${path} in ${url} that will do`);
+      return tool;
+    },
+  });
 }
 
 /** Resolves the toolchains of the type `wanted` among a module's exports. */
@@ -46,11 +60,8 @@ export function resolve(namespace: Record<string, unknown>, wanted: string): voi
   const host = freeze({
     os,
     arch,
-    find: (name: unknown, options?: unknown) => newTool(find(name, options)),
-    findOptional: (name: unknown, options?: unknown) => attempt(() => newTool(find(name, options))),
-    version: (program: unknown, args?: readonly string[]) => versionOf(tool(program, "version"), args),
-    run: (program: unknown, args: readonly string[], options: { reads?: readonly string[] } = {}) =>
-      run(tool(program, "run"), args, options.reads),
+    ...questions,
+    fetched,
     option: (name: string, fallback: string) => call("config", { name }) ?? fallback,
   });
   for (const name of Object.keys(namespace)) {
@@ -61,6 +72,7 @@ export function resolve(namespace: Record<string, unknown>, wanted: string): voi
     try {
       answer = { value: encode(definition.resolve(host), `the toolchain ${name}`) };
     } catch (error) {
+      if (error instanceof Awaited) continue;
       if (!(error instanceof Lacking)) throw error;
       answer = { lacking: error.message };
     }

@@ -68,6 +68,13 @@ impl ModuleKind {
         }
     }
 
+    /// Whether more than one package or target may use what such a module holds, so that it is frozen once it has run. A package
+    /// and the body of an action run once, and what they hold dies with their context.
+    pub fn is_shared(self) -> bool {
+        use ModuleKind::{Config, Library, Rule, Toolchain};
+        matches!(self, Library | Rule | Config | Toolchain)
+    }
+
     /// How a module of this kind may import one of kind `other`; the error says why not.
     pub fn import(self, other: ModuleKind) -> Result<Importable, String> {
         use ModuleKind::{Build, Builtin, Config, Library, Memory, Rule, Script, Toolchain};

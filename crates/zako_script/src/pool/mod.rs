@@ -116,6 +116,8 @@ struct State<W> {
     queue: VecDeque<Job<W>>,
     threads: usize,
     idle: usize,
+    /// Threads that were started ahead of any job, and make their workers.
+    starting: usize,
     relief: u64,
     closed: bool,
     metrics: PoolMetrics,
@@ -131,6 +133,7 @@ struct Shared<F: WorkerFactory> {
 
 trait Runs<W>: Send + Sync {
     fn submit(&self, job: Job<W>) -> Result<(), PoolError>;
+    fn warm(&self);
     fn metrics(&self) -> PoolMetrics;
     fn relieve(&self);
     fn close(&self);
@@ -152,6 +155,7 @@ impl<W: Worker> Pool<W> {
             queue: VecDeque::new(),
             threads: 0,
             idle: 0,
+            starting: 0,
             relief: 0,
             closed: false,
             metrics: PoolMetrics::default(),
@@ -218,6 +222,12 @@ impl<W: Worker> Pool<W> {
         Ok(receive)
     }
 
+    /// Starts a thread that makes its worker before there is a job, unless there is one already. Returns at once, without
+    /// waiting for either.
+    pub fn warm(&self) {
+        self.shared.warm();
+    }
+
     /// The pool's counters, as of now.
     pub fn metrics(&self) -> PoolMetrics {
         self.shared.metrics()
@@ -250,14 +260,14 @@ impl<F: WorkerFactory> Runs<F::Worker> for Handle<F> {
         state.queue.push_back(job);
         state.metrics.submitted += 1;
         state.metrics.deepest = state.metrics.deepest.max(state.queue.len());
-        if state.idle < state.queue.len() && state.threads < shared.options.max {
+        if state.idle + state.starting < state.queue.len() && state.threads < shared.options.max {
             state.threads += 1;
             state.metrics.grown += 1;
             let worker = shared.clone();
             let spawned = shared.spawner.spawn(
                 shared.options.name,
                 shared.options.stack_bytes,
-                Box::new(move || worker.work()),
+                Box::new(move || worker.work(None)),
             );
             if let Err(error) = spawned {
                 state.threads -= 1;
@@ -271,6 +281,28 @@ impl<F: WorkerFactory> Runs<F::Worker> for Handle<F> {
         drop(state);
         shared.work.notify_one();
         Ok(())
+    }
+
+    fn warm(&self) {
+        let shared = self.0.clone();
+        {
+            let mut state = shared.state.lock();
+            if state.closed || state.threads > 0 {
+                return;
+            }
+            state.threads += 1;
+            state.starting += 1;
+            state.metrics.grown += 1;
+        }
+        let begun = std::thread::Builder::new()
+            .name(format!("{}-warm", shared.options.name))
+            .spawn({
+                let shared = shared.clone();
+                move || shared.start_ahead()
+            });
+        if let Err(error) = begun {
+            shared.did_not_start(&error);
+        }
     }
 
     fn metrics(&self) -> PoolMetrics {
@@ -308,8 +340,39 @@ enum Next<W> {
 }
 
 impl<F: WorkerFactory> Shared<F> {
-    fn work(&self) {
-        let mut worker: Option<F::Worker> = None;
+    /// Starts the thread that [`Runs::warm`] promised; what starts threads may take its time.
+    fn start_ahead(self: &Arc<Self>) {
+        let on_thread = self.clone();
+        let body = move || {
+            let made = catch_unwind(AssertUnwindSafe(|| on_thread.factory.create()));
+            // A worker that can't be made is the next job's to find out about.
+            let worker = made.ok();
+            on_thread.state.lock().starting -= 1;
+            on_thread.work(worker);
+        };
+        let (name, stack_bytes) = (self.options.name, self.options.stack_bytes);
+        if let Err(error) = self.spawner.spawn(name, stack_bytes, Box::new(body)) {
+            self.did_not_start(&error);
+        }
+    }
+
+    /// Takes back what [`Runs::warm`] promised: nobody else may be there for the jobs that rely on it.
+    fn did_not_start(&self, error: &std::io::Error) {
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        state.starting -= 1;
+        state.metrics.grown -= 1;
+        let stranded = match state.threads {
+            0 => std::mem::take(&mut state.queue),
+            _ => VecDeque::new(),
+        };
+        drop(state);
+        for job in stranded {
+            (job.fail)(PoolError::NoThread(error.to_string()));
+        }
+    }
+
+    fn work(&self, mut worker: Option<F::Worker>) {
         let mut relieved = self.state.lock().relief;
         loop {
             match self.next(&mut relieved) {

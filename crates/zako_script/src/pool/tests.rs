@@ -115,6 +115,47 @@ async fn it_grows_to_its_bound_and_no_further() {
 }
 
 #[tokio::test]
+async fn a_warm_pool_has_made_its_worker_before_there_is_a_job() {
+    let counters = Counters::new();
+    let pool = pool(3, LONG, &counters);
+    pool.warm();
+    pool.warm();
+    let threads = |pool: &Pool<Counter>| (pool.metrics().threads, pool.metrics().grown);
+    assert_eq!(threads(&pool), (1, 1), "at once, and only one");
+    // Submitted while the worker is being made or after: the job is that worker's, and no other thread is started for it.
+    let jobs = pool.run(|worker, _| worker.jobs).await.unwrap();
+    assert_eq!(jobs, 0);
+    assert_eq!(threads(&pool), (1, 1));
+    assert_eq!(counters.live.load(Ordering::SeqCst), 1);
+    pool.warm();
+    assert_eq!(threads(&pool), (1, 1), "it is warm already");
+}
+
+/// Starts no thread.
+struct NoThreads;
+
+impl super::Spawn for NoThreads {
+    fn spawn(
+        &self,
+        _name: &'static str,
+        _stack_bytes: usize,
+        _body: Box<dyn FnOnce() + Send>,
+    ) -> std::io::Result<()> {
+        Err(std::io::Error::other("no threads today"))
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_counts_on_a_warm_thread_is_told_when_there_is_none() {
+    let pool = Pool::new(PoolOptions::default(), Counters::new(), NoThreads);
+    pool.warm();
+    // Whether the attempt has failed by now or not.
+    let error = pool.run(|_, _| ()).await.unwrap_err();
+    assert_eq!(error, PoolError::NoThread("no threads today".to_owned()));
+    assert_eq!(pool.metrics().threads, 0);
+}
+
+#[tokio::test]
 async fn it_shrinks_when_idle() {
     let counters = Counters::new();
     let pool = pool(2, Duration::ZERO, &counters);

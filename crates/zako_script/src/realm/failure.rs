@@ -180,6 +180,15 @@ impl Places {
             error.kind = ScriptErrorKind::Resolve;
             error.help = Some("if it is a type, write `import type`; a plain import must exist when the script runs".to_owned());
         }
+        if thrown.name.as_deref() == Some("TypeError")
+            && thrown.message.as_deref().is_some_and(tells_of_frozen)
+        {
+            error.help = Some(
+                "what a library or rule module holds is frozen once it has run, and what comes from another module is frozen too; \
+                 change a copy (`{ ...x }`, `[...x]`, `new Map(x)`), or make what changes in the function that needs it"
+                    .to_owned(),
+            );
+        }
         error.frames = frames;
         error.cause = match &thrown.cause {
             Some(cause) if depth < MAX_CAUSES => Some(Box::new(self.thrown(cause, depth + 1))),
@@ -203,4 +212,18 @@ impl Places {
         }
         error
     }
+}
+
+/// Whether V8, or a collection (harden.js), refuses with `message` to change what is frozen.
+fn tells_of_frozen(message: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = [
+        "Cannot assign to read only property ",
+        "Cannot add property ",
+        "Cannot delete property ",
+        "Cannot define property ",
+        "Cannot redefine property: ",
+    ];
+    BEGINNINGS.iter().any(|text| message.starts_with(text))
+        || message.ends_with("object is not extensible")
+        || message.ends_with("is frozen once it has run")
 }

@@ -1,6 +1,7 @@
 //! Serves V8 the modules of one closed set, and nothing else.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use deno_core::{
@@ -17,17 +18,30 @@ use crate::module::{CompiledModule, ModuleSet};
 /// What a module imports to see its own namespace (the transpiler's trailer does).
 const SELF: &str = "zako:self";
 /// What else that trailer imports.
-const IDENTITY: &str = "zako:internal/identity";
+const TRAILER: [&str; 2] = ["zako:internal/identity", "zako:internal/settle"];
 
 pub(super) struct SetLoader {
-    modules: Arc<ModuleSet>,
+    /// Not there yet in a realm that stands by.
+    modules: OnceCell<Arc<ModuleSet>>,
     /// Texts of sources, if a debugger looks on, which takes them from the module's own text.
     sources: Option<Sources>,
 }
 
 impl SetLoader {
-    pub(super) fn new(modules: Arc<ModuleSet>, sources: Option<Sources>) -> Self {
-        SetLoader { modules, sources }
+    pub(super) fn new(sources: Option<Sources>) -> Self {
+        SetLoader {
+            modules: OnceCell::new(),
+            sources,
+        }
+    }
+
+    /// From now on these are its modules; a realm serves one set only.
+    pub(super) fn serve(&self, modules: Arc<ModuleSet>) {
+        let _one_set = self.modules.set(modules);
+    }
+
+    fn module(&self, specifier: &str) -> Option<&Arc<CompiledModule>> {
+        self.modules.get()?.get(specifier)
     }
 }
 
@@ -69,13 +83,12 @@ impl ModuleLoader for SetLoader {
             return url(referrer);
         }
         let resolved = self
-            .modules
-            .get(referrer)
+            .module(referrer)
             .and_then(|module| module.imports.get(specifier));
         match resolved {
             Some(resolved) => url(&resolved.url()),
             // Written by the engine: nothing but the trailer in a module of a user's, anything in its own.
-            None if specifier == IDENTITY
+            None if TRAILER.contains(&specifier)
                 || specifier.starts_with("zako:") && !is_user_url(referrer) =>
             {
                 url(specifier)
@@ -92,7 +105,7 @@ impl ModuleLoader for SetLoader {
         _referrer: Option<&ModuleLoadReferrer>,
         _options: ModuleLoadOptions,
     ) -> ModuleLoadResponse {
-        ModuleLoadResponse::Sync(match self.modules.get(specifier.as_str()) {
+        ModuleLoadResponse::Sync(match self.module(specifier.as_str()) {
             Some(module) => Ok(ModuleSource::new(
                 ModuleType::JavaScript,
                 ModuleSourceCode::String(match &self.sources {
@@ -109,7 +122,7 @@ impl ModuleLoader for SetLoader {
     }
 
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
-        let module = self.modules.get(file_name)?;
+        let module = self.module(file_name)?;
         (!module.map.is_empty()).then(|| Cow::Borrowed(module.map.as_bytes()))
     }
 }

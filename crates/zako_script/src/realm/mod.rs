@@ -16,7 +16,7 @@ use deno_core::error::CoreError;
 use deno_core::{JsRuntime, ModuleSpecifier, PollEventLoopOptions, RuntimeOptions, v8};
 
 use crate::error::{ScriptError, ScriptErrorKind};
-use crate::inspect::{Attached, Profiler, Sampling};
+use crate::inspect::{Attached, Profiler, Sampling, Sources};
 use crate::module::ModuleSet;
 pub(crate) use control::{Control, StopReason};
 pub(crate) use failure::Places;
@@ -79,28 +79,99 @@ pub(crate) struct Inspection {
     pub(crate) profiler: Option<(Arc<Profiler>, String)>,
 }
 
-/// Runs `job` to its end on this thread, which must be one of the platform's.
-pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptError>, Usage) {
+/// A sealed context in which nothing was evaluated yet.
+pub(crate) struct Realm {
+    /// Dropped before the event loop that it was made in.
+    runtime: JsRuntime,
+    tokio: tokio::runtime::Runtime,
+    loader: Rc<loader::SetLoader>,
+    heap_bytes: usize,
+    is_inspected: bool,
+}
+
+/// Why there is no realm.
+pub(crate) enum NoRealm {
+    EventLoop(std::io::Error),
+    Core(CoreError),
+}
+
+impl Realm {
+    /// One for scripts with this bound on their heap, on this thread, which must be one of the platform's.
+    pub(crate) fn plain(heap_bytes: usize) -> Result<Realm, NoRealm> {
+        Realm::new(heap_bytes, None, false)
+    }
+
+    fn new(
+        heap_bytes: usize,
+        sources: Option<Sources>,
+        is_inspected: bool,
+    ) -> Result<Realm, NoRealm> {
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(NoRealm::EventLoop)?;
+        let loader = Rc::new(loader::SetLoader::new(sources));
+        let runtime = {
+            let _inside = tokio.enter();
+            create(heap_bytes, loader.clone(), is_inspected).map_err(NoRealm::Core)?
+        };
+        Ok(Realm {
+            runtime,
+            tokio,
+            loader,
+            heap_bytes,
+            is_inspected,
+        })
+    }
+
+    /// Whether `job` may run in it.
+    fn fits(&self, job: &RealmJob) -> bool {
+        self.heap_bytes == job.limits.heap_bytes && !self.is_inspected && !job.is_inspected()
+    }
+}
+
+impl RealmJob {
+    fn is_inspected(&self) -> bool {
+        self.inspection.attached.is_some() || self.inspection.profiler.is_some()
+    }
+}
+
+/// Runs `job` to its end on this thread, which must be one of the platform's; in the realm that stands by, if it fits.
+pub(crate) fn run(
+    job: RealmJob,
+    control: &Arc<Control>,
+    standby: Option<Realm>,
+) -> (Result<(), ScriptError>, Usage) {
     let started = Instant::now();
-    let tokio = match tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-    {
-        Ok(tokio) => tokio,
-        Err(e) => {
+    let places = Places::new(job.modules.clone());
+    // Isolates of a thread go in the order opposite to the one in which they came: one that does not fit goes first.
+    let realm = match standby.filter(|realm| realm.fits(&job)) {
+        Some(realm) => Ok(realm),
+        None => {
+            let sources = job.inspection.attached.as_ref().map(Attached::sources);
+            Realm::new(job.limits.heap_bytes, sources, job.is_inspected())
+        }
+    };
+    let Realm {
+        mut runtime,
+        tokio,
+        loader,
+        ..
+    } = match realm {
+        Ok(realm) => realm,
+        Err(NoRealm::EventLoop(e)) => {
             let error = ScriptError::new(
                 ScriptErrorKind::Internal,
                 format!("no event loop could be made: {e}"),
             );
             return (Err(error), Usage::default());
         }
+        Err(NoRealm::Core(error)) => {
+            return (Err(places.failure(control, error)), Usage::default());
+        }
     };
+    loader.serve(job.modules.clone());
     tokio.block_on(async {
-        let places = Places::new(job.modules.clone());
-        let mut runtime = match create(&job) {
-            Ok(runtime) => runtime,
-            Err(error) => return (Err(places.failure(control, error)), Usage::default()),
-        };
         control.attach(&mut runtime);
         runtime
             .op_state()
@@ -124,20 +195,22 @@ pub(crate) fn run(job: RealmJob, control: &Arc<Control>) -> (Result<(), ScriptEr
             wall: started.elapsed(),
         };
         control.detach();
+        drop(runtime);
         (result, usage)
     })
 }
 
-fn create(job: &RealmJob) -> Result<JsRuntime, CoreError> {
+fn create(
+    heap_bytes: usize,
+    loader: Rc<loader::SetLoader>,
+    is_inspected: bool,
+) -> Result<JsRuntime, CoreError> {
     let params = v8::CreateParams::default()
-        .heap_limits(0, job.limits.heap_bytes)
-        .array_buffer_allocator(buffers::allocator(job.limits.heap_bytes));
+        .heap_limits(0, heap_bytes)
+        .array_buffer_allocator(buffers::allocator(heap_bytes));
     let mut runtime = JsRuntime::try_new(RuntimeOptions {
-        module_loader: Some(Rc::new(loader::SetLoader::new(
-            job.modules.clone(),
-            job.inspection.attached.as_ref().map(Attached::sources),
-        ))),
-        inspector: job.inspection.attached.is_some() || job.inspection.profiler.is_some(),
+        module_loader: Some(loader),
+        inspector: is_inspected,
         extensions: vec![ops::zako::init()],
         startup_snapshot: Some(SNAPSHOT),
         create_params: Some(params),

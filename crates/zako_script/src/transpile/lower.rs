@@ -7,12 +7,15 @@
 use std::path::Path;
 
 use oxc::allocator::Allocator;
-use oxc::ast::ast::{ImportDeclarationSpecifier, Statement};
+use oxc::ast::ast::{
+    BindingIdentifier, Declaration, ExportDefaultDeclarationKind, ImportDeclarationSpecifier,
+    Statement, TSNamespaceDeclaration, TSNamespaceDeclarationBody, VariableDeclarationKind,
+};
 use oxc::codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc::diagnostics::OxcDiagnostic;
 use oxc::isolated_declarations::{IsolatedDeclarations, IsolatedDeclarationsOptions};
 use oxc::parser::Parser;
-use oxc::semantic::SemanticBuilder;
+use oxc::semantic::{Scoping, SemanticBuilder, SymbolFlags};
 use oxc::span::SourceType;
 use oxc::syntax::module_record::{ExportExportName, ImportImportName, ModuleRecord};
 use oxc::transformer::{TransformOptions, Transformer, TypeScriptOptions};
@@ -68,6 +71,17 @@ pub(crate) struct Lowered {
     pub exports: Vec<ExportRecord>,
     /// Whether there is an `export *`, so that `exports` is not all.
     pub exports_star: bool,
+    /// What the module itself binds when it runs, by name; `default` for a default export that has none.
+    pub bindings: Vec<String>,
+}
+
+/// What a module may do with its own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ModuleState {
+    /// Change it at any time.
+    Free,
+    /// Nothing once it has run: what could change by itself is a fault.
+    Frozen,
 }
 
 /// A fault of the source.
@@ -105,6 +119,7 @@ pub(crate) fn lower(
     allocator: &Allocator,
     name: &str,
     source: &str,
+    state: ModuleState,
 ) -> Result<Lowered, Vec<Fault>> {
     let parsed = Parser::new(allocator, source, SourceType::ts().with_module(true)).parse();
     if !parsed.diagnostics.is_empty() {
@@ -123,6 +138,12 @@ pub(crate) fn lower(
     if !checked.diagnostics.is_empty() {
         return Err(checked.diagnostics.iter().map(Fault::from).collect());
     }
+    if state == ModuleState::Frozen {
+        let in_namespace = program.body.iter().find_map(variable_in_namespace);
+        if let Some(fault) = variable(checked.semantic.scoping(), in_namespace) {
+            return Err(vec![fault]);
+        }
+    }
     let options = TransformOptions {
         typescript: TypeScriptOptions {
             only_remove_type_imports: true,
@@ -135,6 +156,10 @@ pub(crate) fn lower(
         .build_with_scoping(checked.semantic.into_scoping(), &mut program);
     if !transformed.diagnostics.is_empty() {
         return Err(transformed.diagnostics.iter().map(Fault::from).collect());
+    }
+    let mut bindings = Vec::new();
+    for statement in &program.body {
+        bind(statement, &mut bindings);
     }
     let printed = Codegen::new()
         .with_options(CodegenOptions {
@@ -154,7 +179,110 @@ pub(crate) fn lower(
         imports,
         exports,
         exports_star,
+        bindings,
     })
+}
+
+/// What `statement`, plain JavaScript at a module's top level, binds; imports belong to other modules.
+fn bind(statement: &Statement<'_>, out: &mut Vec<String>) {
+    if let Statement::ExportDefaultDeclaration(export) = statement {
+        let id = match &export.declaration {
+            ExportDefaultDeclarationKind::FunctionDeclaration(f) => f.id.as_ref(),
+            ExportDefaultDeclarationKind::ClassDeclaration(class) => class.id.as_ref(),
+            _ => None,
+        };
+        out.push(id.map_or_else(|| "default".to_owned(), named));
+        return;
+    }
+    match declaration(statement) {
+        Some(Declaration::VariableDeclaration(variables)) => {
+            for variable in &variables.declarations {
+                let names = variable.id.get_binding_identifiers();
+                out.extend(names.into_iter().map(named));
+            }
+        }
+        Some(Declaration::FunctionDeclaration(f)) => out.extend(f.id.as_ref().map(named)),
+        Some(Declaration::ClassDeclaration(class)) => out.extend(class.id.as_ref().map(named)),
+        _ => {}
+    }
+}
+
+fn named(id: &BindingIdentifier<'_>) -> String {
+    id.name.to_string()
+}
+
+/// The fault of what the module binds and could bind anew after it has run: its variables (`in_namespace` is one of those in a
+/// namespace), and functions and classes that something is assigned to.
+fn variable(scoping: &Scoping, in_namespace: Option<ByteSpan>) -> Option<Fault> {
+    let changeable = scoping.iter_bindings_in(scoping.root_scope_id());
+    let changeable = changeable.filter_map(|symbol| {
+        let flags = scoping.symbol_flags(symbol);
+        if flags.contains(SymbolFlags::Ambient) {
+            return None;
+        }
+        if flags.intersects(SymbolFlags::Variable) {
+            let changes = !flags.contains(SymbolFlags::ConstVariable);
+            return changes.then(|| (scoping.symbol_span(symbol), scoping.symbol_name(symbol)));
+        }
+        let named = flags.intersects(SymbolFlags::Function | SymbolFlags::Class);
+        let changes = named && scoping.symbol_is_mutated(symbol);
+        changes.then(|| (scoping.symbol_span(symbol), scoping.symbol_name(symbol)))
+    });
+    let first = changeable.min_by_key(|(span, _)| span.start);
+    let (span, what) = match (first, in_namespace) {
+        (Some((span, name)), _) => (span.into(), format!("`{name}` of this module")),
+        (None, Some(span)) => (span, "this variable of a namespace".to_owned()),
+        (None, None) => return None,
+    };
+    Some(Fault {
+        message: format!("{what} can change after the module has run"),
+        help: Some(
+            "write `const`, or keep it in a function: what a library or rule module holds is frozen once it has run, so that no \
+             package and no target sees what another one did"
+                .to_owned(),
+        ),
+        span: Some(span),
+    })
+}
+
+/// A variable of a namespace at a module's top level.
+fn variable_in_namespace(statement: &Statement<'_>) -> Option<ByteSpan> {
+    match declaration(statement)? {
+        Declaration::TSNamespaceDeclaration(namespace) => variable_within(namespace),
+        _ => None,
+    }
+}
+
+fn variable_within(namespace: &TSNamespaceDeclaration<'_>) -> Option<ByteSpan> {
+    if namespace.declare {
+        return None;
+    }
+    let block = match &namespace.body {
+        TSNamespaceDeclarationBody::TSNamespaceDeclaration(inner) => return variable_within(inner),
+        TSNamespaceDeclarationBody::TSModuleBlock(block) => block,
+    };
+    block
+        .body
+        .iter()
+        .find_map(|statement| match declaration(statement)? {
+            Declaration::TSNamespaceDeclaration(inner) => variable_within(inner),
+            Declaration::VariableDeclaration(variables) => {
+                let free = matches!(
+                    variables.kind,
+                    VariableDeclarationKind::Let | VariableDeclarationKind::Var
+                );
+                (free && !variables.declare).then(|| variables.span.into())
+            }
+            _ => None,
+        })
+}
+
+/// What the statement declares, exported or not.
+fn declaration<'s, 'a>(statement: &'s Statement<'a>) -> Option<&'s Declaration<'a>> {
+    match statement {
+        Statement::ExportDeclaration(export) => Some(&export.declaration),
+        other => other.as_declaration(),
+    }
 }
 
 /// The declarations (`.d.ts`) of `source`, with its doc comments.

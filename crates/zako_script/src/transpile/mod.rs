@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use crate::error::{Lines, Place, ScriptError, ScriptErrorKind, place_of};
 use crate::pool::{Pool, PoolError, PoolOptions, ThreadSpawner, Worker, WorkerFactory};
 pub use attribute::AttributeStep;
-use lower::{ByteSpan, Fault, Lowered};
+use lower::{ByteSpan, Fault, Lowered, ModuleState};
 
 /// The largest script, in bytes: a file beyond it is no script but data.
 const MAX_SOURCE_BYTES: usize = 4 << 20;
@@ -71,6 +71,9 @@ pub struct TranspileRequest {
     pub source: Arc<str>,
     /// The specifier under which its exports are known to rules, for modules that may define some.
     pub identity: Option<String>,
+    /// Whether what it holds is frozen once it has run, as that of whatever more than one package or target uses is. Needs an
+    /// `identity`.
+    pub frozen: bool,
 }
 
 /// The transpiler: a pool of threads with large stacks, and a bounded cache of results.
@@ -190,6 +193,7 @@ impl TranspileRequest {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
+        hasher.update(&[u8::from(self.frozen)]);
         *hasher.finalize().as_bytes()
     }
 }
@@ -219,6 +223,7 @@ fn transpile(allocator: &Allocator, request: &TranspileRequest) -> Result<Transp
         file,
         source,
         identity,
+        frozen,
     } = request;
     let fail = |message: String, span: Option<ByteSpan>, help: Option<String>| {
         let mut error = ScriptError::new(ScriptErrorKind::Transpile, message);
@@ -255,13 +260,18 @@ fn transpile(allocator: &Allocator, request: &TranspileRequest) -> Result<Transp
         ));
     }
     let name = file.rsplit('/').next().unwrap_or(file);
+    let state = match frozen {
+        true => ModuleState::Frozen,
+        false => ModuleState::Free,
+    };
     let Lowered {
         mut js,
         map,
         imports,
         exports,
         exports_star,
-    } = lower::lower(allocator, name, source).map_err(|faults| {
+        bindings,
+    } = lower::lower(allocator, name, source, state).map_err(|faults| {
         let first = faults.into_iter().next().unwrap_or(Fault {
             message: "unreadable".to_owned(),
             help: None,
@@ -271,6 +281,9 @@ fn transpile(allocator: &Allocator, request: &TranspileRequest) -> Result<Transp
     })?;
     if let Some(identity) = identity {
         js.push_str(&identity_trailer(identity));
+        if *frozen {
+            js.push_str(&frozen_trailer(identity, &bindings));
+        }
     }
     let lines = Lines::of(source);
     let place = |span: ByteSpan| lines.place(file, span.start as usize, span.end as usize);
@@ -310,6 +323,22 @@ fn identity_trailer(specifier: &str) -> String {
     )
 }
 
+/// What freezes all that a module holds, after its body ran.
+fn frozen_trailer(specifier: &str, bindings: &[String]) -> String {
+    let quoted = serde_json::Value::String(specifier.to_owned());
+    let bindings: Vec<&str> = bindings
+        .iter()
+        .map(|name| match name.as_str() {
+            "default" => "__zako_self.default",
+            name => name,
+        })
+        .collect();
+    format!(
+        "import {{ settle as __zako_settle }} from \"zako:internal/settle\";\n__zako_settle({quoted}, [{}]);\n",
+        bindings.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Allocator, TranspileRequest, Transpiled, transpile};
@@ -320,6 +349,7 @@ mod tests {
             file: "pkg/BUILD.ts".into(),
             source: source.into(),
             identity: None,
+            frozen: false,
         };
         std::thread::Builder::new()
             .stack_size(super::STACK_BYTES)

@@ -208,7 +208,7 @@ async fn modules_come_by_literal_names_and_as_javascript_only() {
 
 #[tokio::test]
 async fn a_namespace_is_fixed_and_a_then_among_exports_is_no_way_in() {
-    let lib = "export let n = 1;\nexport function then(resolve: (v: unknown) => void): void { resolve('thenable'); }\n";
+    let lib = "export const n = 1;\nexport function then(resolve: (v: unknown) => void): void { resolve('thenable'); }\n";
     let build = "import * as lib from './lib.ts';\nconst tried: string[] = [];\n\
          for (const f of [() => { (lib as any).n = 2; }, () => { (lib as any).m = 2; }, () => { delete (lib as any).n; }, () => Object.setPrototypeOf(lib, {})]) {\n  \
          try { f(); tried.push('done'); } catch (e) { tried.push((e as Error).name); }\n}\n\

@@ -276,7 +276,7 @@ async fn garbage_collections_are_reported() {
         ..ScriptEngineOptions::default()
     });
     let source = "let kept: unknown[] = [];\nfor (let i = 0; i < 500_000; i++) { kept.push([i, { i }]); if (kept.length > 9999) kept = []; }\n";
-    let evaluation = evaluation(&[("a.ts", source)], TestHost::default(), Some(SMALL))
+    let evaluation = evaluation(&[("BUILD.ts", source)], TestHost::default(), Some(SMALL))
         .await
         .unwrap();
     let out = engine

@@ -5,6 +5,7 @@ mod conformance;
 mod declared;
 mod escapes;
 mod evaluate;
+mod frozen;
 mod hermetic;
 mod limits;
 mod pools;
@@ -100,12 +101,13 @@ pub(crate) async fn modules(files: &[(&str, &str)]) -> Result<ModuleSet, ScriptE
     let mut set = ModuleSet::default();
     for (path, source) in files {
         let path = NeutralPath::new(*path).unwrap();
+        let kind = ModuleKind::of(&path).unwrap();
         let specifier = Specifier::File(path.clone());
         let request = TranspileRequest {
             file: path.to_string(),
             source: (*source).into(),
-            identity: (ModuleKind::of(&path) != Some(ModuleKind::Build))
-                .then(|| specifier.to_string()),
+            identity: (kind != ModuleKind::Build).then(|| specifier.to_string()),
+            frozen: kind.is_shared(),
         };
         let out = TRANSPILER.transpile(request).await?;
         let imports: HashMap<String, Specifier> = out

@@ -65,6 +65,45 @@ async fn it_grows_to_its_bound_and_shrinks_to_nothing() {
 }
 
 /// What the process holds in memory, in MiB.
+#[tokio::test]
+async fn a_realm_that_stands_by_is_used_once() {
+    let engine = engine(1, Duration::from_secs(3600));
+    engine.warm();
+    let source = "export const x = 1;\nconst seen = Object.isFrozen(globalThis) ? \"sealed\" : \"open\";\nexport const how = seen;\n";
+    for _ in 0..2 {
+        let job = evaluation(&[("pkg/BUILD.ts", source)], TestHost::default(), None)
+            .await
+            .unwrap();
+        let ended = engine
+            .evaluate(job, &CancellationToken::new())
+            .await
+            .unwrap();
+        assert_eq!(export(&ended, "how"), "\"sealed\"");
+    }
+    let limits = zako_script::Limits {
+        heap_bytes: 64 << 20,
+        ..zako_script::Limits::default()
+    };
+    // One with another bound gets a realm of its own.
+    let engine = self::engine(1, Duration::from_secs(3600));
+    engine.warm();
+    let greedy =
+        "const kept: number[][] = [];\nfor (;;) kept.push(new Array(100_000).fill(1.5));\n";
+    let job = evaluation(
+        &[("pkg/BUILD.ts", greedy)],
+        TestHost::default(),
+        Some(limits),
+    )
+    .await
+    .unwrap();
+    let error = engine
+        .evaluate(job, &CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, zako_script::ScriptErrorKind::HeapLimit);
+    assert_eq!(engine.metrics().grown, 1);
+}
+
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status

@@ -278,13 +278,13 @@ async fn time_outs_and_signals_are_told() {
     let built = world.check(&[slow], &[Failed]).await;
     assert_eq!(built.error().message, "make a timed out after 100ms");
     let built = world
-        .check(&[sh("kill -9 $$", &["a"], &["zako-out/b"])], &[Failed])
+        .check(&[sh("kill -TERM $$", &["a"], &["zako-out/b"])], &[Failed])
         .await;
     assert!(
         built
             .error()
             .message
-            .starts_with("make a failed: killed by signal 9"),
+            .starts_with("make a failed: killed by signal 15"),
         "{:?}",
         built.error()
     );
@@ -326,4 +326,158 @@ async fn cancelling_ends_children_and_keeps_finished_work() {
     );
     let built = world.build(&actions[..1]).await;
     assert_eq!(built.summary.statuses, [UpToDate]);
+}
+
+/// Reads a policy as `zako.toml` has it.
+fn policy(rules: &str) -> Arc<crate::policy::Policy> {
+    let text = format!("zako = \"0.1\"\n{rules}");
+    crate::manifest::Manifest::parse(&text).unwrap().policy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_policy_denies_is_an_error_before_anything_runs() {
+    let mut world = World::new(&[]);
+    let mut curl = sh("echo x > $out", &[], &["zako-out/b"]);
+    curl.owner = "//vendor/zlib:get".to_owned();
+    curl.body = ActionBody::Shell {
+        script: "cd . && curl -o $out http://localhost/".to_owned(),
+    };
+    let mut net = sh("echo x > $out", &[], &["zako-out/c"]);
+    net.owner = "//app:net".to_owned();
+    net.network = true;
+    let good = sh("echo x > $out", &[], &["zako-out/a"]);
+    world.parts.policy = policy(
+        "[[policy.rules]]\npackages = \"//vendor/ok\"\nallow = [\"curl\"]\n\
+         [[policy.rules]]\npackages = \"//vendor/...\"\ndeny = [\"cu*\", \"wget\"]\n\
+         [[policy.rules]]\nnetwork = false\n",
+    );
+    let built = world
+        .build(&[good.clone(), curl.clone(), net.clone()])
+        .await;
+    assert_eq!(built.summary.statuses, [Cancelled; 3]);
+    assert!(!world.place("zako-out/a").exists());
+    let messages: Vec<&str> = built
+        .summary
+        .diagnostics
+        .iter()
+        .map(|d| d.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "make zako-out/b runs `curl`, which the rule at zako.toml:5 denies",
+            "make zako-out/c uses the network, which the rule at zako.toml:8 denies",
+        ]
+    );
+    assert!(
+        built
+            .summary
+            .diagnostics
+            .iter()
+            .all(|d| d.fault == Fault::User)
+    );
+    // The first rule that covers the package and speaks of the program decides.
+    curl.owner = "//vendor/ok:get".to_owned();
+    net.network = false;
+    world.parts.policy = policy(
+        "[[policy.rules]]\npackages = \"//vendor/ok\"\nallow = [\"curl\"]\n\
+         [[policy.rules]]\nallow = [\"sh\"]\n[[policy.rules]]\ndeny = [\"*\"]\n",
+    );
+    curl.body = ActionBody::Shell {
+        script: "if false; then curl; fi; echo > $out".to_owned(),
+    };
+    world.check(&[good, curl, net], &[Ran, Ran, Ran]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_killed_for_memory_runs_again_alone_once() {
+    let world = World::new(&[]);
+    // It kills itself as the kernel would, as long as it is not alone.
+    let counter = world.place("times");
+    let script = |until: u32| {
+        format!(
+            "echo x >> {0}; if [ $(wc -l < {0}) -le {until} ]; then kill -KILL $$; fi; echo x > $out",
+            counter.display()
+        )
+    };
+    let built = world
+        .check(&[sh(&script(1), &[], &["zako-out/a"])], &[Ran])
+        .await;
+    let warnings: Vec<&str> = built
+        .summary
+        .diagnostics
+        .iter()
+        .map(|d| d.message.as_str())
+        .collect();
+    assert_eq!(
+        warnings,
+        ["make zako-out/a was killed for want of memory: again, alone"]
+    );
+    assert_eq!(world.read("times").lines().count(), 2);
+    // Not for ever.
+    fs::remove_file(&counter).unwrap();
+    let built = world
+        .check(&[sh(&script(9), &[], &["zako-out/b"])], &[Failed])
+        .await;
+    assert_eq!(world.read("times").lines().count(), 2);
+    let used = built.events.iter().find_map(|event| match event {
+        BuildEvent::ActionFinished { usage, .. } => *usage,
+        _ => None,
+    });
+    let used = used.unwrap();
+    assert_eq!((used.exit, used.signal, used.attempts), (None, Some(9), 2));
+    assert_eq!(world.parts.machinery.pool.state().grants, 0);
+}
+
+/// It waits for a word from a pipe; it gets it when it was called stuck.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_action_is_named_while_it_runs() {
+    let mut world = World::new(&[]);
+    world.parts.stuck_after = Duration::from_millis(1);
+    let pipe = world.place("pipe");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let script = format!("read word < {}; echo $word > $out", pipe.display());
+    let action = PlannedAction::new(sh(&script, &[], &["zako-out/a"]));
+    let (send, mut events) = mpsc::channel(64);
+    let (ledger, _) = Ledger::open(
+        &world.place(".zako/state"),
+        world.parts.store.function(),
+        "tests",
+    )
+    .unwrap();
+    let execution = Execution {
+        actions: vec![action],
+        keep_going: false,
+        isolation: world.isolation,
+        weaker_told: Default::default(),
+        dry_run: false,
+        ledger: SharedLedger::new(ledger),
+        events: send,
+        cancel: CancellationToken::new(),
+    };
+    let dirs = WorkspaceDirs {
+        root: world.root.as_path().into(),
+    };
+    let listen = async {
+        let (mut stuck, mut health) = (Vec::new(), Vec::new());
+        while let Some(event) = events.recv().await {
+            match event {
+                BuildEvent::ActionStuck { action, .. } => {
+                    stuck.push(action.message);
+                    fs::write(&pipe, "word\n").unwrap();
+                }
+                BuildEvent::Health(now) => health.push(now),
+                _ => {}
+            }
+        }
+        (stuck, health)
+    };
+    let (summary, (stuck, health)) = tokio::join!(execute(&world.parts, &dirs, execution), listen);
+    assert_eq!(summary.statuses, [Ran]);
+    assert_eq!(stuck, ["make zako-out/a"]);
+    assert_eq!((health[0].running, health[0].cpu_millis), (1, 1000));
 }

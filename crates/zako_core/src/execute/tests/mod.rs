@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use zako_action::{ActionBody, OutputKind, OutputSpec};
 use zako_cas::StoreOptions;
-use zako_exec::Capacity;
+use zako_exec::{Capacity, ResourcePool};
 use zako_path::NeutralPath;
 use zako_script::ScriptEngineOptions;
 
@@ -105,12 +105,19 @@ fn parts(cache: &Path) -> ExecuteParts {
             .unwrap()
             .with_store(store.clone()),
         store,
-        pool: ResourcePool::new(Capacity {
-            cpu_millis: 4000,
-            ..Capacity::of_this_machine()
-        }),
+        machinery: Arc::new(super::Machinery::new(
+            ResourcePool::new(Capacity {
+                cpu_millis: 4000,
+                ..Capacity::of_this_machine()
+            }),
+            &cache.join("state"),
+            None,
+        )),
+        policy: Arc::default(),
+        stuck_after: super::health::STUCK_AFTER,
         engine: ENGINE.clone(),
         script_limits: Limits::default(),
+        layer: None,
         fetching: crate::fetch::FetchRules::default(),
     }
 }

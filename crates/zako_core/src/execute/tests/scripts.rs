@@ -14,6 +14,7 @@ async fn script(source: &str, inputs: &[&str], outputs: &[&str]) -> PlannedActio
         file: "gen.script.ts".into(),
         source: format!("import {{ script }} from \"zako:script\";\nexport default script((ctx) => {{\n{source}\n}});\n").into(),
         identity: Some(module.to_string()),
+        frozen: false,
     };
     let out = TRANSPILER.transpile(request).await.unwrap();
     let imports: HashMap<_, _> = out

@@ -1,0 +1,221 @@
+//! Looks after a build while it runs: tells how it fares, measures what each action uses, and names one that is stuck.
+//!
+//! An action's processes are found by the scratch folder that they were started with. What is found out adds to what is known of an
+//! action and decides nothing.
+//!
+//! **Invariants:** a build that is over within [`LOOK_EVERY`] costs nothing here. Looking takes at most a fiftieth of a processor.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use zako_exec::{Pulse, Sources};
+
+use super::printed::Printed;
+use super::{Machinery, Workshop};
+use crate::event::{BuildEvent, BuildHealth, millis};
+
+/// How often the processes of actions are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How many times as long as a look takes is waited until the next.
+const REST_FACTOR: u32 = 50;
+
+/// How often it is told how a build fares, if that changed.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// After how long without output and without using a processor an action is called stuck.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// The actions that run, by their scratch folders.
+#[derive(Debug, Default)]
+pub(super) struct Running(Mutex<HashMap<PathBuf, Patient>>);
+
+#[derive(Debug)]
+struct Patient {
+    at: usize,
+    printed: Arc<Printed>,
+    /// What was seen of it last: output and processor time, `None` before its process was seen.
+    seen: Option<(u64, u64)>,
+    since: Instant,
+    peak_bytes: u64,
+    is_told: bool,
+}
+
+impl Patient {
+    /// Takes note of a look at it; whether it has just been still for `limit`.
+    fn look(&mut self, pulse: &Pulse, now: Instant, limit: Duration) -> bool {
+        self.peak_bytes = self.peak_bytes.max(pulse.resident_bytes);
+        let seen = (self.printed.written(), pulse.cpu_ticks);
+        if self.seen != Some(seen) {
+            (self.seen, self.since, self.is_told) = (Some(seen), now, false);
+            return false;
+        }
+        let is_stuck = now.saturating_duration_since(self.since) >= limit;
+        is_stuck && !std::mem::replace(&mut self.is_told, true)
+    }
+}
+
+impl Running {
+    /// Action number `at` begins to run in `scratch`.
+    pub(super) fn begin(&self, scratch: &Path, at: usize, printed: Arc<Printed>) {
+        let patient = Patient {
+            at,
+            printed,
+            seen: None,
+            since: Instant::now(),
+            peak_bytes: 0,
+            is_told: false,
+        };
+        self.0.lock().insert(scratch.to_owned(), patient);
+    }
+
+    /// It has ended: the most memory that it was seen to hold at once, in bytes; zero if it was never looked at.
+    pub(super) fn end(&self, scratch: &Path) -> u64 {
+        self.0
+            .lock()
+            .remove(scratch)
+            .map_or(0, |patient| patient.peak_bytes)
+    }
+
+    /// The numbers of those that have just become stuck, with how long they have been still.
+    fn look(&self, pulses: &[Pulse], limit: Duration) -> Vec<(usize, Duration)> {
+        let now = Instant::now();
+        let mut stuck = Vec::new();
+        for (scratch, patient) in self.0.lock().iter_mut() {
+            let is_its = |pulse: &&Pulse| {
+                let places = [&pulse.tmp, &pulse.dir];
+                places
+                    .into_iter()
+                    .flatten()
+                    .any(|place| place.starts_with(scratch))
+            };
+            if let Some(pulse) = pulses.iter().find(is_its)
+                && patient.look(pulse, now, limit)
+            {
+                stuck.push((patient.at, now - patient.since));
+            }
+        }
+        stuck
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+/// Ends the watch when it is dropped.
+pub(super) struct HealthWatch(tokio::task::JoinHandle<()>);
+
+impl Drop for HealthWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Begins to look after what `shop` runs.
+pub(super) fn watch(shop: &Arc<Workshop>) -> HealthWatch {
+    HealthWatch(tokio::spawn(look_after(Arc::downgrade(shop))))
+}
+
+async fn look_after(shop: Weak<Workshop>) {
+    let mut rest = LOOK_EVERY;
+    let mut told: Option<(Instant, BuildHealth)> = None;
+    loop {
+        tokio::time::sleep(rest).await;
+        let Some(shop) = shop.upgrade() else {
+            return;
+        };
+        let now = Instant::now();
+        if told.as_ref().is_none_or(|(at, _)| now - *at >= TELL_EVERY) {
+            let health = shop.parts.machinery.health();
+            if told.as_ref().is_none_or(|(_, before)| *before != health) {
+                shop.tell(BuildEvent::Health(health.clone())).await;
+            }
+            told = Some((now, health));
+        }
+        if shop.running.is_empty() {
+            rest = LOOK_EVERY;
+            continue;
+        }
+        let looked = tokio::task::spawn_blocking(|| {
+            let began = Instant::now();
+            (Sources::default().pulses(), began.elapsed())
+        });
+        let Ok((pulses, took)) = looked.await else {
+            return;
+        };
+        rest = (took * REST_FACTOR).max(LOOK_EVERY);
+        for (at, still) in shop.running.look(&pulses, shop.parts.stuck_after) {
+            let action = shop.actions[at].event_name(at);
+            let still_ms = millis(still);
+            shop.tell(BuildEvent::ActionStuck { action, still_ms })
+                .await;
+        }
+    }
+}
+
+impl Machinery {
+    /// How everything fares that runs actions.
+    pub(crate) fn health(&self) -> BuildHealth {
+        let pool = self.pool.state();
+        let workers = self.workers.state();
+        let busy = workers.workers.iter().filter(|worker| worker.in_flight > 0);
+        BuildHealth {
+            waiting: pool.waiting,
+            running: pool.grants,
+            granted: pool.granted,
+            cpu_millis: pool.in_use.cpu_millis,
+            memory_bytes: pool.in_use.memory_bytes,
+            memory_left: pool.weather.map(|weather| weather.headroom),
+            memory_stalled: pool.weather.is_some_and(|weather| weather.is_stalled),
+            waits_for_memory: pool.waits_for_memory,
+            lent_jobs: self.lent_jobs(),
+            busy_workers: busy.count(),
+            workers: workers.workers.len(),
+            workers_started: workers.started,
+            workers_broken: workers.broken,
+            workers_avoided: workers.avoided,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn still_means_no_output_and_no_processor_time() {
+        let running = Running::default();
+        let printed = Arc::new(Printed::default());
+        running.begin(Path::new("/ws/.zako/exec/a"), 3, printed.clone());
+        let pulse = |cpu_ticks: u64, resident_bytes: u64| Pulse {
+            pid: 1,
+            dir: Some("/ws/.zako/exec/a/root".into()),
+            tmp: None,
+            cpu_ticks,
+            resident_bytes,
+        };
+        let look = |pulse: Pulse| running.look(&[pulse], Duration::ZERO).len();
+        // Seen for the first time, then still: told once.
+        assert_eq!(
+            (look(pulse(1, 5)), look(pulse(1, 9)), look(pulse(1, 7))),
+            (0, 1, 0)
+        );
+        // It goes on, and stops again.
+        assert_eq!((look(pulse(2, 5)), look(pulse(2, 5))), (0, 1));
+        printed.push(b"x");
+        assert_eq!((look(pulse(2, 5)), look(pulse(2, 5))), (0, 1));
+        assert!(running.look(&[pulse(2, 5)], Duration::MAX).is_empty());
+        let other = Pulse {
+            dir: Some("/elsewhere".into()),
+            tmp: Some("/ws/.zako/exec/ab/tmp".into()),
+            ..pulse(9, 999)
+        };
+        assert_eq!(look(other), 0);
+        assert_eq!(running.end(Path::new("/ws/.zako/exec/a")), 9);
+        assert!(running.is_empty());
+    }
+}
