@@ -7,15 +7,16 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use zako_exec::{Pulse, Sources};
 
+use super::Machinery;
 use super::printed::Printed;
-use super::{Machinery, Workshop};
-use crate::event::{BuildEvent, BuildHealth, millis};
+use crate::event::{ActionName, BuildEvent, BuildHealth, millis};
 
 /// How often the processes of actions are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ pub(super) struct Running(Mutex<HashMap<PathBuf, Patient>>);
 
 #[derive(Debug)]
 struct Patient {
-    at: usize,
+    action: ActionName,
     printed: Arc<Printed>,
     /// What was seen of it last: output and processor time, `None` before its process was seen.
     seen: Option<(u64, u64)>,
@@ -59,10 +60,10 @@ impl Patient {
 }
 
 impl Running {
-    /// Action number `at` begins to run in `scratch`.
-    pub(super) fn begin(&self, scratch: &Path, at: usize, printed: Arc<Printed>) {
+    /// `action` begins to run in `scratch`.
+    pub(super) fn begin(&self, scratch: &Path, action: ActionName, printed: Arc<Printed>) {
         let patient = Patient {
-            at,
+            action,
             printed,
             seen: None,
             since: Instant::now(),
@@ -80,8 +81,8 @@ impl Running {
             .map_or(0, |patient| patient.peak_bytes)
     }
 
-    /// The numbers of those that have just become stuck, with how long they have been still.
-    fn look(&self, pulses: &[Pulse], limit: Duration) -> Vec<(usize, Duration)> {
+    /// Those that have just become stuck, with how long they have been still.
+    fn look(&self, pulses: &[Pulse], limit: Duration) -> Vec<(ActionName, Duration)> {
         let now = Instant::now();
         let mut stuck = Vec::new();
         for (scratch, patient) in self.0.lock().iter_mut() {
@@ -95,7 +96,7 @@ impl Running {
             if let Some(pulse) = pulses.iter().find(is_its)
                 && patient.look(pulse, now, limit)
             {
-                stuck.push((patient.at, now - patient.since));
+                stuck.push((patient.action.clone(), now - patient.since));
             }
         }
         stuck
@@ -106,8 +107,16 @@ impl Running {
     }
 }
 
-/// Ends the watch when it is dropped.
+/// Looks after the actions of one build until it is [ended](Self::end) or dropped.
 pub(super) struct HealthWatch(tokio::task::JoinHandle<()>);
+
+impl HealthWatch {
+    /// Ends it, and waits until it has let go of what it was given.
+    pub(super) async fn end(mut self) {
+        self.0.abort();
+        let _it_was_aborted = (&mut self.0).await;
+    }
+}
 
 impl Drop for HealthWatch {
     fn drop(&mut self) {
@@ -115,28 +124,41 @@ impl Drop for HealthWatch {
     }
 }
 
-/// Begins to look after what `shop` runs.
-pub(super) fn watch(shop: &Arc<Workshop>) -> HealthWatch {
-    HealthWatch(tokio::spawn(look_after(Arc::downgrade(shop))))
+/// Begins to look after what `running` lists. It is not given the workshop: whoever holds that holds the ledger, which has to be free
+/// when a build has ended.
+pub(super) fn watch(
+    running: Arc<Running>,
+    machinery: Arc<Machinery>,
+    stuck_after: Duration,
+    events: mpsc::Sender<BuildEvent>,
+) -> HealthWatch {
+    HealthWatch(tokio::spawn(look_after(
+        running,
+        machinery,
+        stuck_after,
+        events,
+    )))
 }
 
-async fn look_after(shop: Weak<Workshop>) {
+async fn look_after(
+    running: Arc<Running>,
+    machinery: Arc<Machinery>,
+    stuck_after: Duration,
+    events: mpsc::Sender<BuildEvent>,
+) {
     let mut rest = LOOK_EVERY;
     let mut told: Option<(Instant, BuildHealth)> = None;
     loop {
         tokio::time::sleep(rest).await;
-        let Some(shop) = shop.upgrade() else {
-            return;
-        };
         let now = Instant::now();
         if told.as_ref().is_none_or(|(at, _)| now - *at >= TELL_EVERY) {
-            let health = shop.parts.machinery.health();
+            let health = machinery.health();
             if told.as_ref().is_none_or(|(_, before)| *before != health) {
-                shop.tell(BuildEvent::Health(health.clone())).await;
+                let _nobody_listens = events.send(BuildEvent::Health(health.clone())).await;
             }
             told = Some((now, health));
         }
-        if shop.running.is_empty() {
+        if running.is_empty() {
             rest = LOOK_EVERY;
             continue;
         }
@@ -148,11 +170,10 @@ async fn look_after(shop: Weak<Workshop>) {
             return;
         };
         rest = (took * REST_FACTOR).max(LOOK_EVERY);
-        for (at, still) in shop.running.look(&pulses, shop.parts.stuck_after) {
-            let action = shop.actions[at].event_name(at);
+        for (action, still) in running.look(&pulses, stuck_after) {
             let still_ms = millis(still);
-            shop.tell(BuildEvent::ActionStuck { action, still_ms })
-                .await;
+            let stuck = BuildEvent::ActionStuck { action, still_ms };
+            let _nobody_listens = events.send(stuck).await;
         }
     }
 }
@@ -190,7 +211,13 @@ mod tests {
     fn still_means_no_output_and_no_processor_time() {
         let running = Running::default();
         let printed = Arc::new(Printed::default());
-        running.begin(Path::new("/ws/.zako/exec/a"), 3, printed.clone());
+        let action = ActionName {
+            id: 3,
+            owner: "//a".to_owned(),
+            mnemonic: "m".to_owned(),
+            message: "m".to_owned(),
+        };
+        running.begin(Path::new("/ws/.zako/exec/a"), action, printed.clone());
         let pulse = |cpu_ticks: u64, resident_bytes: u64| Pulse {
             pid: 1,
             dir: Some("/ws/.zako/exec/a/root".into()),

@@ -313,7 +313,7 @@ struct Workshop {
     /// How many actions were noted in the ledger.
     noted: AtomicUsize,
     /// The actions that run.
-    running: health::Running,
+    running: Arc<health::Running>,
     told: Mutex<Told>,
 }
 
@@ -404,7 +404,12 @@ pub(crate) async fn execute(
         }
     }
 
-    let _health = health::watch(&shop);
+    let health = health::watch(
+        shop.running.clone(),
+        shop.parts.machinery.clone(),
+        shop.parts.stuck_after,
+        shop.events.clone(),
+    );
     let scheduler = Scheduler::new(
         plan,
         ScheduleOptions {
@@ -425,6 +430,7 @@ pub(crate) async fn execute(
         }
     };
     let report = scheduler.run(&runner, &cancel).await;
+    health.end().await;
     for (id, end) in report.iter() {
         let at = nodes[id.index()];
         let status = match end {
@@ -561,7 +567,7 @@ fn open(
         pool,
         memory_kills: AtomicU64::new(memory_kills()),
         noted: AtomicUsize::new(0),
-        running: health::Running::default(),
+        running: Arc::default(),
         told: Mutex::new(Told {
             diagnostics: Vec::new(),
             statuses,

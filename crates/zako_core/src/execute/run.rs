@@ -101,7 +101,8 @@ pub(super) async fn run(
         })
         .await??;
         let printed = Arc::new(Printed::default());
-        shop.running.begin(&job.scratch, at, printed.clone());
+        shop.running
+            .begin(&job.scratch, planned.event_name(at), printed.clone());
         let began = SystemTime::now();
         let seed = u64::from_le_bytes(shop.identified[at].name.seed());
         let (mut job, mut executed) = attempts(shop, planned, job, &printed, seed, cancel).await;
