@@ -1,8 +1,4 @@
 //! Says where there are walls: `cfg(walls)` is Linux on the architectures that `process::launch::raw` speaks.
-#![expect(
-    clippy::print_stdout,
-    reason = "this is how a build script says things"
-)]
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(walls)");

@@ -25,9 +25,12 @@ use zako_path::NeutralPath;
 
 use crate::blocking_pool::BlockingPool;
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
+use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
-use crate::sandbox::{INSIDE_TMP, INSIDE_WORKSPACE, Sandbox, settle_links, written_below};
+use crate::sandbox::{
+    INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE, Sandbox, settle_links, written_below,
+};
 use crate::spool::Spool;
 
 /// The home folder of every action: one that does not exist, so that no setting of a person slips in.
@@ -68,6 +71,7 @@ pub struct LocalExecutor {
     grace: Duration,
     pool: BlockingPool,
     sandbox: Option<Sandbox>,
+    jobs: Option<Arc<JobSession>>,
 }
 
 /// Where one job runs.
@@ -164,7 +168,12 @@ impl Place {
     }
 
     /// Everything that the process is told.
-    fn process(&self, job: &Job, grace: Duration) -> Result<Process, ExecuteError> {
+    fn process(
+        &self,
+        job: &Job,
+        grace: Duration,
+        jobs: Option<&JobSession>,
+    ) -> Result<Process, ExecuteError> {
         let action: &Prepared = &job.action;
         let spec = &action.spec;
         let Some(argv) = spec.argv() else {
@@ -184,6 +193,15 @@ impl Place {
         process.arg0 = Some(name.into());
         process.args = args.iter().map(Into::into).collect();
         process.env = self.environment(spec);
+        if let Some(jobs) = jobs {
+            // The shell finds a bare name on the same PATH as it was found on here.
+            let mut wrapped = JobSession::wrap_at(self.seen_pipe(jobs), &argv).into_iter();
+            process.program = wrapped.next().map(PathBuf::from).unwrap_or_default();
+            process.arg0 = None;
+            process.args = wrapped.map(Into::into).collect();
+            let flags = jobs.makeflags(JobStyle::Pipe);
+            process.env.insert("MAKEFLAGS".to_owned(), flags);
+        }
         process.stdin = match &spec.stdin {
             None => ProcessStdin::Nothing,
             Some(Stdin::File(path)) => ProcessStdin::File(path.to_os_path(&job.workspace)),
@@ -192,6 +210,14 @@ impl Place {
         process.timeout = spec.timeout;
         process.grace = grace;
         Ok(process)
+    }
+
+    /// Where the process sees the pipe of `jobs`.
+    fn seen_pipe<'a>(&self, jobs: &'a JobSession) -> &'a Path {
+        match self.level {
+            Level::Walls => Path::new(INSIDE_JOBS),
+            Level::Workspace | Level::Links => jobs.path(),
+        }
     }
 
     fn environment(&self, spec: &ActionSpec) -> BTreeMap<String, String> {
@@ -215,6 +241,7 @@ impl LocalExecutor {
             grace: DEFAULT_GRACE,
             pool,
             sandbox: None,
+            jobs: None,
         }
     }
 
@@ -222,6 +249,13 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_sandbox(mut self, sandbox: Sandbox) -> Self {
         self.sandbox = Some(sandbox);
+        self
+    }
+
+    /// For one action that gets jobs from `session`: its command finds the pipe open, and MAKEFLAGS says so. That says how
+    /// fast it may be, not what it makes, so it is in no key.
+    pub(crate) fn with_jobs(mut self, session: Arc<JobSession>) -> Self {
+        self.jobs = Some(session);
         self
     }
 
@@ -260,7 +294,7 @@ impl LocalExecutor {
         cancel: &CancellationToken,
     ) -> Result<Executed, ExecuteError> {
         let place = Place::of(job)?;
-        let mut process = place.process(job, self.grace)?;
+        let mut process = place.process(job, self.grace, self.jobs.as_deref())?;
         self.prepare(job, &place, &mut process).await?;
 
         let mut spool = Spool::new(self.store.clone());
@@ -328,9 +362,11 @@ impl LocalExecutor {
             (Level::Walls, Some(sandbox)) => Some(sandbox.clone()),
             _ => None,
         };
+        let jobs = self.jobs.clone();
         let prepare = move |job: &Job, place: &Place| {
             place.prepare(job)?;
-            sandbox.map(|sandbox| sandbox.walls(job)).transpose()
+            let pipe = jobs.as_ref().map(|jobs| jobs.path());
+            sandbox.map(|sandbox| sandbox.walls(job, pipe)).transpose()
         };
         process.walls = self.blocking(job, place, prepare).await?.map(Arc::new);
         Ok(())

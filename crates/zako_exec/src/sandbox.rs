@@ -45,6 +45,9 @@ use walls::{Apart, WallsBuilder, below_root};
 /// The folder for temporary files inside.
 pub const INSIDE_TMP: &str = "/tmp";
 
+/// Where the pipe of a jobserver is inside. It is there for actions that share one, and for no other.
+pub(crate) const INSIDE_JOBS: &str = "/dev/jobserver";
+
 /// What the sandboxes of one build share: layers of inputs and views of the machine. Clones share them too.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -207,8 +210,9 @@ impl Sandbox {
         remove_all(&self.shared.home)
     }
 
-    /// Makes everything ready for `job`, whose scratch folder has its `tmp` and nothing else. Blocks.
-    pub(crate) fn walls(&self, job: &Job) -> Result<Walls, ExecuteError> {
+    /// Makes everything ready for `job`, whose scratch folder has its `tmp` and nothing else, and which sees the named pipe
+    /// `jobs`, if any, at [`INSIDE_JOBS`]. Blocks.
+    pub(crate) fn walls(&self, job: &Job, jobs: Option<&Path>) -> Result<Walls, ExecuteError> {
         let action = &job.action;
         let spec = &action.spec;
         let rooms = Rooms::of(&job.scratch);
@@ -235,6 +239,7 @@ impl Sandbox {
         let path = spec.env.get("PATH").map(String::as_str);
         let mut extras = toolchain::extras(&action.tools, path, &job.workspace);
         extras.shown.extend(named_outside(spec, &job.workspace));
+        extras.has_jobs = jobs.is_some();
         let network = spec.network;
         let skeleton = self.shared.skeletons.get(&extras, network)?;
         let root = &skeleton.root;
@@ -246,6 +251,10 @@ impl Sandbox {
             let is_temporary = |target: &Path| target.starts_with(&inside_tmp);
             for (source, target) in skeleton.binds.iter().filter(|(_, at)| !is_temporary(at)) {
                 walls.bind(source, target)?;
+            }
+            if let Some(pipe) = jobs {
+                // Read-only as the rest, which keeps nobody from writing to what is no file.
+                walls.bind(pipe, &root.join(below_root(Path::new(INSIDE_JOBS))))?;
             }
             walls.read_only(root)?;
             let quiet = libc::MS_NOSUID | libc::MS_NODEV;

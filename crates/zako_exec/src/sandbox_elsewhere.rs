@@ -13,6 +13,9 @@ pub const INSIDE_WORKSPACE: &str = "/workspace";
 /// The folder for temporary files inside.
 pub const INSIDE_TMP: &str = "/tmp";
 
+/// Where the pipe of a jobserver would be inside.
+pub(crate) const INSIDE_JOBS: &str = "/dev/jobserver";
+
 /// Walls, of which there are none.
 pub(crate) type Walls = Infallible;
 
@@ -123,7 +126,7 @@ impl Sandbox {
         Ok(())
     }
 
-    pub(crate) fn walls(&self, _job: &Job) -> Result<Walls, ExecuteError> {
+    pub(crate) fn walls(&self, _job: &Job, _jobs: Option<&Path>) -> Result<Walls, ExecuteError> {
         Err(ExecuteError::Unsupported {
             executor: "local",
             reason: lack().what,

@@ -2,6 +2,9 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+#[cfg(target_os = "linux")]
+mod support;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -333,4 +336,123 @@ async fn cargo_passes_the_pipe_on_to_what_it_builds() {
     .await
     .unwrap();
     assert_eq!(exit, Exit::Code(0), "{printed}");
+}
+
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod levels {
+    use std::fs;
+
+    use tokio_util::sync::CancellationToken;
+    use zako_action::{Executor, Exit, Isolation, NoSink};
+    use zako_exec::{JobServer, NestedExecutor};
+
+    use super::support::{World, path, shell};
+    use super::{has, most_at_once, one_core, pool, three_levels};
+
+    const LEVELS: [Isolation; 4] = [
+        Isolation::None,
+        Isolation::Basic,
+        Isolation::Enhanced,
+        Isolation::Maximum,
+    ];
+
+    /// Recipes that wait for each other end only when three run at once, and those that note their beginning and end say that
+    /// never more ran at once than the pool has.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nested_make_gets_what_the_pool_has_at_every_level() {
+        if !has("make") {
+            return;
+        }
+        for level in LEVELS {
+            let Some(w) = World::new(&[]) else { return };
+            three_levels(&w.workspace, std::path::Path::new("$(LOG)"), 12);
+            let ring = "ring: a b c\na:\n\t@echo 1 > $(D)/ab; cat $(D)/ca\nb:\n\t@cat $(D)/ab; echo 2 > $(D)/bc\n\
+                c:\n\t@cat $(D)/bc; echo 3 > $(D)/ca\n.PHONY: ring a b c\n";
+            fs::write(w.workspace.join("ring.mk"), ring).unwrap();
+            // A variable of the environment, so that it is known at each level of make.
+            let script = "export LOG=$PWD/$out D=$TMPDIR; mkfifo $D/ab $D/bc $D/ca; \
+                make --no-print-directory -f ring.mk && make --no-print-directory; ls /dev";
+            let inputs = ["Makefile", "low.mk", "ring.mk"];
+            let spec = shell(script, &inputs, &["zako-out/log"]);
+            let pool = pool(3);
+            let server = JobServer::new(pool.clone(), w.dir.path()).unwrap();
+            let executor = NestedExecutor::new(w.executor.clone(), server.clone());
+            let grant = one_core(&pool).await;
+            let job = w.job(spec, level);
+            let executed = executor
+                .execute(&job, &NoSink, &CancellationToken::new())
+                .await
+                .unwrap();
+            let printed = w.printed(&executed);
+            assert_eq!(executed.exit, Exit::Code(0), "{level:?}: {printed}");
+            // make says so when it can't use the jobserver and runs one job at a time.
+            let said = printed.lines().filter(|line| line.contains("jobserver"));
+            let shown = usize::from(level >= Isolation::Enhanced);
+            assert_eq!(said.collect::<Vec<_>>(), vec!["jobserver"; shown]);
+            let log = w.dir.path().join("log");
+            fs::write(&log, w.output(&executed)).unwrap();
+            let (most, all) = most_at_once(&log);
+            assert_eq!(all, 2 * 2 * 12);
+            assert!(
+                (1..=3).contains(&most),
+                "{level:?}: {most} recipes ran at once"
+            );
+            drop(grant);
+            assert_eq!(pool.state().grants, 0);
+            assert_eq!(server.lent(), 0);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_who_shares_sees_the_pipe_and_nobody_may_replace_it() {
+        let Some(w) = World::new(&[]) else { return };
+        let server = JobServer::new(pool(2), w.dir.path()).unwrap();
+        let executor = NestedExecutor::new(w.executor.clone(), server);
+        let run = async |script: &str| {
+            let job = w.job(shell(script, &[], &[]), Isolation::Enhanced);
+            let executed = executor
+                .execute(&job, &NoSink, &CancellationToken::new())
+                .await
+                .unwrap();
+            w.printed(&executed)
+        };
+        let plain = "ls /dev | grep jobs || echo none ${MAKEFLAGS-}";
+        assert_eq!(run(plain).await, "none\n");
+        let tampers = "make --version > /dev/null; rm -f /dev/jobserver 2> /dev/null || echo kept; \
+            chmod 0 /dev/jobserver 2> /dev/null || echo kept; echo $MAKEFLAGS; ls -A /dev/jobserver";
+        assert_eq!(
+            run(tampers).await,
+            "kept\nkept\n-j --jobserver-auth=3,4\n/dev/jobserver\n"
+        );
+        assert_eq!(run(plain).await, "none\n");
+    }
+
+    /// The list of inputs of an action with many of them is a file, also for those that share.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_long_list_of_inputs_is_a_file_for_who_shares_too() {
+        let name = |n: usize| format!("in/{}{n}", "long".repeat(50));
+        let names: Vec<String> = (0..1000).map(name).collect();
+        let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let Some(w) = World::new(&files) else { return };
+        let mut spec = shell(
+            "make --version > /dev/null; tr -cd '\\0' < $in_file | wc -c; echo $MAKEFLAGS",
+            &[],
+            &[],
+        );
+        spec.inputs = names.iter().map(|name| path(name)).collect();
+        assert!(spec.in_list().is_some(), "or this test tests nothing");
+        let server = JobServer::new(pool(2), w.dir.path()).unwrap();
+        let executor = NestedExecutor::new(w.executor.clone(), server);
+        for level in [Isolation::Basic, Isolation::Enhanced] {
+            let job = w.job(spec.clone(), level);
+            let executed = executor
+                .execute(&job, &NoSink, &CancellationToken::new())
+                .await
+                .unwrap();
+            assert_eq!(w.printed(&executed), "1000\n-j --jobserver-auth=3,4\n");
+        }
+    }
 }

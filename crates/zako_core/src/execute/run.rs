@@ -384,8 +384,7 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
         let local = LocalExecutor::new(store.clone(), pool.clone())
             .with_sandbox(shop.levels.sandbox.clone());
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
-        // Behind walls a pipe of ours can't be reached.
-        let shares = NestedExecutor::<LocalExecutor>::shares(&planned.spec) && !is_walled;
+        let shares = NestedExecutor::shares(&planned.spec);
         let own: Box<dyn Executor> = match machinery.jobs_if(shares) {
             Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
             None if planned.spec.worker.is_some() && !is_walled => {

@@ -1,7 +1,7 @@
-//! An executor around another one: actions that run a build tool which speaks the jobserver get a share of the pool's processors.
+//! An executor around the local one: actions that run a build tool which speaks the jobserver get a share of the pool's processors.
 //!
 //! What is added to such an action (MAKEFLAGS, and a shell that opens the pipe) says how fast it may be, not what it makes, so it is in
-//! no key: it is added when the action runs.
+//! no key: it is added when the action runs. Behind walls the pipe is the one thing of this machine that is shown beside the base.
 
 use std::sync::Arc;
 
@@ -9,25 +9,27 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionBody, ActionSpec, ExecuteError, Executed, Executor, Job, OutputSink, Prepared, ToolRef,
+    ActionBody, ActionSpec, ExecuteError, Executed, Executor, Job, OutputSink, ToolRef,
 };
 
-use super::{JobServer, JobSession, JobStyle};
+use super::JobServer;
+use crate::LocalExecutor;
 use crate::shell_commands::shell_commands;
 
 /// The programs that are known to share a jobserver, by their names.
 pub const NESTED_TOOLS: [&str; 4] = ["make", "gmake", "cargo", "ninja"];
 
 /// Runs actions with `inner`, and those that run one of [`NESTED_TOOLS`] with a share of the pool.
-pub struct NestedExecutor<E> {
-    inner: E,
+#[derive(Clone, Debug)]
+pub struct NestedExecutor {
+    inner: LocalExecutor,
     server: JobServer,
 }
 
-impl<E: Executor> NestedExecutor<E> {
+impl NestedExecutor {
     /// Around `inner`, with processors lent by `server`.
     #[must_use]
-    pub fn new(inner: E, server: JobServer) -> Self {
+    pub fn new(inner: LocalExecutor, server: JobServer) -> Self {
         Self { inner, server }
     }
 
@@ -52,25 +54,7 @@ impl<E: Executor> NestedExecutor<E> {
     }
 }
 
-/// The action with the pipe of `session`. The shell finds a bare name on the same PATH as the inner executor would, and the
-/// program sees the same name of itself.
-fn sharing(action: &Prepared, session: &JobSession) -> Prepared {
-    let mut action = action.clone();
-    // A command has no variables of a shell action, so they are written out.
-    let environment = action.spec.environment();
-    let spec = Arc::make_mut(&mut action.spec);
-    if let Some(argv) = spec.argv() {
-        spec.body = ActionBody::Command {
-            argv: session.wrap(&argv),
-        };
-        spec.env = environment;
-        let flags = session.makeflags(JobStyle::Pipe);
-        spec.env.insert("MAKEFLAGS".to_owned(), flags);
-    }
-    action
-}
-
-impl<E: Executor> Executor for NestedExecutor<E> {
+impl Executor for NestedExecutor {
     fn execute<'a>(
         &'a self,
         job: &'a Job,
@@ -78,9 +62,7 @@ impl<E: Executor> Executor for NestedExecutor<E> {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
         async move {
-            let spec = &job.action.spec;
-            // A list of inputs that is a file is known to the inner executor alone.
-            if !Self::shares(spec) || spec.in_list().is_some() {
+            if !Self::shares(&job.action.spec) {
                 return self.inner.execute(job, sink, cancel).await;
             }
             let session = self.server.session().map_err(|source| ExecuteError::Io {
@@ -88,11 +70,8 @@ impl<E: Executor> Executor for NestedExecutor<E> {
                 path: job.scratch.clone(),
                 source,
             })?;
-            let nested = Job {
-                action: Arc::new(sharing(&job.action, &session)),
-                ..job.clone()
-            };
-            self.inner.execute(&nested, sink, cancel).await
+            let nested = self.inner.clone().with_jobs(Arc::new(session));
+            nested.execute(job, sink, cancel).await
         }
         .boxed()
     }

@@ -271,10 +271,15 @@ impl JobSession {
     /// program must be a path or be on the PATH of its environment.
     #[must_use]
     pub fn wrap(&self, argv: &[String]) -> Vec<String> {
+        Self::wrap_at(&self.path, argv)
+    }
+
+    /// The same for a program that sees the pipe at another path.
+    pub(crate) fn wrap_at(pipe: &Path, argv: &[String]) -> Vec<String> {
         let (read, write) = WRAPPED;
         let script = format!("exec {read}<\"$0\" {write}>\"$0\" \"$@\"");
         let mut wrapped = vec!["/bin/sh".to_owned(), "-c".to_owned(), script];
-        wrapped.push(self.path.display().to_string());
+        wrapped.push(pipe.display().to_string());
         wrapped.extend_from_slice(argv);
         wrapped
     }

@@ -163,6 +163,9 @@ fn make(root: &Path, extras: &Extras, network: bool) -> io::Result<Skeleton> {
     ] {
         symlink(target, root.join("dev").join(name))?;
     }
+    if extras.has_jobs {
+        fs::write(root.join(below_root(Path::new(super::INSIDE_JOBS))), "")?;
+    }
     settings(&root.join("etc"), network, &mut binds)?;
     for shown in &extras.shown {
         let place = root.join(below_root(shown));

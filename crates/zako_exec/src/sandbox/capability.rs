@@ -135,7 +135,7 @@ fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
         attempt: 0,
     };
     let walls = sandbox
-        .walls(&job)
+        .walls(&job, None)
         .map_err(|error| lack(error.to_string()))?;
     let mut process = Process::new(program, super::INSIDE_WORKSPACE);
     process

@@ -23,6 +23,8 @@ pub(crate) struct Extras {
     pub(crate) shown: BTreeSet<PathBuf>,
     /// Links, and where they lead in the end.
     pub(crate) links: BTreeSet<(PathBuf, PathBuf)>,
+    /// Whether there is a place for the pipe of a jobserver.
+    pub(crate) has_jobs: bool,
 }
 
 /// What `tools` need; `path` is the PATH of the action, if it has one of its own.

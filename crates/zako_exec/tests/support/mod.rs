@@ -41,9 +41,17 @@ impl World {
     pub fn new(files: &[(&str, &str)]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().canonicalize().unwrap();
-        let workspace = base.join("ws");
+        let world = Self::at(dir, base.join("ws"), base.join("store"))?;
+        for (name, text) in files {
+            world.write(name, text);
+        }
+        Some(world)
+    }
+
+    /// The same with its workspace and its store in folders that are still to be made.
+    pub fn at(dir: tempfile::TempDir, workspace: PathBuf, store: PathBuf) -> Option<Self> {
         fs::create_dir(&workspace).unwrap();
-        let store = Store::open(StoreOptions::new(base.join("store"))).unwrap();
+        let store = Store::open(StoreOptions::new(store)).unwrap();
         let sandbox = Sandbox::new(workspace.join(".zako/exec/shared"), Some(path("zako-out")));
         if let Err(lack) = sandbox.check(Isolation::Enhanced) {
             println!(
@@ -55,17 +63,13 @@ impl World {
         let executor = LocalExecutor::new(store.clone(), BlockingPool::new(&Handle::current()))
             .with_grace(Duration::from_millis(50))
             .with_sandbox(sandbox.clone());
-        let world = Self {
+        Some(Self {
             dir,
             workspace,
             store,
             sandbox,
             executor,
-        };
-        for (name, text) in files {
-            world.write(name, text);
-        }
-        Some(world)
+        })
     }
 
     pub fn write(&self, name: &str, text: &str) {
