@@ -93,8 +93,9 @@ impl Watch {
         sources: Sources,
     ) -> std::io::Result<Self> {
         let its = Arc::clone(&bell);
-        // The first look is taken here: whoever asks next is judged by it.
-        let mut next = Some(sources.read());
+        // The first look is taken here: whoever asks next is judged by it. What this process has started by then is of another time, and
+        // looking for it would hold up the first action.
+        let mut next = Some(sources.glance());
         if let (Some(now), Some(watched)) = (&next, observed.upgrade())
             && let Some(weather) = Weather::of(now, None)
         {
@@ -119,7 +120,11 @@ impl Watch {
                 drop(watched);
                 let goes_on = match is_busy {
                     true => its.rest(rest),
-                    false => its.park(|| observed.upgrade().is_some_and(|pool| pool.is_busy())),
+                    // What was read a moment ago, before somebody asked, is as good as new.
+                    false => {
+                        its.park(|| observed.upgrade().is_some_and(|pool| pool.is_busy()))
+                            && its.rest(INTERVAL.saturating_sub(began.elapsed()))
+                    }
                 };
                 if !goes_on {
                     return;

@@ -62,6 +62,14 @@ impl Sources {
     /// Reads all of it. Takes a millisecond or so for each hundred processes of the machine.
     #[must_use]
     pub fn read(&self) -> Reading {
+        Reading {
+            ours: self.descendants_bytes(),
+            ..self.glance()
+        }
+    }
+
+    /// What the machine has, as if this process had no children: a few files.
+    pub(super) fn glance(&self) -> Reading {
         let info = self.text("meminfo").unwrap_or_default();
         let groups = self.memory_groups();
         let psi = groups
@@ -76,7 +84,7 @@ impl Sources {
             group_limit: bounds.iter().map(|(limit, _)| *limit).min(),
             group_headroom: bounds.iter().map(|(_, left)| *left).min(),
             stalled_us: psi.as_deref().and_then(stalled),
-            ours: self.descendants_bytes(),
+            ours: 0,
         }
     }
 
