@@ -1,5 +1,9 @@
 //! End-to-end cases: the real `zako` in workspaces of its own, from the command line to what is on the disk.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests, which say what they skip"
+)]
 
 mod actions;
 mod changes;
