@@ -307,13 +307,14 @@ async fn wrong_values_are_told_at_their_line() {
             .and_then(|rest| rest.split_once(": TypeError: "))
             .and_then(|(column, _)| column.parse::<usize>().ok());
         let named = column.and_then(|column| spec.get(column.checked_sub(8)?..));
-        let before = match error.contains("has no attribute") {
-            true => "{ ",
-            false => ": ",
+        let before: &[&str] = match error.contains("has no attribute") {
+            true => &["{ ", ", "],
+            false => &[": "],
         };
+        let is_before = |text: &str| before.iter().any(|before| text.ends_with(before));
         assert!(
             column == Some(3)
-                || named.is_some_and(|rest| spec[..spec.len() - rest.len()].ends_with(before)),
+                || named.is_some_and(|rest| is_before(&spec[..spec.len() - rest.len()])),
             "{spec}: {error}"
         );
         assert_eq!(built.report.fault(), Some(Fault::User), "{spec}");
