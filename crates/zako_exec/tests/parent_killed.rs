@@ -38,18 +38,18 @@ async fn run_until_killed(level: &str) {
         "basic" => Isolation::Basic,
         _ => Isolation::Enhanced,
     };
-    // Should the test that started it be gone, so is this.
-    std::thread::spawn(|| {
-        let _read = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(1);
-    });
+    // Its other end is gone with the test that started this.
+    let alone =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     let w = World::new(&[]).unwrap();
     // One that left the group and whose parent is gone, one in the group, and the leader; SIGTERM is ignored by all.
     let script = "trap '' TERM; (setsid sleep 7001 &); sleep 7002 & exec sleep 7003";
     let mut spec = shell(script, &[], &[]);
     spec.env.insert("MARK".to_owned(), mark(std::process::id()));
-    let ended = w.run_at(spec, level).await;
-    unreachable!("it should have been killed, not {ended:?}");
+    tokio::select! {
+        ended = w.run_at(spec, level) => panic!("it should have been killed, not {ended:?}"),
+        _ = alone => panic!("nobody is left to kill it"),
+    }
 }
 
 /// The zako. Nothing of it outlives the test, also when that fails.
