@@ -38,13 +38,32 @@ async fn run_until_killed(level: &str) {
         "basic" => Isolation::Basic,
         _ => Isolation::Enhanced,
     };
+    // Its other end is gone with the test that started this.
+    let alone =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     let w = World::new(&[]).unwrap();
     // One that left the group and whose parent is gone, one in the group, and the leader; SIGTERM is ignored by all.
     let script = "trap '' TERM; (setsid sleep 7001 &); sleep 7002 & exec sleep 7003";
     let mut spec = shell(script, &[], &[]);
     spec.env.insert("MARK".to_owned(), mark(std::process::id()));
-    let ended = w.run_at(spec, level).await;
-    unreachable!("it should have been killed, not {ended:?}");
+    tokio::select! {
+        ended = w.run_at(spec, level) => panic!("it should have been killed, not {ended:?}"),
+        _ = alone => panic!("nobody is left to kill it"),
+    }
+}
+
+/// The zako. Nothing of it outlives the test, also when that fails.
+struct Zako(Child);
+
+impl Drop for Zako {
+    fn drop(&mut self) {
+        let _gone_already = self.0.kill();
+        let _collected_already = self.0.wait();
+        let left = pids(processes_with(&mark(self.0.id())));
+        for watched in left.into_iter().filter_map(Watched::of) {
+            let _gone_already = pidfd_send_signal(watched.pidfd.get_ref(), Signal::KILL);
+        }
+    }
 }
 
 /// A process that is not necessarily a child of this one.
@@ -95,7 +114,8 @@ fn children(zako: u32) -> BTreeSet<i32> {
 /// Waits until all three of an action are there, and gives its leader's process (and PID 1), and all others.
 fn wait_for_three(zako: &mut Child) -> (Vec<Watched>, Vec<Watched>) {
     let began = Instant::now();
-    let sleeps = ["7001", "7002", "7003"].map(|time| format!("sleep {time} "));
+    // Not the shell, whose command line has all of these words.
+    let sleeps = ["7001", "7002", "7003"].map(|time| format!(": sleep {time} "));
     loop {
         let listed = processes_with(&mark(zako.id()));
         if sleeps
@@ -127,18 +147,20 @@ async fn a_zako_that_is_killed_takes_its_actions_along() {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         // What it can't clear away any more is here.
         let dir = tempfile::tempdir().unwrap();
-        let mut zako = Command::new(std::env::current_exe().unwrap())
+        let zako = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_zako_that_is_killed_takes_its_actions_along"])
             .args(["--nocapture", "--test-threads=1"])
             .env(LEVEL, level)
             .env("TMPDIR", dir.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let (leaders, others) = wait_for_three(&mut zako);
+        let mut zako = Zako(zako);
+        let (leaders, others) = wait_for_three(&mut zako.0);
         assert_eq!((leaders.len(), others.len() >= 2), (1, true), "{level}");
-        zako.kill().unwrap();
-        assert!(!zako.wait().unwrap().success());
+        zako.0.kill().unwrap();
+        assert!(!zako.0.wait().unwrap().success());
         for leader in &leaders {
             assert!(leader.ends_within(LIMIT).await, "{level}: {}", leader.name);
         }
