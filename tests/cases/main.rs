@@ -18,6 +18,7 @@ mod hermetic;
 mod imports;
 mod inspect;
 mod interrupt;
+mod isolation;
 mod killed;
 mod limits;
 mod machinery;
