@@ -1,7 +1,12 @@
 //! Ctrl-C in the middle of a build.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use zako_tests::{Workspace, runs_with};
+
+/// How long a process may take to begin.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn interrupted_by(signal: Signal) {
     let workspace = Workspace::empty();
@@ -21,7 +26,12 @@ fn interrupted_by(signal: Signal) {
     );
     let build = workspace.start(&["build"]);
     started.receive();
-    assert!(runs_with(&length));
+    // The shell says so before its child has become `sleep`.
+    let begun = Instant::now();
+    while !runs_with(&length) {
+        assert!(begun.elapsed() < DEADLINE, "sleep {length} never ran");
+        std::thread::yield_now();
+    }
     build.0.signal(signal);
     let outcome = workspace.finish(build).exits(130);
     assert_eq!(outcome.actions("ran").len(), 1, "{outcome}");
