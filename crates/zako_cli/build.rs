@@ -1,5 +1,5 @@
-//! Links `zako` to a fixed address: four fifths of what the dynamic loader does at its start are the 77,000 relative relocations of
-//! V8's tables, a third of the time that a null build of a small workspace takes (ARCHITECTURE.md, "Decisions").
+//! Links `zako` to a fixed address: 77,000 relative relocations of V8's tables are most of what the dynamic loader does at each start
+//! (ARCHITECTURE.md, "Decisions").
 
 use std::env;
 
