@@ -16,7 +16,7 @@ demo:
 
 test:
 	@scripts/setup test
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 ci:
 	@.ci/run
