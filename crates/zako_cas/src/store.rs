@@ -634,10 +634,13 @@ pub fn hash_file(function: DigestFunction, path: &Path) -> Result<Digest, StoreE
     Ok(hasher.finish())
 }
 
+/// From how many bytes on a file is mapped and hashed on all cores: below, making their threads takes longer than hashing.
+const PARALLEL_BYTES: u64 = CHUNK as u64;
+
 /// Hashes a file that nobody else writes; BLAKE3 maps large ones and uses all cores.
 fn hash_own_file(function: DigestFunction, path: &Path) -> io::Result<Digest> {
     match function {
-        DigestFunction::Blake3 => {
+        DigestFunction::Blake3 if fs::metadata(path)?.len() >= PARALLEL_BYTES => {
             let mut hasher = blake3::Hasher::new();
             hasher.update_mmap_rayon(path)?;
             Ok(Digest {
@@ -646,7 +649,7 @@ fn hash_own_file(function: DigestFunction, path: &Path) -> io::Result<Digest> {
                 size: hasher.count(),
             })
         }
-        DigestFunction::Sha256 => {
+        DigestFunction::Blake3 | DigestFunction::Sha256 => {
             let mut hasher = function.hasher();
             hash_stream(&mut File::open(path)?, &mut hasher)?;
             Ok(hasher.finish())

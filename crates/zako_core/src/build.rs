@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_action::ActionBody;
+use zako_exec::BlockingPool;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
@@ -578,7 +580,7 @@ impl Building {
                     }
                     Ok::<_, std::io::Error>(())
                 };
-                tokio::task::spawn_blocking(tidy).await
+                BlockingPool::new(&Handle::current()).run(tidy).await
             }
             None => return,
         };

@@ -138,6 +138,7 @@ fn look(
         let checker = || Checker::new(root, question.given, manifest).of(archive);
         sweep(archive, root, &leaves, &checker)?
     };
+    ledger.see_only(&leaves, &doubtful);
     let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));
     let (files, others): (Vec<Id>, Vec<Id>) = doubtful.into_iter().partition(is_file);
     for id in others {

@@ -254,7 +254,7 @@ impl SegmentLog {
             file.set_len(end).ok()?;
         }
         segment.flushed.store(end, Ordering::Release);
-        // Records that were known by the other handle of the file are the ones just added.
+        // What is known by another handle of the file stays so.
         state.install(&segment, index, end);
         Some(Own {
             segment,
@@ -266,12 +266,16 @@ impl SegmentLog {
     }
 }
 
-/// Adds the records that the index does not cover; gives where the last one ends.
+/// Adds the records that the index does not cover and that are not known yet; gives where the last one ends.
 fn add_tail(state: &mut State, segment: &Arc<SegmentFile>, index: &Index) -> io::Result<u64> {
+    let known = state.segments.iter().find(|k| k.file.path == segment.path);
+    let known = known.map_or(0..0, |known| known.index.covers..known.scanned);
     let scanned = segment.with(|file| {
         scan(file, segment.id, index.covers, &mut |at, header| {
-            let file = segment.clone();
-            state.add(Place { file, at, header });
+            if !known.contains(&at) {
+                let file = segment.clone();
+                state.add(Place { file, at, header });
+            }
             Ok(())
         })
     })?;

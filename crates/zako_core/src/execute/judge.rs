@@ -63,9 +63,11 @@ pub(super) fn judge(
     };
     let ids: Vec<Id> = known.iter().flatten().copied().collect();
     let doubtful = {
-        let ledger = court.ledger.lock();
+        let mut ledger = court.ledger.lock();
         let leaves = ledger.leaves_of(&ids, []);
-        sweep(ledger.archive(), court.root, &leaves, &|| |_| true)?
+        let doubtful = sweep(ledger.archive(), court.root, &leaves, &|| |_| true)?;
+        ledger.see_only(&leaves, &doubtful);
+        doubtful
     };
     look_again(court.ledger, court.files, court.tools, &doubtful);
     let mut ledger = court.ledger.lock();

@@ -364,12 +364,11 @@ pub(crate) async fn execute(
         told: weaker_told,
         sandbox: Sandbox::new(shared, NeutralPath::new(OUTPUT_DIR).ok()),
     };
-    let opened = tokio::task::spawn_blocking(move || {
-        open(parts, dirs, actions, levels, ledger, events, pool)
-    })
-    .await;
-    let opened =
-        opened.unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
+    let here = pool.clone();
+    let opening = here.run(move || open(parts, dirs, actions, levels, ledger, events, pool));
+    let opened = opening
+        .await
+        .unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
     let (shop, plan, nodes) = match opened {
         Ok((shop, plan, nodes)) => (Arc::new(shop), plan, Arc::<[usize]>::from(nodes)),
         Err(diagnostics) => {
@@ -510,9 +509,7 @@ fn open(
         vec![Diagnostic::environment(format!("cannot {what}: {error}"))]
     };
     // What a killed run left.
-    place::remove_all(&scratch)
-        .and_then(|()| std::fs::create_dir_all(&scratch))
-        .map_err(|e| broken(format!("clear {}", scratch.display()), e))?;
+    place::clear(&scratch).map_err(|e| broken(format!("clear {}", scratch.display()), e))?;
     let writers = edges::Writers::of(&actions)?;
     let function = parts.store.function();
     let files = Files::open(dirs.root.clone(), ledger.clone(), writers.outside_of_out());

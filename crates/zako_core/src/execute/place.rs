@@ -254,6 +254,16 @@ fn is_own(path: &NeutralPath) -> bool {
     path.components().next() == Some(OUTPUT_DIR)
 }
 
+/// Makes an empty folder of what is at `path`. One that is empty already is left alone: to a file system, a folder is costly.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    if is_folder && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Ok(());
+    }
+    remove_all(path)?;
+    fs::create_dir_all(path)
+}
+
 /// Removes a file, a link, or a folder with all that is in it, even one whose permissions were taken away.
 pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {

@@ -81,6 +81,15 @@ impl FileError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp(pub(crate) [u8; 32]);
 
+impl Stamp {
+    fn of_file(signature: &Signature) -> Stamp {
+        let mut out = Encoder::default();
+        out.u8(1);
+        signature.encode(&mut out);
+        Stamp(*blake3::hash(&out.finish()).as_bytes())
+    }
+}
+
 /// A value, and the stamp that it had when it was found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamped {
@@ -172,9 +181,20 @@ impl Files {
         if let Some(found) = &*slot {
             return Ok(found.clone());
         }
-        let found = self.find_out(path)?;
+        let found = match self.seen(path) {
+            None => self.find_out(path)?,
+            seen => seen,
+        };
         *slot = Some(found.clone());
         Ok(found)
+    }
+
+    /// What this build has seen at `path` already, when it looked at all that is wanted.
+    fn seen(&self, path: &NeutralPath) -> Option<Stamped> {
+        let leaf = self.leaf(path);
+        let (signature, value) = self.ledger.lock().seen(leaf)?;
+        let stamp = Stamp::of_file(&signature);
+        Some(Stamped { value, stamp })
     }
 
     /// What stands at `path` now, by signatures alone; compare with [`Stamped::stamp`].
@@ -184,6 +204,8 @@ impl Files {
 
     /// Forgets what this build found at `path`: it changed.
     pub(crate) fn forget(&self, path: &NeutralPath) {
+        let leaf = self.leaf(path);
+        self.ledger.lock().doubt(leaf);
         self.found.remove(path);
     }
 
@@ -214,7 +236,7 @@ impl Files {
             Ok(_) => {}
         }
         let leaf = place.to_str().map(|key| (EXTERNAL, key));
-        self.hash(leaf, place, Role::Source)
+        self.hash(leaf, place, Role::Source, None)
             .map(|(digest, _)| Some(digest))
     }
 
@@ -289,7 +311,7 @@ impl Files {
             let value = match &seen {
                 Seen::File { place, signature } => {
                     let leaf = Some((self.kind(path), path.as_str()));
-                    let (digest, hashed) = self.hash(leaf, place, role)?;
+                    let (digest, hashed) = self.hash(leaf, place, role, Some(*signature))?;
                     if hashed != *signature {
                         continue;
                     }
@@ -331,7 +353,7 @@ impl Files {
                     let place = whole.to_os_path(&self.root);
                     let role = self.role(&whole);
                     let leaf = Some((self.kind(&whole), whole.as_str()));
-                    let (digest, hashed) = self.hash(leaf, &place, role)?;
+                    let (digest, hashed) = self.hash(leaf, &place, role, Some(*signature))?;
                     if hashed != *signature {
                         return Ok(None);
                     }
@@ -348,19 +370,24 @@ impl Files {
         Ok(Some(builder.build()?.root))
     }
 
-    /// The digest of the file at `place`, noted at its leaf, and the signature that it had all the while.
+    /// The digest of the file at `place`, noted at its leaf, and the signature that it had all the while; `first` is one that was
+    /// seen a moment ago.
     fn hash(
         &self,
         leaf: Option<(Kind, &str)>,
         place: &Path,
         role: Role,
+        mut first: Option<Signature>,
     ) -> Result<(Digest, Signature), FileError> {
         for _ in 0..MAX_READS {
             let signature = || {
                 let metadata = fs::metadata(place).map_err(FileError::io("read", place))?;
                 Ok::<_, FileError>(Signature::of(&metadata, role))
             };
-            let before = signature()?;
+            let before = match first.take() {
+                Some(first) => first,
+                None => signature()?,
+            };
             let known = leaf.and_then(|(kind, key)| self.ledger.lock().known(kind, key, &before));
             if let Some(digest) = known {
                 return Ok((digest, before));
@@ -413,7 +440,10 @@ impl Files {
                     }
                 }
                 self.check_folder(path, &place)?;
-                fs::metadata(&place).map_err(FileError::io("read", &place))?
+                match is_link {
+                    true => fs::metadata(&place).map_err(FileError::io("read", &place))?,
+                    false => found,
+                }
             }
         };
         if found.is_file() {
@@ -474,10 +504,7 @@ impl Seen {
     fn stamp(&self) -> Stamp {
         let mut out = Encoder::default();
         match self {
-            Seen::File { signature, .. } => {
-                out.u8(1);
-                signature.encode(&mut out);
-            }
+            Seen::File { signature, .. } => return Stamp::of_file(signature),
             Seen::Link(target) => {
                 out.u8(2);
                 out.text(target);

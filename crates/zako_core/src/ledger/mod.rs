@@ -97,6 +97,8 @@ pub(crate) struct Ledger {
     function: DigestFunction,
     clock: u32,
     is_new: bool,
+    /// By the number of each leaf, whether this build has seen that it is as it is noted. Kept by nobody.
+    is_seen: Vec<bool>,
 }
 
 /// A ledger that several threads use.
@@ -165,6 +167,7 @@ impl Ledger {
             archive,
             function,
             is_new: false,
+            is_seen: Vec::new(),
         }
     }
 
@@ -211,6 +214,37 @@ impl Ledger {
             _ => return None,
         }
         leaf::decode_value(self.archive.value(id), self.function)??.digest()
+    }
+
+    /// Begins to take note of what a build sees, with `leaves`, in order, less those that are `doubtful`, also in order.
+    pub(crate) fn see_only(&mut self, leaves: &[Id], doubtful: &[Id]) {
+        self.is_seen.clear();
+        self.is_seen.resize(self.archive.len(), false);
+        for id in leaves {
+            self.is_seen[id.index()] = true;
+        }
+        for id in doubtful {
+            self.is_seen[id.index()] = false;
+        }
+    }
+
+    /// Whatever was seen at a leaf, it may be something else by now.
+    pub(crate) fn doubt(&mut self, leaf: Id) {
+        if let Some(is_seen) = self.is_seen.get_mut(leaf.index()) {
+            *is_seen = false;
+        }
+    }
+
+    /// The plain file that this build has seen at a leaf without reading it: by which signature, and what it holds.
+    pub(crate) fn seen(&self, leaf: Id) -> Option<(Signature, ArtifactValue)> {
+        if !self.is_seen.get(leaf.index()).copied().unwrap_or(false) {
+            return None;
+        }
+        let Witness::File(signature) = Witness::decode(self.archive.witness(leaf))? else {
+            return None;
+        };
+        let value = leaf::decode_value(self.archive.value(leaf), self.function)??;
+        Some((signature, value))
     }
 
     /// The leaf of `key`, known or not.

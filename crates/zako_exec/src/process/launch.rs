@@ -81,20 +81,26 @@ fn launchers() -> Result<&'static SyncSender<Request>, i32> {
         let own = Arc::new(own);
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..LAUNCHERS {
-            let (receiver, own) = (receiver.clone(), own.clone());
-            std::thread::Builder::new()
-                .name("zako-launch".into())
-                .stack_size(256 * 1024)
-                .spawn(move || serve(&receiver, &own))
-                .map_err(errno)?;
-        }
+        begin(receiver, own, LAUNCHERS).map_err(errno)?;
         Ok(sender)
     });
     sender.as_ref().map_err(|errno| *errno)
 }
 
-fn serve(requests: &Mutex<Receiver<Request>>, own: &OwnedFd) {
+/// Begins one launcher, which begins the others of `count` once it has something to wait for.
+fn begin(
+    receiver: Arc<Mutex<Receiver<Request>>>,
+    own: Arc<OwnedFd>,
+    count: usize,
+) -> io::Result<()> {
+    let launcher = std::thread::Builder::new()
+        .name("zako-launch".into())
+        .stack_size(256 * 1024);
+    launcher.spawn(move || serve(&receiver, &own, count - 1))?;
+    Ok(())
+}
+
+fn serve(requests: &Arc<Mutex<Receiver<Request>>>, own: &Arc<OwnedFd>, mut others: usize) {
     if SigSet::all().thread_block().is_err() {
         return;
     }
@@ -110,6 +116,12 @@ fn serve(requests: &Mutex<Receiver<Request>>, own: &OwnedFd) {
         let launched = start(&request.order, &request.stdio, own, &stack);
         // A group that nobody waits for any more is killed by its drop.
         let _nobody_waits = request.answer.send(launched);
+        if others > 0 {
+            if let Err(error) = begin(requests.clone(), own.clone(), others) {
+                tracing::warn!(%error, "one thread alone starts programs");
+            }
+            others = 0;
+        }
     }
 }
 
