@@ -122,6 +122,22 @@ impl ActionCache {
         Ok(self.shared.segments.flush()?)
     }
 
+    /// Reads what the first lookup waits for otherwise. For another thread than the one that will look.
+    ///
+    /// # Errors
+    /// When the cache can't be read.
+    pub fn refresh(&self) -> Result<(), CacheError> {
+        Ok(self.shared.segments.refresh()?)
+    }
+
+    /// Gets ready to record results: what the first one waits for otherwise.
+    ///
+    /// # Errors
+    /// When the cache can't be written.
+    pub fn reserve(&self) -> Result<(), CacheError> {
+        Ok(self.shared.segments.reserve()?)
+    }
+
     /// The result recorded under the strong key.
     ///
     /// # Errors

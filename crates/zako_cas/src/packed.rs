@@ -42,6 +42,14 @@ impl Store {
         self.shared.segments.refresh()
     }
 
+    /// Gets ready to take small blobs: what the first one waits for otherwise. For another thread than the one that will put it.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn reserve(&self) -> Result<(), StoreError> {
+        self.shared.segments.reserve()
+    }
+
     /// Makes the small blob part of a segment, unless it is.
     pub(crate) fn pack(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         let counters = &self.shared.counters;

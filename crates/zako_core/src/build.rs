@@ -229,6 +229,16 @@ impl Building {
         seen.await.map_err(failed)?
     }
 
+    /// Begins to read what the first look into the cache, and the first blob of the store, wait for otherwise.
+    fn read_ahead(&self) {
+        let (store, cache) = (self.global.store.clone(), self.global.cache.clone());
+        tokio::task::spawn_blocking(move || {
+            // Whoever looks there tells what is wrong.
+            let _told_later = cache.refresh();
+            let _told_later = store.refresh();
+        });
+    }
+
     /// Runs the affected part of a request whose scripts have not changed.
     async fn catch_up(self, work: Work, report: &mut BuildReport) {
         let Work {
@@ -238,6 +248,9 @@ impl Building {
             actions: all,
             affected,
         } = work;
+        if !affected.is_empty() {
+            self.read_ahead();
+        }
         let told = report.diagnostics.len();
         self.tell(report, warnings).await;
         let places: HashMap<Id, usize> = affected

@@ -49,7 +49,7 @@ pub use jobserver::{
     JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,
     NestedExecutor,
 };
-pub use local::{FIXED_HOME, LocalExecutor, base_environment};
+pub use local::{FIXED_HOME, LocalExecutor, base_environment, is_spare};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};

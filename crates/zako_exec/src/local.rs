@@ -36,6 +36,9 @@ use crate::spool::Spool;
 /// The home folder of every action: one that does not exist, so that no setting of a person slips in.
 pub const FIXED_HOME: &str = "/nonexistent";
 
+/// An action's own folder for temporary files, in its scratch folder.
+const TMP: &str = "tmp";
+
 /// The list of inputs that is too long for the environment, in the temporary folder of a sandbox.
 const IN_FILE: &str = ".zako-inputs";
 
@@ -106,7 +109,7 @@ impl Place {
             Isolation::Basic => (Level::Links, job.scratch.join("root")),
             Isolation::Enhanced | Isolation::Maximum => return Self::walled(job),
         };
-        let (tmp, in_file) = (job.scratch.join("tmp"), job.scratch.join("inputs"));
+        let (tmp, in_file) = (job.scratch.join(TMP), job.scratch.join("inputs"));
         Ok(Self {
             dir: root.clone(),
             root,
@@ -119,7 +122,7 @@ impl Place {
     }
 
     fn walled(job: &Job) -> Result<Self, ExecuteError> {
-        let tmp = job.scratch.join("tmp");
+        let tmp = job.scratch.join(TMP);
         Ok(Self {
             root: written_below(&job.scratch),
             dir: INSIDE_WORKSPACE.into(),
@@ -396,6 +399,12 @@ impl Executor for LocalExecutor {
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
         self.run(job, sink, cancel).boxed()
     }
+}
+
+/// Whether a scratch folder is as good as a new one, for whichever action is next.
+#[must_use]
+pub fn is_spare(scratch: &Path) -> bool {
+    is_fresh(scratch, &scratch.join(TMP), None)
 }
 
 /// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `other`.

@@ -111,6 +111,18 @@ impl SegmentLog {
         self.flush_writer(&mut self.writer.lock())
     }
 
+    /// Takes a segment to append to, which the first append does otherwise.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn reserve(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock();
+        if writer.own.is_none() {
+            writer.own = Some(self.claim()?);
+        }
+        Ok(())
+    }
+
     pub(super) fn writer_file(&self) -> Option<Arc<SegmentFile>> {
         let writer = self.writer.lock();
         writer.own.as_ref().map(|own| own.segment.clone())
@@ -288,7 +300,9 @@ impl Drop for SegmentLog {
             tracing::warn!(%error, "what was appended last is lost");
         }
         if let Some(own) = &self.writer.get_mut().own {
-            let covers = load_index(&own.segment).covers;
+            let known = self.state.get_mut().segments.iter();
+            let mut known = known.filter(|known| known.file.path == own.segment.path);
+            let covers = known.next().map_or(0, |known| known.index.covers);
             if own.flushed - covers > self.reindexed_after
                 && let Err(error) = reindex(&own.segment)
             {

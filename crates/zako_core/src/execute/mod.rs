@@ -35,13 +35,14 @@ mod tools;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
@@ -119,6 +120,11 @@ impl WorkspaceDirs {
     /// Where actions run.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join(".zako/exec")
+    }
+
+    /// Where empty scratch folders wait for the next build.
+    fn spare(&self) -> PathBuf {
+        self.root.join(".zako/spare")
     }
 }
 
@@ -310,6 +316,10 @@ struct Workshop {
     pool: BlockingPool,
     /// How often the system had killed something for want of memory when that was last looked at.
     memory_kills: AtomicU64,
+    /// Whether store and cache were told that they will be written.
+    is_ready: AtomicBool,
+    /// What goes on beside the actions.
+    chores: Mutex<Vec<JoinHandle<()>>>,
     /// How many actions were noted in the ledger.
     noted: AtomicUsize,
     /// The actions that run.
@@ -430,6 +440,7 @@ pub(crate) async fn execute(
     };
     let report = scheduler.run(&runner, &cancel).await;
     health.end().await;
+    shop.end_chores().await;
     for (id, end) in report.iter() {
         let at = nodes[id.index()];
         let status = match end {
@@ -555,7 +566,7 @@ fn open(
         tools,
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
         places: Places::new(dirs.root.clone(), dirs.scratch(), ledger.clone()),
-        scratches: ScratchFolders::default(),
+        scratches: ScratchFolders::from(dirs.spare()),
         ledger,
         writers,
         identified,
@@ -563,6 +574,8 @@ fn open(
         history,
         pool,
         memory_kills: AtomicU64::new(memory_kills()),
+        is_ready: AtomicBool::new(false),
+        chores: Mutex::default(),
         noted: AtomicUsize::new(0),
         running: Arc::default(),
         told: Mutex::new(Told {
@@ -658,6 +671,33 @@ impl Workshop {
         let shop = self.clone();
         let done = self.pool.run(move || work(&shop)).await;
         done.map_err(|panic| Diagnostic::error(Fault::Bug, format!("zako failed: {panic}")).into())
+    }
+
+    /// Begins what need not be waited for before an action runs: store and cache get ready to be written, once, and old outputs go.
+    fn begin_chores(&self) {
+        let is_first = !self.is_ready.swap(true, Ordering::Relaxed);
+        let old = self.places.old();
+        if !is_first && old.is_empty() {
+            return;
+        }
+        let (store, cache) = (self.parts.store.clone(), self.parts.cache.clone());
+        let chores = tokio::task::spawn_blocking(move || {
+            if is_first {
+                // Whoever writes there tells what is wrong.
+                let _told_later = cache.reserve();
+                let _told_later = store.reserve();
+            }
+            place::remove_old(&old);
+        });
+        self.chores.lock().push(chores);
+    }
+
+    /// Waits for what was begun beside actions.
+    async fn end_chores(&self) {
+        let chores = std::mem::take(&mut *self.chores.lock());
+        for chore in chores {
+            let _it_panicked = chore.await;
+        }
     }
 
     fn bench(&self) -> Bench<'_> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use zako_action::{ArtifactValue, OutputFile, Produced};
 use zako_cas::{MaterialiseMode, Store, StoreError, TreeError};
 use zako_path::NeutralPath;
@@ -78,6 +79,10 @@ impl From<PlaceError> for Diagnostic {
     }
 }
 
+/// From how many bytes on an output is moved away first and removed while its action runs: giving back its blocks takes a file
+/// system longer than all else that is done before.
+const LARGE: u64 = 64 << 10;
+
 /// Where outputs go.
 pub(super) struct Places {
     root: Arc<Path>,
@@ -85,6 +90,8 @@ pub(super) struct Places {
     staging: PathBuf,
     /// How many folders were made there.
     staged: AtomicUsize,
+    /// Large outputs of earlier runs, moved there to be removed.
+    old: Mutex<Vec<PathBuf>>,
     ledger: SharedLedger,
 }
 
@@ -94,6 +101,7 @@ impl Places {
             root,
             staging,
             staged: AtomicUsize::new(0),
+            old: Mutex::default(),
             ledger,
         }
     }
@@ -152,7 +160,30 @@ impl Places {
                 }
             }
         }
+        if self.move_away(&place) {
+            return Ok(());
+        }
         remove_all(&place).map_err(PlaceError::io("remove", &place))
+    }
+
+    /// Moves a large file away, to be removed [later](Self::old); `false` when it stays where it is.
+    fn move_away(&self, place: &Path) -> bool {
+        let is_large = |found: fs::Metadata| found.is_file() && found.len() >= LARGE;
+        if !fs::symlink_metadata(place).is_ok_and(is_large) {
+            return false;
+        }
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        let old = self.staging.join(format!("old-{number}"));
+        let is_moved = fs::rename(place, &old).is_ok();
+        if is_moved {
+            self.old.lock().push(old);
+        }
+        is_moved
+    }
+
+    /// What was moved away, for [`remove_old`].
+    pub(super) fn old(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *self.old.lock())
     }
 
     /// Whether `output` stands in its place already.
@@ -252,6 +283,16 @@ impl Places {
 /// Whether `path` is below the folder that is all zako's.
 fn is_own(path: &NeutralPath) -> bool {
     path.components().next() == Some(OUTPUT_DIR)
+}
+
+/// Removes old outputs that were [moved away](Places::old).
+pub(super) fn remove_old(old: &[PathBuf]) {
+    for place in old {
+        if let Err(error) = fs::remove_file(place) {
+            // The next build clears that folder.
+            tracing::debug!(path = %place.display(), %error, "cannot remove an old output");
+        }
+    }
 }
 
 /// Makes an empty folder of what is at `path`. One that is empty already is left alone: to a file system, a folder is costly.

@@ -100,6 +100,7 @@ pub(super) async fn run(
             make_room(shop, &shop.actions[at])
         })
         .await??;
+        shop.begin_chores();
         let printed = Arc::new(Printed::default());
         shop.running
             .begin(&job.scratch, planned.event_name(at), printed.clone());
