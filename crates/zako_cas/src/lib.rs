@@ -8,6 +8,7 @@ mod digest;
 mod error;
 mod layout;
 mod materialise;
+mod memory;
 mod packed;
 pub mod reapi;
 pub mod segment;

@@ -8,7 +8,7 @@
 //! from then on missing; nobody sees its bytes.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
 use crate::blob::{BlobHandle, BlobReader};
@@ -23,7 +24,7 @@ use crate::layout::{Form, Layout};
 use crate::packed::{MAX_PACKED_BLOB, record_key};
 use crate::segment::{SegmentLog, SegmentPurpose};
 use crate::writer::BlobWriter;
-use crate::{Digest, DigestFunction, Hasher, StoreError};
+use crate::{Digest, DigestFunction, Hasher, StoreError, memory};
 
 /// Blobs up to this many bytes are kept in the memory cache.
 pub const MAX_CACHED_BLOB: u64 = 256 * 1024;
@@ -193,9 +194,9 @@ impl Store {
             let items = usize::try_from(options.memory_cache_bytes / 4096)
                 .unwrap_or(usize::MAX)
                 .clamp(16, MAX_VERIFIED);
-            Cache::with_weighter(items, options.memory_cache_bytes, ByteWeight)
+            memory::cache(items, options.memory_cache_bytes, ByteWeight)
         });
-        let verified = Cache::new(MAX_VERIFIED);
+        let verified = memory::cache(MAX_VERIFIED, MAX_VERIFIED as u64, UnitWeighter);
         let is_synced = options.durability == Durability::Synced;
         let segments = SegmentLog::open(&layout.segments(), SegmentPurpose::Blobs, is_synced);
         Ok(Self {
@@ -287,7 +288,7 @@ impl Store {
         let changed = || StoreError::Changed {
             path: path.to_path_buf(),
         };
-        if before.len() <= MAX_PACKED_BLOB {
+        if before.len() <= MAX_IN_MEMORY {
             let expected = usize::try_from(before.len()).unwrap_or(0);
             let mut bytes = Vec::with_capacity(expected + 1);
             // One byte more than there should be tells whether it grew.
@@ -299,7 +300,16 @@ impl Store {
                 return Err(changed());
             }
             let digest = self.function().hash(&bytes);
-            self.pack(&digest, &bytes)?;
+            if before.len() <= MAX_PACKED_BLOB {
+                self.pack(&digest, &bytes)?;
+            } else if self.is_stored(&digest)? {
+                self.shared.counters.already_there.fetch_add(1, Relaxed);
+            } else {
+                let mut temp = self.shared.layout.temporary()?;
+                let written = temp.as_file_mut().write_all(&bytes);
+                written.map_err(StoreError::io("write", temp.path()))?;
+                self.install(temp, &digest, Form::Plain)?;
+            }
             return Ok(digest);
         }
         let mut temp = self.shared.layout.temporary()?;
@@ -633,6 +643,10 @@ pub fn hash_file(function: DigestFunction, path: &Path) -> Result<Digest, StoreE
     }
     Ok(hasher.finish())
 }
+
+/// Files of up to so many bytes are read into memory to be stored: hashing and writing them from there takes half as long as
+/// copying them and reading the copy, which for larger ones shares blocks where the file system can.
+const MAX_IN_MEMORY: u64 = 512 << 10;
 
 /// From how many bytes on a file is mapped and hashed on all cores: below, making their threads takes longer than hashing.
 const PARALLEL_BYTES: u64 = CHUNK as u64;

@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use zako_path::NeutralPath;
 
 use crate::reapi::{Directory, DirectoryNode, FileNode, SymlinkNode};
-use crate::{Digest, DigestFunction, StoreError};
+use crate::{Digest, DigestFunction, StoreError, memory};
 
 /// How deep a tree may be.
 pub const MAX_TREE_DEPTH: usize = 512;
@@ -129,7 +129,7 @@ impl SubtreeCache {
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 16);
         Self {
-            known: Cache::with_weighter(items, bytes, MessageWeight),
+            known: memory::cache(items, bytes, MessageWeight),
             function,
         }
     }

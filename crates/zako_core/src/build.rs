@@ -229,13 +229,21 @@ impl Building {
         seen.await.map_err(failed)?
     }
 
-    /// Begins to read what the first look into the cache, and the first blob of the store, wait for otherwise.
-    fn read_ahead(&self) {
+    /// Begins what the first action waits for otherwise: to read the cache and the store, to watch the machine, to have a thread
+    /// that starts programs.
+    fn begin_ahead(&self) {
         let (store, cache) = (self.global.store.clone(), self.global.cache.clone());
-        tokio::task::spawn_blocking(move || {
-            // Whoever looks there tells what is wrong.
-            let _told_later = cache.refresh();
-            let _told_later = store.refresh();
+        let machinery = self.machinery.clone();
+        let pool = BlockingPool::new(&Handle::current());
+        tokio::spawn(async move {
+            let ahead = move || {
+                // Whoever uses them tells what is wrong.
+                let _told_later = cache.refresh();
+                machinery.watch();
+                zako_exec::begin_launcher();
+                let _told_later = store.refresh();
+            };
+            pool.run(ahead).await
         });
     }
 
@@ -249,7 +257,7 @@ impl Building {
             affected,
         } = work;
         if !affected.is_empty() {
-            self.read_ahead();
+            self.begin_ahead();
         }
         let told = report.diagnostics.len();
         self.tell(report, warnings).await;

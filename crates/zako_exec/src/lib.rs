@@ -56,7 +56,7 @@ pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
     Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError,
-    ProcessStdin, Receive, find_program,
+    ProcessStdin, Receive, begin_launcher, find_program,
 };
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,

@@ -55,6 +55,12 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 /// the pipes open then, and it is not waited for.
 pub const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
+/// Makes the thread that starts programs, where there is one, which the first start does otherwise.
+pub fn begin_launcher() {
+    #[cfg(walls)]
+    launch::begin_launcher();
+}
+
 /// What to run, and how.
 #[derive(Clone, Debug)]
 pub struct Process {

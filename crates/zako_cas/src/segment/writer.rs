@@ -24,8 +24,9 @@ pub const FLUSH_BYTES: usize = 256 << 10;
 /// An append this long after the last flush flushes.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// A segment's index is made again when it lags behind by more than this many bytes.
-pub(super) const REINDEX_AFTER: u64 = 1 << 20;
+/// A segment's index is made again when it lags behind by more than this many bytes. The first lookup of a process reads those: what
+/// a hundred or so small builds appended.
+pub(super) const REINDEX_AFTER: u64 = 256 << 10;
 
 /// What this process appends to, from its first append on.
 #[derive(Debug, Default)]

@@ -49,15 +49,20 @@ impl Machinery {
         }
     }
 
-    /// Begins to watch the machine's memory (without that, admission goes by what actions declare and what was learnt of them), and to
-    /// take part in the jobserver of whoever started zako. Gives a warning, once, when that can't be done.
-    pub(crate) fn start(&self) -> Option<Diagnostic> {
+    /// Begins to watch the machine's memory. Without that, admission goes by what actions declare and what was learnt of them.
+    pub(crate) fn watch(&self) {
         self.watch.get_or_init(|| {
             let watch = self.pool.watch(Sources::default());
             watch
                 .inspect_err(|error| tracing::warn!(%error, "the machine's memory is not watched"))
                 .ok()
         });
+    }
+
+    /// Begins to [watch](Self::watch), and to take part in the jobserver of whoever started zako. Gives a warning, once, when that
+    /// can't be done.
+    pub(crate) fn start(&self) -> Option<Diagnostic> {
+        self.watch();
         let mut warning = None;
         self.client.get_or_init(|| {
             JobClient::of(self.makeflags.as_deref()?).unwrap_or_else(|error| {

@@ -681,13 +681,19 @@ impl Workshop {
             return;
         }
         let (store, cache) = (self.parts.store.clone(), self.parts.cache.clone());
-        let chores = tokio::task::spawn_blocking(move || {
+        let chores = move || {
             if is_first {
                 // Whoever writes there tells what is wrong.
                 let _told_later = cache.reserve();
                 let _told_later = store.reserve();
             }
             place::remove_old(&old);
+        };
+        let pool = self.pool.clone();
+        let chores = tokio::spawn(async move {
+            if let Err(panic) = pool.run(chores).await {
+                tracing::warn!(%panic, "what goes on beside actions");
+            }
         });
         self.chores.lock().push(chores);
     }

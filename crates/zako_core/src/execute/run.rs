@@ -532,28 +532,24 @@ fn usage_of(executed: &Executed, attempts: u32) -> ActionUsage {
 /// Something that the action read and that is no longer as it was when it was keyed; forgotten, so that it is looked
 /// at anew. With a depfile, staged files that were not read do not count.
 fn changed_input(shop: &Workshop, ready: &Ready, reading: Option<&Reading>) -> Option<NeutralPath> {
-    let mut changed = None;
-    for (path, stamp) in &ready.stamps {
-        let is_unread = reading.is_some_and(|reading| {
-            let is_file = matches!(
-                ready.action.staged.get(path),
-                Some(zako_action::ArtifactValue::File { .. })
-            );
-            is_file
-                && !ready.action.inputs.contains_key(path)
-                && reading.staged.binary_search(path).is_err()
-        });
-        if !is_unread
-            && !shop
-                .files
-                .stamp(path)
-                .is_ok_and(|now| now.as_ref() == Some(stamp))
-        {
-            shop.files.forget(path);
-            changed.get_or_insert_with(|| path.clone());
-        }
+    let is_read = |path: &NeutralPath| {
+        let Some(reading) = reading else {
+            return true;
+        };
+        let is_file = matches!(
+            ready.action.staged.get(path),
+            Some(zako_action::ArtifactValue::File { .. })
+        );
+        !is_file
+            || ready.action.inputs.contains_key(path)
+            || reading.staged.binary_search(path).is_ok()
+    };
+    let read = ready.stamps.iter().filter(|(path, _)| is_read(path));
+    let changed = shop.files.changed(read);
+    for path in &changed {
+        shop.files.forget(path);
     }
-    changed
+    changed.first().map(|path| (*path).clone())
 }
 
 /// Records a good result, unless it may not be cached; whether what it read can be relied on.

@@ -18,12 +18,14 @@ mod walk;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat};
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction, StoreError, TreeBuilder, TreeError, hash_file};
 use zako_graph::archive::{Id, Kind};
@@ -200,6 +202,38 @@ impl Files {
     /// What stands at `path` now, by signatures alone; compare with [`Stamped::stamp`].
     pub(crate) fn stamp(&self, path: &NeutralPath) -> Result<Option<Stamp>, FileError> {
         Ok(self.look(path)?.map(|seen| seen.stamp()))
+    }
+
+    /// Those of some paths, in order, that no longer have the stamp that is given with each, by signatures alone.
+    pub(crate) fn changed<'p>(
+        &self,
+        stamps: impl Iterator<Item = (&'p NeutralPath, &'p Stamp)>,
+    ) -> Vec<&'p NeutralPath> {
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&*self.root, flags, Mode::empty()).ok();
+        let mut folder = root.as_ref().map(|root| Folder::new(root.as_fd()));
+        let mut stamps = stamps.peekable();
+        let mut changed = Vec::new();
+        while let Some((path, stamp)) = stamps.next() {
+            let next = stamps
+                .peek()
+                .map_or(&b""[..], |next| next.0.as_str().as_bytes());
+            let is_same_file = folder.as_mut().is_some_and(|folder| {
+                let (place, name) = folder.enter(path.as_str().as_bytes(), next);
+                let found = statat(place, name, AtFlags::SYMLINK_NOFOLLOW);
+                found.is_ok_and(|found| {
+                    let signature = Signature::of_stat(&found, self.role(path));
+                    FileType::from_raw_mode(found.st_mode).is_file()
+                        && Stamp::of_file(&signature) == *stamp
+                })
+            });
+            let is_same =
+                is_same_file || matches!(self.stamp(path), Ok(Some(now)) if now == *stamp);
+            if !is_same {
+                changed.push(path);
+            }
+        }
+        changed
     }
 
     /// Forgets what this build found at `path`: it changed.

@@ -122,18 +122,7 @@ impl Ledger {
                 causes.push(Some(found));
             }
         }
-        if !begin.is_empty() {
-            let consumers = Consumers::of(&self.archive, actions);
-            let mut queue = begin;
-            while let Some(at) = queue.pop() {
-                for user in consumers.of_action(&self.archive, actions[at]) {
-                    if causes[user].is_none() {
-                        causes[user] = Some(Vec::new());
-                        queue.push(user);
-                    }
-                }
-            }
-        }
+        spread(&self.archive, actions, begin, &mut causes);
         let affected = actions.iter().zip(causes);
         affected
             .filter_map(|(action, causes)| {
@@ -143,6 +132,49 @@ impl Ledger {
                 })
             })
             .collect()
+    }
+}
+
+/// How often all edges are gone through for those that lead from what changed, before it pays to sort them: most changes reach no
+/// further, from a source to what it is linked into.
+const MAX_PASSES: usize = 3;
+
+/// Those of `actions` that need what the ones at `front` write, or what such a one does, are affected by nothing of their own.
+fn spread(
+    archive: &Archive,
+    actions: &[Id],
+    mut front: Vec<usize>,
+    causes: &mut [Option<Vec<Cause>>],
+) {
+    let mut is_reached = vec![false; archive.len()];
+    for _ in 0..MAX_PASSES {
+        if front.is_empty() {
+            return;
+        }
+        for at in front.drain(..) {
+            for leaf in written(archive, actions[at]) {
+                is_reached[leaf.index()] = true;
+            }
+        }
+        for (at, action) in actions.iter().enumerate() {
+            let mut edges = archive.dependencies(*action).flat();
+            if causes[at].is_none() && edges.any(|leaf| is_reached[leaf.index()]) {
+                causes[at] = Some(Vec::new());
+                front.push(at);
+            }
+        }
+    }
+    if front.is_empty() {
+        return;
+    }
+    let consumers = Consumers::of(archive, actions);
+    while let Some(at) = front.pop() {
+        for user in consumers.of_action(archive, actions[at]) {
+            if causes[user].is_none() {
+                causes[user] = Some(Vec::new());
+                front.push(user);
+            }
+        }
     }
 }
 

@@ -87,6 +87,12 @@ fn launchers() -> Result<&'static SyncSender<Request>, i32> {
     sender.as_ref().map_err(|errno| *errno)
 }
 
+/// Makes the thread that starts programs, which the first start does otherwise.
+pub(crate) fn begin_launcher() {
+    // Whoever starts a program is told.
+    let _told_later = launchers();
+}
+
 /// Begins one launcher, which begins the others of `count` once it has something to wait for.
 fn begin(
     receiver: Arc<Mutex<Receiver<Request>>>,

@@ -6,7 +6,7 @@ mod attribute;
 mod lower;
 mod nesting;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use oxc::allocator::Allocator;
 use quick_cache::sync::Cache;
@@ -79,7 +79,7 @@ pub struct TranspileRequest {
 /// The transpiler: a pool of threads with large stacks, and a bounded cache of results.
 pub struct Transpiler {
     pool: Pool<Parser>,
-    cache: Cache<[u8; 32], Result<Arc<Transpiled>, ScriptError>>,
+    cache: LazyLock<Cache<[u8; 32], Result<Arc<Transpiled>, ScriptError>>>,
 }
 
 /// What a transpiler thread keeps from one file to the next: the memory of syntax trees, which would otherwise be asked from
@@ -121,7 +121,7 @@ impl Transpiler {
         };
         Transpiler {
             pool: Pool::new(options, Parsers, ThreadSpawner),
-            cache: Cache::new(MAX_CACHED),
+            cache: LazyLock::new(|| Cache::new(MAX_CACHED)),
         }
     }
 
