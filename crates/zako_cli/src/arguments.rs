@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::quantity::{parse_bytes, parse_duration};
@@ -40,6 +40,31 @@ pub(crate) struct Arguments {
     pub(crate) options: Options,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads a command line, whose first word is the program's name.
+    pub(crate) fn read(words: &[OsString]) -> Result<Arguments, clap::Error> {
+        let narrow = narrowed(words).and_then(|command| {
+            let matches = command.try_get_matches_from(words).ok()?;
+            Arguments::from_arg_matches(&matches).ok()
+        });
+        match narrow {
+            Some(arguments) => Ok(arguments),
+            // What is wrong, or asks for help, is told by the whole.
+            None => Arguments::try_parse_from(words),
+        }
+    }
+}
+
+/// The definition without any command but the first one that `words` name. The whole gives each command a copy of every option for
+/// all, which takes as long as looking at a hundred files.
+fn narrowed(words: &[OsString]) -> Option<clap::Command> {
+    let all = Command::augment_subcommands(clap::Command::new("zako"));
+    let mut named = words.iter().skip(1).filter_map(|word| word.to_str());
+    let named = named.find_map(|word| all.find_subcommand(word))?.clone();
+    let narrow = clap::Command::new("zako").subcommand_required(true);
+    Some(Options::augment_args(narrow).subcommand(named))
 }
 
 /// What to do.
@@ -282,9 +307,9 @@ pub(crate) enum IsolationLevel {
     None,
     /// Also a cleared environment, own temporary folder and output tree
     Basic,
-    /// Also only declared inputs (not in this version)
+    /// Also nothing of the workspace but the declared inputs, behind walls (Linux): the default where the machine allows it
     Enhanced,
-    /// Also no network or system calls beyond need (not in this version)
+    /// Also no network unless declared, and no system calls that no build needs
     Maximum,
 }
 

@@ -18,10 +18,9 @@ mod summary;
 mod terminal;
 mod timings;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::arguments::Arguments;
 use crate::failure::Exit;
@@ -36,7 +35,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    let arguments = match Arguments::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match Arguments::read(&words) {
         Ok(arguments) => arguments,
         Err(usage) => return Exit::of_usage(&usage),
     };

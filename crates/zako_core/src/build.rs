@@ -237,9 +237,9 @@ impl Building {
         let pool = BlockingPool::new(&Handle::current());
         tokio::spawn(async move {
             let ahead = move || {
+                machinery.watch();
                 // Whoever uses them tells what is wrong.
                 let _told_later = cache.refresh();
-                machinery.watch();
                 zako_exec::begin_launcher();
                 let _told_later = store.refresh();
             };

@@ -5,7 +5,35 @@ use clap::CommandFactory;
 use super::*;
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from(line.split(' '))
+    let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+    let read = Arguments::read(&words);
+    let whole = Arguments::try_parse_from(&words);
+    match (&read, &whole) {
+        (Ok(read), Ok(whole)) => assert_eq!(format!("{read:?}"), format!("{whole:?}")),
+        (Err(read), Err(whole)) => assert_eq!(read.to_string(), whole.to_string()),
+        _ => panic!("one of two ways to read `{line}` fails"),
+    }
+    read
+}
+
+#[test]
+fn a_command_that_is_an_options_value_is_none() {
+    let arguments = parse("zako -C build eval build").unwrap();
+    assert_eq!(
+        arguments.options.directory.as_deref(),
+        Some("build".as_ref())
+    );
+    assert!(matches!(arguments.command, Command::Eval { file } if file == PathBuf::from("build")));
+    for wrong in [
+        "zako",
+        "zako -C build",
+        "zako --help build",
+        "zako build --help",
+        "zako buidl",
+        "zako --version",
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

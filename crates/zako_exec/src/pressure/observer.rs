@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -83,7 +82,6 @@ pub(crate) trait Observed: Send + Sync + 'static {
 #[must_use = "dropping a watch ends it"]
 pub struct Watch {
     bell: Arc<Bell>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
@@ -131,23 +129,18 @@ impl Watch {
                 }
             }
         };
-        let thread = std::thread::Builder::new()
+        // Not waited for: it ends as soon as it is told, and whoever ends a process need not see that.
+        std::thread::Builder::new()
             .name("zako-weather".into())
             .stack_size(256 * 1024)
             .spawn(look)?;
-        Ok(Self {
-            bell,
-            thread: Some(thread),
-        })
+        Ok(Self { bell })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.bell.end();
-        if let Some(thread) = self.thread.take() {
-            let _it_panicked = thread.join();
-        }
     }
 }
 
