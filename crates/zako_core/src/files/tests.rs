@@ -213,6 +213,61 @@ fn one_build_sees_one_content_until_told() {
 }
 
 #[test]
+fn what_a_build_has_seen_is_not_looked_at_again() {
+    let workspace = Workspace::new(&[("a/x", "one"), ("a/y", "one"), ("a/z", "one")]);
+    let files = workspace.sources();
+    let stamps: Vec<(NeutralPath, Stamp)> = ["a/x", "a/y", "a/z"]
+        .map(|name| (path(name), files.value(&path(name)).unwrap().unwrap().stamp))
+        .into();
+    save(&files);
+
+    let ledger = workspace.ledger();
+    let files = Files::open(workspace.root.clone(), ledger.clone(), HashSet::new());
+    let leaves = ["a/x", "a/y", "a/z"].map(|name| files.leaf(&path(name)));
+    ledger.lock().see_only(&leaves, &leaves[2..]);
+    // That nobody looks is told by what is missed.
+    for name in ["a/x", "a/y", "a/z"] {
+        workspace.write(name, "another");
+    }
+    assert_eq!(value(&files, "a/x"), Some(file("one")));
+    assert_eq!(
+        value(&files, "a/z"),
+        Some(file("another")),
+        "it was doubtful"
+    );
+    let pairs = || stamps.iter().map(|(path, stamp)| (path, stamp));
+    let changed = files.changed(pairs());
+    assert_eq!(changed, [&path("a/x"), &path("a/y"), &path("a/z")]);
+
+    for path in changed {
+        files.forget(path);
+    }
+    assert_eq!(value(&files, "a/x"), Some(file("another")));
+    assert_eq!(value(&files, "a/y"), Some(file("another")));
+    let now = files.value(&path("a/x")).unwrap().unwrap().stamp;
+    let only = path("a/x");
+    assert!(files.changed(std::iter::once((&only, &now))).is_empty());
+}
+
+#[test]
+fn folders_and_links_have_changed_when_their_stamps_have() {
+    let workspace = Workspace::new(&[("d/x", "1"), ("real", "2")]);
+    symlink("real", workspace.place("link")).unwrap();
+    let files = workspace.sources();
+    let names = ["d", "link", "real"].map(path);
+    let stamps = names
+        .each_ref()
+        .map(|path| files.value(path).unwrap().unwrap().stamp);
+    let changed = || files.changed(names.iter().zip(&stamps));
+    assert!(changed().is_empty());
+    workspace.write("d/y", "");
+    workspace.write("real", "3");
+    assert_eq!(changed(), [&names[0], &names[1], &names[2]]);
+    fs::remove_file(workspace.place("real")).unwrap();
+    assert_eq!(changed(), [&names[0], &names[1], &names[2]]);
+}
+
+#[test]
 fn the_nearest_name_is_found_at_every_level() {
     let workspace = Workspace::new(&[("source/main.c", ""), ("source/other.c", "")]);
     let files = workspace.sources();
