@@ -2,7 +2,7 @@
 //! targets of one rule analysed together, and a cancellation.
 //!
 //! `cargo bench -p zako_script -- soak` measures none of that: it evaluates ten thousand times on end and prints what
-//! the process holds meanwhile.
+//! the process holds meanwhile. `-- idle` prints what a V8 thread holds that has evaluated and waits.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot run has nothing to say"
@@ -15,7 +15,7 @@ mod lower;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Barrier, LazyLock};
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -41,8 +41,11 @@ static ENGINE: LazyLock<ScriptEngine> =
 static TRANSPILER: LazyLock<Transpiler> = LazyLock::new(|| Transpiler::new(2));
 
 fn main() {
-    if std::env::args().any(|argument| argument == "soak") {
+    let is_asked = |what: &str| std::env::args().any(|argument| argument == what);
+    if is_asked("soak") {
         soak();
+    } else if is_asked("idle") {
+        idle();
     } else {
         divan::main();
     }
@@ -77,6 +80,48 @@ fn soak() {
         println!(
             "{:11}  {resident:12}  {threads:7}  {collections:16}",
             done + step
+        );
+    }
+}
+
+/// Has more and more threads evaluate at once, and prints what the process holds when all wait again, and what that is for each
+/// beyond the first, with which V8 itself comes.
+#[expect(clippy::print_stdout, reason = "a bench's figures")]
+fn idle() {
+    let source = "import { readText } from \"zako:build\";\nreadText(\"x\");\n";
+    let (specifier, modules) = module("pkg/BUILD.ts", source);
+    println!("threads  resident MiB  each beyond the first");
+    let mut first = 0;
+    for threads in [1, 2, 4, 8, 16] {
+        let engine = ScriptEngine::new(ScriptEngineOptions {
+            threads,
+            ..ScriptEngineOptions::default()
+        });
+        let meeting = Arc::new(Barrier::new(threads));
+        RUNTIME.block_on(async {
+            let jobs = (0..threads).map(|_| {
+                let evaluation = Evaluation {
+                    modules: modules.clone(),
+                    entry: Entry::Exports(specifier.clone()),
+                    host: Box::new(Meeting(meeting.clone())),
+                    limits: None,
+                };
+                async { engine.evaluate(evaluation, &CancellationToken::new()).await }
+            });
+            for ended in futures::future::join_all(jobs).await {
+                ended.unwrap();
+            }
+        });
+        let resident = resident_kib();
+        if threads == 1 {
+            first = resident;
+        }
+        let more = resident.saturating_sub(first) as f64 / 1024.0;
+        let each = more / (threads.max(2) - 1) as f64;
+        println!(
+            "{:7}  {:12}  {each:21.1}",
+            engine.metrics().threads,
+            resident / 1024
         );
     }
 }
@@ -254,6 +299,16 @@ fn many_files_by_bare_oxc(bencher: Bencher<'_, '_>) {
             let lowered = files.iter().map(|source| bare_oxc(source));
             lowered.collect::<Vec<_>>()
         });
+}
+
+/// Waits in a script's call until so many scripts are there: each has a thread of its own then.
+struct Meeting(Arc<Barrier>);
+
+impl Host for Meeting {
+    fn call(&mut self, _call: HostCall<'_>) -> Result<Json, HostFailure> {
+        self.0.wait();
+        Ok(Json::Null)
+    }
 }
 
 /// Tells when the script has begun to loop.
