@@ -16,7 +16,7 @@ use crate::burial::{Living, bury};
 use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::kinds;
-use crate::evaluate::{Faults, Services};
+use crate::evaluate::{Faults, Services, names_of_files};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::health::STUCK_AFTER;
 use crate::execute::lock::WorkspaceLock;
@@ -449,6 +449,7 @@ impl Building {
                 locked: self.options.locked,
                 offline: self.options.offline,
             },
+            named_at: names_of_files(self.services.clone()),
         };
         let execution = Execution {
             actions,

@@ -12,6 +12,7 @@ use crate::configured::Configured;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::evaluate::{
     FileThere, Package, PackageList, PackageModule, PackageValue, Services, graph_fault, scheme,
+    told,
 };
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
@@ -248,7 +249,8 @@ impl Selector<'_> {
                     None
                 }
                 Err(error) => {
-                    self.report(graph_fault(&error));
+                    let told = told(self.request, &error).await;
+                    self.report(told);
                     None
                 }
             };

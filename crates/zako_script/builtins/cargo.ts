@@ -1,6 +1,7 @@
 import { directory, glob, readText } from "zako:build";
 import { arg, args, attr, depset, dynamic, rule, toolchainType, type } from "zako:rule";
 import { blake3 } from "zako:hash";
+import { knownFields } from "zako:internal/fields";
 import { identify } from "zako:internal/identity";
 import { basename, dirname, join } from "zako:path";
 import { RustInfo } from "zako:rust";
@@ -439,9 +440,12 @@ function replaced(sources: ReadonlySet<string>): string {
   return `${lines.join("\n")}\n`;
 }
 
+const FIELDS = ["manifest", "lock", "srcs", "vendor", "crates", "package", "features", "defaultFeatures", "profile", "tags", "visibility", "deprecated"];
+
 /** What both rules are given. */
 function prepared(what: string, props: CargoProps): Record<string, unknown> {
   if (typeof props !== "object" || props === null) throw new TypeError(`${what} takes an object: { manifest, vendor }`);
+  knownFields(what, props, [...FIELDS, ...(what === "cargoBinary" ? ["bin"] : [])], "attribute");
   const { manifest = "Cargo.toml", crates: more = [], package: one, features = [], defaultFeatures = true, profile, vendor: given, lock: named, srcs, ...rest } = props;
   const lock = named ?? join(dirname(manifest), "Cargo.lock");
   const vendor = given ?? join(dirname(lock), "vendor");

@@ -33,7 +33,7 @@ pub trait Host: Send {
     /// Answers a call that carries bytes both ways. Refused unless the host says otherwise.
     fn bytes(&mut self, call: HostCall<'_>, data: &[u8]) -> Result<Vec<u8>, HostFailure> {
         let _ = data;
-        Err(refused(call.name))
+        Err(refused(&call))
     }
 
     /// Takes a message that the script logged.
@@ -48,29 +48,42 @@ pub struct NoHost;
 
 impl Host for NoHost {
     fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
-        Err(refused(call.name))
+        Err(refused(&call))
     }
 }
 
 /// The failure of a call that this host does not answer: `task` outside a package, say.
-pub fn refused(name: &str) -> HostFailure {
-    let (what, help) = match name {
-        "declare" => (
-            "rules and task can be called",
-            " while a BUILD.ts file is evaluated",
-        ),
-        "glob" | "file" | "readText" | "label" | "source" => {
-            ("files can be read", " while a BUILD.ts file is evaluated")
+pub fn refused(call: &HostCall<'_>) -> HostFailure {
+    // What a script's author called, which is not always what the builtin asks for.
+    let name = match call.name {
+        "declare" => call.args["rule"]["export"].as_str().unwrap_or("a rule"),
+        // `srcs[0] of the task`, `attribute "srcs[0]" of box (case "fast")`
+        "source" => {
+            let place = call.args["where"].as_str().unwrap_or("a rule");
+            let of = place.rsplit_once(" of ").map_or(place, |(_, of)| of);
+            let of = of.split(" (").next().unwrap_or(of);
+            of.strip_prefix("the ").unwrap_or(of)
         }
-        "find" | "probe" => (
-            "the machine can be asked",
-            " while a BUILD.ts file is evaluated",
-        ),
-        "config" | "env" => ("options can be read", " while a BUILD.ts file is evaluated"),
-        _ => ("this can be called", " where zako provides for it"),
+        "file" => "files",
+        "pin" => "fetch",
+        "config" => "config.get",
+        "find" => "host.find",
+        "probe" => "host.run",
+        "env" => "get of an env option",
+        "glob" | "readText" | "label" => call.name,
+        other => {
+            return HostFailure {
+                message: format!(
+                    "this can be called only where zako provides for it (call: {other})"
+                ),
+                misuse: true,
+            };
+        }
     };
     HostFailure {
-        message: format!("{what} only{help} (call: {name})"),
+        message: format!(
+            "{name} can be called only while a BUILD.ts file is evaluated: in a library call it in a function, in a rule take what it gives as an attribute"
+        ),
         misuse: true,
     }
 }

@@ -1,9 +1,10 @@
 // Resolves toolchains: finds their tools on the machine, by questions that the engine answers and records.
 
 import { encode } from "zako:internal/encode";
+import { knownFields } from "zako:internal/fields";
 import { call } from "zako:internal/host";
 import { Lacking, questions } from "zako:internal/machine";
-import { settingNeeds, suggestion } from "zako:internal/option";
+import { settingNeeds } from "zako:internal/option";
 import type { SettingObject } from "zako:internal/option";
 
 interface Definition {
@@ -28,10 +29,7 @@ class Awaited extends Error {}
 /** What was fetched, on the machine. */
 function fetched(spec: any): object {
   if (typeof spec !== "object" || spec === null) throw new TypeError("fetched takes an object: { url, integrity }");
-  const fields = ["url", "integrity", "strip", "extract"];
-  for (const key of Object.keys(spec)) {
-    if (!fields.includes(key)) throw new TypeError(`fetched has no field "${key}"${suggestion(key, fields)}`);
-  }
+  knownFields("fetched", spec, ["url", "integrity", "strip", "extract"], "field");
   const { url, integrity, strip = 0, extract = true } = spec;
   if (typeof url !== "string") throw new TypeError("fetched needs a url, a string");
   if (typeof integrity !== "string") {

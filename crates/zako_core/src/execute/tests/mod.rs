@@ -119,6 +119,7 @@ fn parts(cache: &Path) -> ExecuteParts {
         script_limits: Limits::default(),
         layer: None,
         fetching: crate::fetch::FetchRules::default(),
+        named_at: Arc::new(|_, _, _| None),
     }
 }
 
