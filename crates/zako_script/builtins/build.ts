@@ -369,7 +369,7 @@ export function fetch(spec: FetchSpec): Target {
   if (integrity !== undefined && typeof integrity !== "string") throw new TypeError("integrity of fetch is a string");
   const pin: string | null = callAt("pin", { url, integrity });
   const last = url.replace(/[?#].*$/, "").replace(/^[a-z]+:\/\/[^/]*/, "").split("/").pop() ?? "";
-  const named = name ?? (strip === undefined ? last : last.replace(/\.(tar(\.(gz|xz|zst))?|tgz|txz|zip)$/, ""));
+  const named = name ?? (strip === undefined ? last : last.replace(/\.(tar(\.(gz|xz|zst))?|tgz|txz|zip|crate)$/, ""));
   if (named === "") throw new TypeError(`"${url}" ends with no name: give fetch a name`);
   return fetched({ ...rest, url, name: named, ...(strip === undefined ? {} : { strip }), ...(pin === null ? {} : { integrity: pin }) } as any);
 }

@@ -9,8 +9,8 @@ import { define } from "zako:internal/toolchain";
 export interface FetchedSpec {
   /** Where it is: `https://…`, `http://…` or `file:///…`. Redirects are followed. */
   readonly url: string;
-  /** What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), or `blake3-HEX`. */
-  readonly integrity: string;
+  /** What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), or `blake3-HEX`. Without it what `zako.lock` has for the address. */
+  readonly integrity?: string;
   /** How many of the first folders of each path in the archive are left out. Default 0. */
   readonly strip?: number;
   /** Whether it is an archive. Default true; else it is a program itself, by the last part of the address. */

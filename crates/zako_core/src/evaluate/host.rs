@@ -269,9 +269,12 @@ impl PackageHost {
 
 /// What `fetch` asks. Only builtins can.
 impl PackageHost {
-    /// What the content at an address must be: what is declared, or else what is pinned; nothing when it is neither.
+    /// What the content at an address must be: what is declared, or else what is pinned; nothing when it is neither. Toolchains
+    /// ask for what is `pinned`, in no package.
     fn pin(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
-        self.package(call)?;
+        if call.name == "pin" {
+            self.package(call)?;
+        }
         let url = text(&call.args["url"]);
         if let Some(message) = fetch::unfit(&url) {
             return Err(misuse(message));
@@ -385,7 +388,7 @@ impl Host for PackageHost {
             "declare" => self.declare(call),
             "source" => self.below(&call).map(|path| json!(path.as_str())),
             "file" => self.file(call),
-            "pin" => self.pin(&call),
+            "pin" | "pinned" => self.pin(&call),
             "glob" => self.glob(call),
             "readText" => self.read_text(call),
             "label" => label(&call, self.package.as_ref()),

@@ -30,10 +30,14 @@ class Awaited extends Error {}
 function fetched(spec: any): object {
   if (typeof spec !== "object" || spec === null) throw new TypeError("fetched takes an object: { url, integrity }");
   knownFields("fetched", spec, ["url", "integrity", "strip", "extract"], "field");
-  const { url, integrity, strip = 0, extract = true } = spec;
+  const { url, integrity: given, strip = 0, extract = true } = spec;
   if (typeof url !== "string") throw new TypeError("fetched needs a url, a string");
-  if (typeof integrity !== "string") {
-    throw new TypeError(`fetched needs the integrity of ${url}, as "sha256-…": what tools are is not left to a server`);
+  if (given !== undefined && typeof given !== "string") throw new TypeError("integrity of fetched is a string");
+  const integrity: string | null = given ?? call("pinned", { url });
+  if (integrity === null) {
+    throw new Lacking(
+      `fetched needs the integrity of ${url}, as "sha256-…", there or in zako.lock: what tools are is not left to a server; a fetch of that address in a BUILD.ts pins it`,
+    );
   }
   if (!Number.isInteger(strip) || strip < 0 || strip > 64) throw new TypeError("strip of fetched is a number of folders, 0 to 64");
   const { folder, error } = call("fetched", { url, integrity, strip: extract === false ? null : strip });
