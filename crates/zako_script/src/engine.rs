@@ -17,6 +17,7 @@ use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
 use crate::realm::{self, Control, Inspection, Limits, Places, Realm, RealmJob, StopReason, Usage};
+use crate::resident::Growth;
 use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
@@ -24,6 +25,8 @@ const ENTRY: &str = "zako:entry";
 /// What the heaps of evaluations on one thread come to, in bytes, before another thread goes on in its place: what the allocator kept
 /// for it goes with it. A thousand packages are well below.
 const MAX_HEAPS_OF_THREAD: usize = 16 << 30;
+/// How much the process may grow, in bytes, while a thread is there, before another thread goes on in its place.
+const MAX_GROWTH_OF_THREAD: usize = 512 << 20;
 
 /// What a script's builtins reach. It lives on the script's thread while the script runs.
 pub trait Host: Send {
@@ -141,6 +144,9 @@ pub struct ScriptEngineOptions {
     pub limits: Limits,
     /// What the heaps of evaluations on one thread may come to, in bytes, before another thread takes its place.
     pub recycle_after: usize,
+    /// How much the resident memory of the process may have grown since a thread's first evaluation, in bytes, before another thread
+    /// takes its place. Looked at now and then, where the system tells it.
+    pub recycle_growth: usize,
     /// Told of every garbage collection.
     pub gc_hook: Option<GcHook>,
     /// Debugs the evaluations that it chose; none of the others has an inspector.
@@ -157,6 +163,7 @@ impl Default for ScriptEngineOptions {
             idle: pool.idle,
             limits: Limits::default(),
             recycle_after: MAX_HEAPS_OF_THREAD,
+            recycle_growth: MAX_GROWTH_OF_THREAD,
             gc_hook: None,
             debugger: None,
             profiler: None,
@@ -258,6 +265,8 @@ struct Realms {
     /// The heaps of what ran on this thread, as they were at its end: added up, in bytes.
     heaps: usize,
     recycle_after: usize,
+    growth: Growth,
+    is_grown: bool,
 }
 
 impl Worker for Realms {
@@ -265,8 +274,12 @@ impl Worker for Realms {
         self.standby = None;
     }
 
+    fn after_job(&mut self) {
+        self.is_grown = self.growth.is_too_much();
+    }
+
     fn spent(&self) -> bool {
-        self.heaps >= self.recycle_after
+        self.is_grown || self.heaps >= self.recycle_after
     }
 }
 
@@ -274,6 +287,7 @@ struct RealmsFactory {
     /// The bound on the heap of most scripts; `None` where each is looked into, which takes realms of another kind.
     heap_bytes: Option<usize>,
     recycle_after: usize,
+    recycle_growth: usize,
 }
 
 impl WorkerFactory for RealmsFactory {
@@ -287,6 +301,8 @@ impl WorkerFactory for RealmsFactory {
                 .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
             heaps: 0,
             recycle_after: self.recycle_after,
+            growth: Growth::new(self.recycle_growth),
+            is_grown: false,
         }
     }
 }
@@ -307,6 +323,7 @@ impl ScriptEngine {
             RealmsFactory {
                 heap_bytes: is_plain.then_some(options.limits.heap_bytes),
                 recycle_after: options.recycle_after,
+                recycle_growth: options.recycle_growth,
             },
             Platform,
         );
