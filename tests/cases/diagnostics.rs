@@ -23,7 +23,7 @@ const RULE: &str = "import { attr, provider, rule, type } from \"zako:rule\";\ne
 fn attributes() {
     let build = |call: &str| {
         let text = format!(
-            "import {{ task }} from \"zako:build\";\nimport {{ box }} from \"./box.rule.ts\";\nconst plain = task({{ outputs: [\"x\"], shell: \"true\" }});\nvoid plain;\n\nexport const it = {call};\n"
+            "import {{ task }} from \"zako:build\";\nimport {{ box }} from \"./box.rule.ts\";\nexport const plain = task({{ outputs: [\"x\"], shell: \"true\" }});\n\n\nexport const it = {call};\n"
         );
         said("build :it", &[("box.rule.ts", RULE), ("BUILD.ts", &text)])
     };
@@ -64,14 +64,6 @@ fn attributes() {
       in package //
     "#);
     insta::assert_snapshot!(build("box({ size: -4 })"), @r#"
-    warning: this target is neither exported nor used, so it is never built
-       ,-[BUILD.ts:3:15]
-     2 | import { box } from "./box.rule.ts";
-     3 | const plain = task({ outputs: ["x"], shell: "true" });
-       :               ^
-     4 | void plain;
-       `----
-      help: export it: export const name = …
     error: RangeError: -4 is less than nothing
        ,-[box.rule.ts:7:35]
      6 |   analyze(ctx) {
@@ -83,14 +75,6 @@ fn attributes() {
       in the analysis of //:it by box (declared at BUILD.ts:6:19)
     "#);
     insta::assert_snapshot!(build("box({ size: 1, srcs: [\"missing.txt\"] })"), @r#"
-    warning: this target is neither exported nor used, so it is never built
-       ,-[BUILD.ts:3:15]
-     2 | import { box } from "./box.rule.ts";
-     3 | const plain = task({ outputs: ["x"], shell: "true" });
-       :               ^
-     4 | void plain;
-       `----
-      help: export it: export const name = …
     error: input missing.txt does not exist
        ,-[BUILD.ts:6:41]
      5 |

@@ -335,6 +335,8 @@ impl Building {
             return self.keep(turn, ledger, report).await;
         }
 
+        let unread = self.unread(&turn, &ledger, &selection);
+        self.tell(report, unread).await;
         let mut warnings = report.diagnostics[told..].to_vec();
         let mut rounds = Rounds::default();
         let stepping = Stepping {
@@ -388,6 +390,35 @@ impl Building {
             }
         }
         self.keep(turn, ledger, report).await;
+    }
+
+    /// Warnings of what `-D` sets and nothing that was asked for reads.
+    fn unread(&self, turn: &Turn, ledger: &SharedLedger, selection: &Selection) -> Vec<Diagnostic> {
+        if selection.unclaimed.is_empty() {
+            return Vec::new();
+        }
+        let mut ledger = ledger.lock();
+        turn.keep(&mut ledger);
+        let footprint = turn.footprint(&ledger);
+        if !footprint.complete {
+            return Vec::new();
+        }
+        let archive = ledger.archive();
+        let options = footprint.leaves.iter();
+        let options = options.filter(|leaf| archive.kind(**leaf) == kinds::CONFIG_VALUE);
+        let read: Vec<&[u8]> = options.map(|leaf| archive.key(*leaf)).collect();
+        let unread = selection.unclaimed.iter();
+        let unread = unread.filter(|(name, _)| !read.contains(&name.as_bytes()));
+        let warning = |(name, near): &(String, Option<String>)| {
+            let text =
+                format!("the option {name}, which -D sets, is read by nothing that is built");
+            let help = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => "leave it out, or declare it in a *.config.ts file".to_owned(),
+            };
+            Diagnostic::warning(text).with_help(help)
+        };
+        unread.map(warning).collect()
     }
 
     /// The actions as they are executed, and whether some can't run at all; nothing when that ends the build.

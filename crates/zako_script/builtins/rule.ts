@@ -86,6 +86,8 @@ export interface Attr<I, V, Opt extends boolean = false> {
   optional(): Attr<I, V | undefined, true>;
   /** The same attribute, which is `v` when left out. */
   default(v: I): Attr<I, V, true>;
+  /** The same attribute, of whose use packages are warned: `instead` says what to do. */
+  deprecated(instead: string): Attr<I, V, Opt>;
 }
 
 /** An attribute that takes a target. */
@@ -138,6 +140,10 @@ const schema = (fields: Omit<Schema, "opt">): any => {
       ...s,
       optional: () => make({ ...s, opt: true }),
       default: (fallback: unknown) => make({ ...s, opt: true, fallback }),
+      deprecated(instead: unknown) {
+        if (typeof instead !== "string" || instead === "") throw new TypeError("deprecated of an attribute takes what to use instead, as \"use srcs\"");
+        return make({ ...s, instead });
+      },
       ...(s.kind === "target" || s.kind === "exec"
         ? { transition: (...settings: Setting[]) => make({ ...s, settings: [...(s.settings ?? []), joinSettings(settings, "transition")] }) }
         : {}),

@@ -50,6 +50,12 @@ impl Built {
         }
     }
 
+    /// What is said, in its order.
+    fn messages(&self) -> Vec<&str> {
+        let diagnostics = self.summary.diagnostics.iter();
+        diagnostics.map(|d| d.message.as_str()).collect()
+    }
+
     fn output(&self, at: usize) -> Option<&str> {
         self.events.iter().find_map(|event| match event {
             BuildEvent::ActionFinished { action, output, .. } if action.id as usize == at => {
