@@ -23,7 +23,7 @@ const RULE: &str = "import { attr, provider, rule, type } from \"zako:rule\";\ne
 fn attributes() {
     let build = |call: &str| {
         let text = format!(
-            "import {{ task }} from \"zako:build\";\nimport {{ box }} from \"./box.rule.ts\";\nconst plain = task({{ outputs: [\"x\"], shell: \"true\" }});\nvoid plain;\n\nexport const it = {call};\n"
+            "import {{ task }} from \"zako:build\";\nimport {{ box }} from \"./box.rule.ts\";\nexport const plain = task({{ outputs: [\"x\"], shell: \"true\" }});\n\n\nexport const it = {call};\n"
         );
         said("build :it", &[("box.rule.ts", RULE), ("BUILD.ts", &text)])
     };
@@ -64,14 +64,6 @@ fn attributes() {
       in package //
     "#);
     insta::assert_snapshot!(build("box({ size: -4 })"), @r#"
-    warning: this target is neither exported nor used, so it is never built
-       ,-[BUILD.ts:3:15]
-     2 | import { box } from "./box.rule.ts";
-     3 | const plain = task({ outputs: ["x"], shell: "true" });
-       :               ^
-     4 | void plain;
-       `----
-      help: export it: export const name = …
     error: RangeError: -4 is less than nothing
        ,-[box.rule.ts:7:35]
      6 |   analyze(ctx) {
@@ -83,20 +75,13 @@ fn attributes() {
       in the analysis of //:it by box (declared at BUILD.ts:6:19)
     "#);
     insta::assert_snapshot!(build("box({ size: 1, srcs: [\"missing.txt\"] })"), @r#"
-    warning: this target is neither exported nor used, so it is never built
-       ,-[BUILD.ts:3:15]
-     2 | import { box } from "./box.rule.ts";
-     3 | const plain = task({ outputs: ["x"], shell: "true" });
-       :               ^
-     4 | void plain;
-       `----
-      help: export it: export const name = …
     error: input missing.txt does not exist
-       ,-[BUILD.ts:6:19]
+       ,-[BUILD.ts:6:41]
      5 |
      6 | export const it = box({ size: 1, srcs: ["missing.txt"] });
-       :                   ^
+       :                                         ^^^^^^^^^^^^^
        `----
+      declared at BUILD.ts:6:19
       in //:it
     "#);
     insta::assert_snapshot!(build("box({ size: 1, srcs: [\"../other/file\"] })"), @r#"
@@ -201,6 +186,13 @@ fn modules() {
         ("b/BUILD.ts", "import { a } from \"//a/BUILD.ts\";\nexport const b = a;\n"),
     ]), @r#"
     error: packages import one another in a cycle: a/BUILD.ts → b/BUILD.ts → a/BUILD.ts
+       ,-[b/BUILD.ts:1:19]
+     1 | import { a } from "//a/BUILD.ts";
+       :                   ^^^^^^^^^^^^^^
+     2 | export const b = a;
+       `----
+      a/BUILD.ts:1:19 imports b/BUILD.ts
+      b/BUILD.ts:1:19 imports a/BUILD.ts
       help: move what they share into a package of its own, or name one target with label("//pkg:name")
     "#);
     insta::assert_snapshot!(many(&[
@@ -224,7 +216,7 @@ fn modules() {
         ("o.config.ts", "import \"./lib.ts\";\n"),
         ("lib.ts", "import { glob } from \"zako:build\";\nexport const sources = glob(\"*.c\");\n"),
     ]), @r#"
-    error: TypeError: files can be read only while a BUILD.ts file is evaluated (call: glob)
+    error: TypeError: glob can be called only while a BUILD.ts file is evaluated: in a library call it in a function, in a rule take what it gives as an attribute
        ,-[lib.ts:2:24]
      1 | import { glob } from "zako:build";
      2 | export const sources = glob("*.c");

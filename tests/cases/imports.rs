@@ -112,6 +112,49 @@ fn a_kind_of_file_that_may_not_be_imported() {
 }
 
 #[test]
+fn tokens_and_rules_are_imported_from_any_file() {
+    let library = "import { box } from \"./box.rule.ts\";\nimport { mode } from \"./mode.config.ts\";\nexport const make = () => box({ mode: \"fast\" });\nvoid mode;\n";
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\nimport { box } from \"./box.rule.ts\";\nimport { make } from \"./make.ts\";\nimport gen from \"./gen.script.ts\";\nexport const a = task({ outputs: [\"a\"], script: gen });\nexport const b = make();\nexport const c = box({});\n",
+    )
+    .file("mode.config.ts", "import { option } from \"zako:config\";\nexport const mode = option({ values: [\"slow\", \"fast\"], default: \"slow\" });\n")
+    .file("more.config.ts", "import { Boxes } from \"./box.rule.ts\";\nexport const id = Boxes.toolchain;\n")
+    .file("box.rule.ts", "import { attr, rule, toolchainType, type } from \"zako:rule\";\nimport { mode } from \"./mode.config.ts\";\nexport const WORD = \"word\";\nexport const Boxes = toolchainType(\"box\", type<{ word: string }>());\nexport const box = rule({ attrs: { mode: attr.string().optional() }, provides: {}, toolchains: { box: Boxes }, analyze(ctx) { const out = ctx.file(ctx.name); ctx.write(out, `${ctx.tools.box.word} ${ctx.config(mode)}`); ctx.expose(\"default\", out); return {}; } });\n")
+    .file("box.toolchain.ts", "import { toolchain } from \"zako:toolchain\";\nimport { Boxes, WORD } from \"./box.rule.ts\";\nimport { mode } from \"./mode.config.ts\";\nexport default toolchain({ type: Boxes, resolve: () => ({ word: WORD }) });\nvoid mode;\n")
+    .file("make.ts", library)
+    .file("gen.script.ts", "import { script } from \"zako:script\";\nimport { WORD } from \"./box.rule.ts\";\nexport default script((ctx) => ctx.writeText(ctx.outputs[0]!, WORD));\n")
+    .file("zako.toml", "zako = \"0.1\"\ntoolchains = [\"//box.toolchain.ts\"]\n");
+    workspace.zako("build").exits(0);
+    assert_eq!(workspace.read("zako-out/a"), "word");
+    assert_eq!(workspace.read("zako-out/b"), "word slow");
+    // What a rule's code is made of is what the action is made of.
+    workspace.edit("box.rule.ts", "\"word\";", "\"other\";");
+    workspace.zako("build :a").exits(0);
+    assert_eq!(workspace.read("zako-out/a"), "other");
+}
+
+#[test]
+fn what_runs_elsewhere_is_a_handle() {
+    for (file, text) in [
+        (
+            "x.toolchain.ts",
+            "import { toolchain } from \"zako:toolchain\";\nexport const other = 1;\nvoid toolchain;\n",
+        ),
+        ("x.script.ts", "export const other = 1;\n"),
+    ] {
+        let workspace = Workspace::package(&format!(
+            "import handle, {{ other }} from \"./{file}\";\nexport const x = [handle, other];\n"
+        ))
+        .file(file, text);
+        workspace.zako("build").exits(2).says(&[
+            "BUILD.ts:1:18",
+            "gives no \"other\" to who imports it",
+            "its default is the handle",
+        ]);
+    }
+}
+
+#[test]
 fn a_script_file_may_not_declare_targets() {
     let workspace = Workspace::package(
         "import { task } from \"zako:build\";\nimport gen from \"./gen.script.ts\";\nexport const a = task({ outputs: [\"a\"], script: gen });\n",

@@ -142,6 +142,23 @@ fn wrong_programs_are_refused() {
     }
 }
 
+#[test]
+fn types_follow_from_what_is_declared() {
+    // What must be wrong is marked there, and a mark where nothing is wrong is an error of its own.
+    let workspace = Workspace::bare();
+    workspace.copy(&repository().join("tests/fixtures/inference"), ".");
+    assert_eq!(tsc(&workspace), "");
+    workspace.edit(
+        "app/BUILD.ts",
+        "// @ts-expect-error: a case is missing\n",
+        "",
+    );
+    assert!(
+        tsc(&workspace).contains("fast"),
+        "an error that is not marked is told"
+    );
+}
+
 /// Where npm's packages of the tests are.
 fn packages() -> std::path::PathBuf {
     repository().join(".tools/npm/node_modules")

@@ -18,7 +18,7 @@ use crate::burial::{Living, bury};
 use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::kinds;
-use crate::evaluate::{Faults, Services};
+use crate::evaluate::{Faults, Services, names_of_files};
 use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::health::STUCK_AFTER;
 use crate::execute::lock::WorkspaceLock;
@@ -358,6 +358,8 @@ impl Building {
             return self.keep(turn, ledger, report).await;
         }
 
+        let unread = self.unread(&turn, &ledger, &selection);
+        self.tell(report, unread).await;
         let mut warnings = report.diagnostics[told..].to_vec();
         let mut rounds = Rounds::default();
         let stepping = Stepping {
@@ -411,6 +413,35 @@ impl Building {
             }
         }
         self.keep(turn, ledger, report).await;
+    }
+
+    /// Warnings of what `-D` sets and nothing that was asked for reads.
+    fn unread(&self, turn: &Turn, ledger: &SharedLedger, selection: &Selection) -> Vec<Diagnostic> {
+        if selection.unclaimed.is_empty() {
+            return Vec::new();
+        }
+        let mut ledger = ledger.lock();
+        turn.keep(&mut ledger);
+        let footprint = turn.footprint(&ledger);
+        if !footprint.complete {
+            return Vec::new();
+        }
+        let archive = ledger.archive();
+        let options = footprint.leaves.iter();
+        let options = options.filter(|leaf| archive.kind(**leaf) == kinds::CONFIG_VALUE);
+        let read: Vec<&[u8]> = options.map(|leaf| archive.key(*leaf)).collect();
+        let unread = selection.unclaimed.iter();
+        let unread = unread.filter(|(name, _)| !read.contains(&name.as_bytes()));
+        let warning = |(name, near): &(String, Option<String>)| {
+            let text =
+                format!("the option {name}, which -D sets, is read by nothing that is built");
+            let help = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => "leave it out, or declare it in a *.config.ts file".to_owned(),
+            };
+            Diagnostic::warning(text).with_help(help)
+        };
+        unread.map(warning).collect()
     }
 
     /// The actions as they are executed, and whether some can't run at all; nothing when that ends the build.
@@ -472,6 +503,7 @@ impl Building {
                 locked: self.options.locked,
                 offline: self.options.offline,
             },
+            named_at: names_of_files(self.services.clone()),
         };
         let execution = Execution {
             actions,

@@ -46,7 +46,7 @@ pub(crate) struct Manifest {
     pub(crate) profiles: BTreeMap<String, BTreeMap<String, String>>,
     /// What actions may do.
     pub(crate) policy: Arc<Policy>,
-    /// Where the settings stand, by table and name.
+    /// Where the settings stand, by table and name; the [[packages]] by their numbers.
     pub(crate) places: BTreeMap<(String, String), Place>,
 }
 
@@ -129,8 +129,10 @@ impl Manifest {
                     manifest.policy = Arc::new(source.policy(policy)?);
                 }
                 ("packages", DeValue::Array(rules)) => {
-                    for rule in rules.iter() {
+                    for (at, rule) in rules.iter().enumerate() {
                         manifest.packages.push(source.package_rule(rule)?);
+                        let key = ("packages".to_owned(), at.to_string());
+                        manifest.places.insert(key, source.place(rule.span()));
                     }
                 }
                 ("profile", DeValue::Table(profiles)) => {

@@ -11,7 +11,8 @@ use crate::configuration::{Configurations, Scheme};
 use crate::configured::Configured;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::evaluate::{
-    FileThere, Package, PackageList, PackageModule, PackageValue, Services, graph_fault, scheme,
+    FileThere, Listing, Package, PackageList, PackageModule, PackageValue, Services, graph_fault,
+    scheme, told,
 };
 use crate::label::Label;
 use crate::pattern::{Names, Packages, Pattern};
@@ -41,6 +42,8 @@ pub(crate) struct Selection {
     pub(crate) packages: BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
     /// The configurations of those.
     pub(crate) configurations: Configurations,
+    /// What the invocation sets and no option is called, each with what was probably meant: for `config.get`, or for nobody.
+    pub(crate) unclaimed: Vec<(String, Option<String>)>,
     /// What configuration files and packages logged, in the order of their paths.
     pub(crate) logs: Vec<Diagnostic>,
     /// What is wrong. Without `keep_going` there is nothing else when there is something here.
@@ -52,6 +55,8 @@ struct Selector<'a> {
     services: &'a Services,
     packages: BTreeMap<NeutralPath, Option<Arc<PackageValue>>>,
     faults: Vec<Diagnostic>,
+    /// The `[[packages]]` that make no package, once all of the workspace was looked at.
+    useless: Option<Vec<Diagnostic>>,
 }
 
 /// Finds what `patterns` mean, from the folder `from`; no pattern means `...`.
@@ -66,6 +71,7 @@ pub(crate) async fn select(
         services,
         packages: BTreeMap::new(),
         faults: Vec::new(),
+        useless: None,
     };
     // Exclusions alone take away from everything.
     let everything = ["...".to_owned()];
@@ -87,11 +93,23 @@ pub(crate) async fn select(
     let roots = if is_wrong { Vec::new() } else { roots };
     let (roots, targets) = selector.closure(roots, &mut scheme).await;
     let packages = selector.packages.values().flatten();
+    logs.extend(selector.useless.into_iter().flatten());
     logs.extend(packages.flat_map(|package| package.logs.iter().cloned()));
+    let manifest = services.workspace.manifest();
+    let is_vocabulary = |name: &String| {
+        manifest.config.contains_key(name)
+            || (manifest.profiles.values()).any(|profile| profile.contains_key(name))
+    };
+    let settings = services.settings.keys();
+    let unclaimed = settings.filter(|name| !scheme.has(name) && !is_vocabulary(name));
+    let unclaimed = unclaimed
+        .map(|name| (name.clone(), scheme.nearest(name).map(str::to_owned)))
+        .collect();
     Selection {
         roots,
         targets,
         configurations: scheme.configurations(),
+        unclaimed,
         logs,
         faults: selector.faults,
         packages: selector.packages,
@@ -199,7 +217,42 @@ impl Selector<'_> {
                 )),
             );
         }
+        if base.is_root() && self.useless.is_none() {
+            self.useless = Some(self.useless_rules(&packages).await);
+        }
         packages
+    }
+
+    /// Warnings of the `[[packages]]` that make none of `packages`, which are all that there are.
+    async fn useless_rules(&self, packages: &[NeutralPath]) -> Vec<Diagnostic> {
+        let workspace = &self.services.workspace;
+        let rules = &workspace.manifest().packages;
+        let mut useless: BTreeSet<usize> = (0..rules.len()).collect();
+        for folder in packages {
+            if useless.is_empty() {
+                break;
+            }
+            let Ok(path) = self.services.intern(folder) else {
+                continue;
+            };
+            if let Ok(Ok(entries)) = self.request.get(&Listing(path)).await
+                && let Some(rule) = workspace.package_rule(folder, &entries)
+            {
+                useless.remove(&rule);
+            }
+        }
+        let warning = |at: usize| {
+            let matching = &rules[at].matching;
+            let text = format!(
+                "this [[packages]] makes no package: no folder has a file that \"{matching}\" matches, or each is one by itself or by an earlier one"
+            );
+            let place = workspace.manifest().place_of("packages", &at.to_string());
+            let mut warning =
+                Diagnostic::warning(text).with_help("correct the pattern, or take it out");
+            warning.location = place.map(|place| Location::new(place, None));
+            warning
+        };
+        useless.into_iter().map(warning).collect()
     }
 
     async fn all_packages(&mut self, base: &NeutralPath) -> Vec<NeutralPath> {
@@ -248,7 +301,8 @@ impl Selector<'_> {
                     None
                 }
                 Err(error) => {
-                    self.report(graph_fault(&error));
+                    let told = told(self.request, &error).await;
+                    self.report(told);
                     None
                 }
             };

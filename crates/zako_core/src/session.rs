@@ -15,7 +15,9 @@ use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
 use crate::build::{self, Building};
 use crate::diagnostic::{Diagnostic, Fault, with_texts};
 use crate::editor;
-use crate::evaluate::{Evaluate, Machine, Package, Services, evaluate_text, graph_fault, identity};
+use crate::evaluate::{
+    Evaluate, Machine, Package, Services, evaluate_text, graph_fault, identity, told,
+};
 use crate::event::{BuildEvent, BuildHealth};
 use crate::execute::Machinery;
 use crate::execute::lock::WorkspaceLock;
@@ -379,10 +381,10 @@ impl Session {
         };
         let (exports, logs) = if path.file_name() == Some(BUILD_FILE) {
             let folder = path.parent().unwrap_or_else(NeutralPath::root);
-            let package = request
-                .get(&Package::new(&services, &folder)?)
-                .await
-                .map_err(|e| graph_fault(&e))?;
+            let package = match request.get(&Package::new(&services, &folder)?).await {
+                Ok(package) => package,
+                Err(error) => return Err(told(&request, &error).await),
+            };
             let package = package.map_err(|faults| first(&faults))?;
             (package.exports.clone(), package.logs.clone())
         } else {

@@ -69,6 +69,10 @@ pub(crate) enum ReadFault {
     Failed(String),
 }
 
+fn is_build_file(entry: &Entry) -> bool {
+    entry.kind == EntryKind::File && entry.name == BUILD_FILE
+}
+
 impl Workspace {
     /// Opens the workspace whose manifest is in `start` or the nearest folder above it.
     pub(crate) fn find(start: &Path) -> Result<Workspace, Diagnostic> {
@@ -151,24 +155,24 @@ impl Workspace {
         folder: &NeutralPath,
         entries: &[Entry],
     ) -> Option<NeutralPath> {
-        let mut files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
-        if files.clone().any(|entry| entry.name == BUILD_FILE) {
+        if entries.iter().any(is_build_file) {
             return folder.join(BUILD_FILE).ok();
         }
-        if self.packages.is_empty() {
+        let rule = self.package_rule(folder, entries)?;
+        self.packages.get(rule).map(|(_, build)| build.clone())
+    }
+
+    /// Which of `[[packages]]`, by its number, makes the folder with these entries a package.
+    pub(crate) fn package_rule(&self, folder: &NeutralPath, entries: &[Entry]) -> Option<usize> {
+        if self.packages.is_empty() || entries.iter().any(is_build_file) {
             return None;
         }
-        let paths: Vec<NeutralPath> = files
-            .by_ref()
-            .filter_map(|entry| folder.join(&entry.name).ok())
-            .collect();
-        let is_made = |(glob, _): &&(GlobMatcher, NeutralPath)| {
-            paths.iter().any(|path| glob.is_match(path.as_str()))
-        };
+        let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
+        let paths = files.filter_map(|entry| folder.join(&entry.name).ok());
+        let paths: Vec<NeutralPath> = paths.collect();
         self.packages
             .iter()
-            .find(is_made)
-            .map(|(_, build)| build.clone())
+            .position(|(glob, _)| paths.iter().any(|path| glob.is_match(path.as_str())))
     }
 
     /// Whether the folder is a package now.

@@ -142,7 +142,7 @@ impl Host for AnalysisHost {
         match call.name {
             "analysis" => Ok(self.0.take()),
             "analyzing" | "action" | "analyzed" => Ok(Json::Null),
-            other => Err(refused(other)),
+            _ => Err(refused(&call)),
         }
     }
 }

@@ -2,6 +2,7 @@ import type { ActionSettings, ArgPart, Artifact, CommonProps, File, JoinedArg, T
 import { attr, rule } from "zako:rule";
 import { identify } from "zako:internal/identity";
 import { encode } from "zako:internal/encode";
+import { knownFields } from "zako:internal/fields";
 import { call, callAt } from "zako:internal/host";
 import { logAt } from "zako:internal/console";
 import { questions } from "zako:internal/machine";
@@ -149,10 +150,7 @@ export interface GlobOptions {
  */
 export function glob(include: string | readonly string[], options: GlobOptions = {}): readonly string[] {
   const list = (v: unknown) => (v === undefined ? [] : Array.isArray(v) ? v : [v]);
-  const known = ["exclude", "allowEmpty"];
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new TypeError(`glob has no option "${key}"; it has ${known.join(" and ")}`);
-  }
+  knownFields("glob", options, ["exclude", "allowEmpty"]);
   return Object.freeze(
     callAt("glob", { include: list(include), exclude: list(options.exclude), allowEmpty: options.allowEmpty === true }),
   );
@@ -230,7 +228,7 @@ export interface Questions {
 export const host: Questions = Object.freeze({ ...questions }) as any;
 
 /** What {@link runnable} is made of. */
-export interface RunnableSpec {
+export interface RunnableSpec extends CommonProps {
   /** The program and its arguments: text, and files and targets, which are built before it runs. What follows `--` on the command line comes after them. */
   readonly command: readonly (string | Artifact | Target<any, any>)[];
   /** What it needs besides when it runs. */
@@ -239,9 +237,10 @@ export interface RunnableSpec {
   readonly env?: Readonly<Record<string, string>>;
   /** The folder that it runs in, from the workspace's root: `""` for the root itself. By default that of whoever runs it. */
   readonly cwd?: string;
-  /** Words to select it by; `manual` keeps it out of patterns. */
-  readonly tags?: readonly string[];
 }
+
+/** What every target takes. */
+const COMMON = ["tags", "visibility", "deprecated"];
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -288,6 +287,7 @@ export function runnable(spec: RunnableSpec): Target {
   if (typeof spec !== "object" || spec === null || !Array.isArray(spec.command) || spec.command.length === 0) {
     throw new TypeError("runnable takes an object: { command: [program, argument, …] }");
   }
+  knownFields("runnable", spec, ["command", "data", "env", "cwd", ...COMMON], "attribute");
   const { command, ...rest } = spec;
   const parts: (readonly File[])[] = [];
   const words = command.map((item) => (typeof item === "string" ? `=${item}` : `${parts.push([item]) - 1}`));
@@ -354,11 +354,13 @@ identify("zako:build", { fetch: fetched });
  */
 export function fetch(spec: FetchSpec): Target {
   if (typeof spec !== "object" || spec === null) throw new TypeError("fetch takes an object: { url, integrity }");
+  knownFields("fetch", spec, ["url", "integrity", "name", "extract", "executable", ...COMMON], "attribute");
   const { url, integrity, name, extract, ...rest } = spec;
   const strip = extract === true ? 0 : typeof extract === "object" && extract !== null ? (extract.strip ?? 0) : undefined;
   if (extract !== undefined && typeof extract !== "boolean" && strip === undefined) {
     throw new TypeError("extract of fetch takes true, false or { strip }");
   }
+  if (typeof extract === "object") knownFields("extract of fetch", extract, ["strip"]);
   if (strip !== undefined && (!Number.isInteger(strip) || strip < 0 || strip > 64)) {
     throw new TypeError("strip of fetch is a number of folders, 0 to 64");
   }
@@ -367,7 +369,7 @@ export function fetch(spec: FetchSpec): Target {
   if (integrity !== undefined && typeof integrity !== "string") throw new TypeError("integrity of fetch is a string");
   const pin: string | null = callAt("pin", { url, integrity });
   const last = url.replace(/[?#].*$/, "").replace(/^[a-z]+:\/\/[^/]*/, "").split("/").pop() ?? "";
-  const named = name ?? (strip === undefined ? last : last.replace(/\.(tar(\.(gz|xz|zst))?|tgz|txz|zip)$/, ""));
+  const named = name ?? (strip === undefined ? last : last.replace(/\.(tar(\.(gz|xz|zst))?|tgz|txz|zip|crate)$/, ""));
   if (named === "") throw new TypeError(`"${url}" ends with no name: give fetch a name`);
   return fetched({ ...rest, url, name: named, ...(strip === undefined ? {} : { strip }), ...(pin === null ? {} : { integrity: pin }) } as any);
 }

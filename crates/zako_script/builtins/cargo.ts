@@ -1,6 +1,7 @@
-import { directory, glob, readText } from "zako:build";
+import { directory, fetch, glob, readText } from "zako:build";
 import { arg, args, attr, depset, dynamic, rule, toolchainType, type } from "zako:rule";
 import { blake3 } from "zako:hash";
+import { knownFields } from "zako:internal/fields";
 import { identify } from "zako:internal/identity";
 import { basename, dirname, join } from "zako:path";
 import { RustInfo } from "zako:rust";
@@ -34,8 +35,15 @@ export interface CargoProps extends CommonProps {
   srcs?: readonly File[];
   /** The folder that `cargo vendor` made. Default `vendor` beside `lock`. */
   vendor?: string;
-  /** More crates: directories named NAME-VERSION, as `fetch` with `extract: { strip: 1 }` makes them of `NAME-VERSION.crate` files. */
-  crates?: readonly File[];
+  /**
+   * More crates: directories named NAME-VERSION, or what they are by such names, as `{ "itoa-1.0.11": fetch({ url, integrity, extract: { strip: 1 } }) }`.
+   */
+  crates?: readonly File[] | Readonly<Record<string, File>>;
+  /**
+   * Where crates that are not here are fetched from, with the digests that the lock file has: `URL/NAME/NAME-VERSION.crate`, or an address with
+   * `{crate}` and `{version}` in it.
+   */
+  registry?: string;
   /** The package in a Cargo workspace of several. */
   package?: string;
   /** Features that are on besides the default ones. */
@@ -180,6 +188,15 @@ cd "$CARGO_MANIFEST_DIR"
 sed -n 's/^cargo::*warning=/warning: /p; s/^cargo::error=/error: /p' "$TMPDIR/output" >&2
 if grep -q '^cargo::error=' "$TMPDIR/output"; then exit 1; fi
 sed "s|$root|@ROOT@|g" "$TMPDIR/output" > "$folder/output"
+`;
+
+// The folders in which build scripts want libraries to be searched, as options of the compiler.
+const SEARCH = `
+flags=$1 native=$2; shift 2; : > "$flags"
+for script; do
+  from=$(printf %s "$script" | sed 's/[][\\.*^$|]/\\\\&/g') to=$(printf %s "$native/\${script##*/}" | sed 's/[&|\\]/\\\\&/g')
+  sed -n "s|@ROOT@/$from|$to|g; s|@ROOT@/||g; s|^cargo::*rustc-link-search=|-L|p" "$script/output" >> "$flags"
+done
 `;
 
 const word = (name: string): string => name.replace(/-/g, "_");
@@ -331,8 +348,18 @@ export const compile: Dynamic<{
           scripts: kind === "proc-macro" || program ? new Set() : scripts,
         };
         if (isRoot && !program) {
-          ctx.copy(ctx.outputs[0] as Artifact, output);
-          ctx.tree(ctx.outputs[1] as Artifact, Object.fromEntries([...libraries].map((library) => [basename(library.path), library])));
+          const [made, others, native, flags] = ctx.outputs as readonly [Artifact, Artifact, Artifact, Artifact];
+          ctx.copy(made, output);
+          ctx.tree(others, Object.fromEntries([...libraries].map((library) => [basename(library.path), library])));
+          // What links this elsewhere knows none of the build scripts' folders: it gets all of them, and where to search there.
+          const folders = [...scripts];
+          ctx.tree(native, Object.fromEntries(folders.map((script) => [basename(script.path), script])));
+          ctx.run({
+            args: ["sh", "-euc", SEARCH, "sh", flags, native, ...folders],
+            outputs: [flags],
+            mnemonic: "cargo",
+            message: `link paths of ${p.name} ${p.version}`,
+          });
         }
       }
       made.set(index, result);
@@ -395,13 +422,15 @@ const library = rule({
   analyze(ctx) {
     const crate = word(ctx.attrs.crate);
     const [made, others] = [ctx.file(`lib${crate}.rlib`), ctx.dir(`_cargo/${ctx.name}/libraries`)];
-    plan({ ...ctx, attrs: { ...ctx.attrs, cargo: [...ctx.attrs.cargo, "--lib"] } }, [made, others]);
+    const [native, flags] = [ctx.dir(`_cargo/${ctx.name}/native`), ctx.file(`_cargo/${ctx.name}/link-flags`)];
+    plan({ ...ctx, attrs: { ...ctx.attrs, cargo: [...ctx.attrs.cargo, "--lib"] } }, [made, others, native, flags]);
     ctx.expose("default", made);
     return {
       rust: {
         crate, library: made,
         transitive: depset<Artifact>({ direct: [others] }), folders: depset<string>({ direct: [others.path] }),
         archives: depset<Artifact>({ order: "topological" }), linkopts: depset<readonly string[]>({ order: "topological" }),
+        linkFlags: depset<Artifact>({ direct: [flags] }), linkFiles: depset<Artifact>({ direct: [native] }),
       },
     };
   },
@@ -439,10 +468,37 @@ function replaced(sources: ReadonlySet<string>): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** What is fetched for this package, by its address: several of its targets use one crate. */
+const fetches = new Map<string, Target>();
+
+/** A crate of a registry, whose bytes the lock file knows. */
+function crateFrom(registry: string, name: string, version: string, checksum: string): Target {
+  const url = /\{crate\}/.test(registry)
+    ? registry.replaceAll("{crate}", name).replaceAll("{version}", version)
+    : `${registry.replace(/\/$/, "")}/${name}/${name}-${version}.crate`;
+  let target = fetches.get(url);
+  if (target === undefined) {
+    target = fetch({ url, name: `_cargo/crates/${name}-${version}`, integrity: `sha256-${base64(checksum)}`, extract: { strip: 1 } });
+    fetches.set(url, target);
+  }
+  return target;
+}
+
+/** Hexadecimal digits as base64. */
+function base64(hex: string): string {
+  const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const bits = [...hex].map((digit) => Number.parseInt(digit, 16).toString(2).padStart(4, "0")).join("");
+  const text = (bits.match(/.{1,6}/g) ?? []).map((six) => digits[Number.parseInt(six.padEnd(6, "0"), 2)]).join("");
+  return text.padEnd(Math.ceil(text.length / 4) * 4, "=");
+}
+
+const FIELDS = ["manifest", "lock", "srcs", "vendor", "crates", "registry", "package", "features", "defaultFeatures", "profile", "tags", "visibility", "deprecated"];
+
 /** What both rules are given. */
 function prepared(what: string, props: CargoProps): Record<string, unknown> {
   if (typeof props !== "object" || props === null) throw new TypeError(`${what} takes an object: { manifest, vendor }`);
-  const { manifest = "Cargo.toml", crates: more = [], package: one, features = [], defaultFeatures = true, profile, vendor: given, lock: named, srcs, ...rest } = props;
+  knownFields(what, props, [...FIELDS, ...(what === "cargoBinary" ? ["bin"] : [])], "attribute");
+  const { manifest = "Cargo.toml", crates: more = [], registry, package: one, features = [], defaultFeatures = true, profile, vendor: given, lock: named, srcs, ...rest } = props;
   const lock = named ?? join(dirname(manifest), "Cargo.lock");
   const vendor = given ?? join(dirname(lock), "vendor");
   let text: string;
@@ -453,19 +509,24 @@ function prepared(what: string, props: CargoProps): Record<string, unknown> {
   }
   const folders = new Set(glob(`${vendor}/*/Cargo.toml`, { allowEmpty: true }).map(dirname));
   const fetched = new Map<string, File>();
-  for (const file of more) {
-    const path = typeof file === "string" ? file : "path" in file ? file.path : undefined;
-    if (path === undefined) throw new TypeError(`crates of ${what} takes outputs by their path: name the directory that fetch makes NAME-VERSION`);
-    fetched.set(basename(path), file);
+  if (Array.isArray(more)) {
+    for (const file of more as readonly File[]) {
+      const path = typeof file === "string" ? file : "path" in file ? file.path : undefined;
+      if (path === undefined) throw new TypeError(`crates of ${what} takes targets by their names: { "NAME-VERSION": target }`);
+      fetched.set(basename(path), file);
+    }
+  } else {
+    for (const [full, file] of Object.entries(more)) fetched.set(full, file as File);
   }
   const [names, checksums, crates]: [string[], string[], File[]] = [[], [], []];
   const missing: string[] = [];
   const all = locked(lock, text);
-  for (const { name, version, checksum } of all) {
+  for (const { name, version, source, checksum } of all) {
     const full = `${name}-${version}`;
     const version_of = (folder: string): string | undefined => /^\s*version\s*=\s*"(.*)"/m.exec(readText(`${folder}/Cargo.toml`))?.[1];
     const folder = [`${vendor}/${full}`, `${vendor}/${name}`].find((f) => folders.has(f) && version_of(f) === version);
-    const file = fetched.get(full) ?? (folder === undefined ? undefined : directory(folder));
+    const found = fetched.get(full) ?? (folder === undefined ? undefined : directory(folder));
+    const file = found ?? (registry === undefined || checksum === undefined || !source.startsWith("registry+") ? undefined : crateFrom(registry, name, version, checksum));
     if (file === undefined) {
       missing.push(`${name} ${version}`);
       continue;
@@ -476,7 +537,7 @@ function prepared(what: string, props: CargoProps): Record<string, unknown> {
   }
   if (missing.length > 0) {
     const few = missing.length > 3 ? [...missing.slice(0, 3), `${missing.length - 3} more`] : missing;
-    throw new Error(`${lock} names ${few.join(", ")}, and ${missing.length === 1 ? "it is" : "they are"} not in ${vendor}/: run \`cargo vendor ${vendor}\``);
+    throw new Error(`${lock} names ${few.join(", ")}, and ${missing.length === 1 ? "it is" : "they are"} not in ${vendor}/: run \`cargo vendor ${vendor}\`${registry === undefined ? ", or say where crates are fetched from as `registry`" : ""}`);
   }
   const cargo = [
     ...(one === undefined ? [] : ["--package", one]), ...(features.length === 0 ? [] : ["--features", features.join(",")]),

@@ -1,5 +1,6 @@
 import { args, attr, depset, provider, rule, toolchainType, type } from "zako:rule";
 import { host } from "zako:build";
+import { knownFields } from "zako:internal/fields";
 import { identify } from "zako:internal/identity";
 import { basename, dirname, extname, join, relative } from "zako:path";
 import type { Artifact, CommonProps, Ctx, Dep, Depset, File, Has, Provider, Sel, Target, ToolchainType } from "zako:rule";
@@ -373,9 +374,7 @@ export interface PkgConfigOptions {
  */
 export function pkgConfig(name: string, options: PkgConfigOptions = {}): CcTarget {
   if (typeof name !== "string" || !/^[\w.+-]+$/.test(name)) throw new TypeError("pkgConfig takes the name of a library, as \"zlib\"");
-  for (const key of Object.keys(options)) {
-    if (key !== "version" && key !== "static") throw new TypeError(`pkgConfig has no option "${key}"; it has version and static`);
-  }
+  knownFields("pkgConfig", options, ["version", "static"]);
   const program = host.find(["pkg-config", "pkgconf"], { install: "apt install pkg-config" });
   let version: string;
   try {

@@ -1,7 +1,8 @@
+import { knownFields, suggestion } from "zako:internal/fields";
 import { callAt } from "zako:internal/host";
 import { identify, token } from "zako:internal/identity";
 import {
-  isOption, joinSettings, newOption, newSelect, optionState, settingData, shownOption, suggestion,
+  isOption, joinSettings, newOption, newSelect, optionState, settingData, shownOption,
 } from "zako:internal/option";
 import { inConfiguration, isTarget } from "zako:internal/target";
 
@@ -52,7 +53,7 @@ export interface OptionSpec<V extends string> {
 export function option<const V extends string>(o: OptionSpec<V>): Option<V> {
   if (typeof o !== "object" || o === null) throw new TypeError("option takes an object: { values, default }");
   const { values } = o;
-  known("option", o, ["values", "default", "name"]);
+  knownFields("option", o, ["values", "default", "name"], "field");
   if (!Array.isArray(values) || values.length === 0 || values.some((v) => typeof v !== "string" || v === "")) {
     throw new TypeError("values of option takes a list of strings, one at least");
   }
@@ -81,16 +82,10 @@ export interface FlagSpec {
  */
 export function flag(f: FlagSpec = {}): Option<boolean> {
   if (typeof f !== "object" || f === null) throw new TypeError("flag takes an object: { default }");
-  known("flag", f, ["default", "name"]);
+  knownFields("flag", f, ["default", "name"], "field");
   const { default: on = false } = f;
   if (typeof on !== "boolean") throw new TypeError("default of flag takes true or false");
   return newOption({ kind: "flag", values: ["true", "false"], default: `${on}`, name: named(f.name) }) as any;
-}
-
-function known(what: string, given: object, keys: readonly string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!keys.includes(key)) throw new TypeError(`${what} has no field "${key}"${suggestion(key, keys)}`);
-  }
 }
 
 function named(name: unknown): string | null {
@@ -197,7 +192,7 @@ export interface EnvSpec {
 export function env(name: string, e: EnvSpec = {}): EnvOption {
   if (typeof name !== "string" || name === "" || /[=\0]/.test(name)) throw new TypeError("env takes the name of a variable, as \"PREFIX\"");
   if (typeof e !== "object" || e === null) throw new TypeError("env takes an object as its second argument: { default }");
-  known("env", e, ["default"]);
+  knownFields("env", e, ["default"], "field");
   const { default: fallback } = e;
   if (fallback !== undefined && typeof fallback !== "string") throw new TypeError("default of env takes a string");
   const record: { identity?: { module: string; export: string } } = {};

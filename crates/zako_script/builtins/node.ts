@@ -1,4 +1,5 @@
 import { arg, directory, files, host, readJson, task } from "zako:build";
+import { knownFields } from "zako:internal/fields";
 import { basename, dirname } from "zako:path";
 import type { Artifact, File, OutputNames, Outputs, Target } from "zako:build";
 
@@ -106,6 +107,8 @@ export interface TsProjectProps<S extends Outputs> {
  * ```
  */
 export function tsProject<const S extends Outputs = readonly []>(props: TsProjectProps<S>): Target<{}, OutputNames<S>> {
+  if (typeof props !== "object" || props === null) throw new TypeError("tsProject takes an object: { srcs, outputs, deps }");
+  knownFields("tsProject", props, ["config", "srcs", "deps", "outputs", "compiler"], "attribute");
   const { config = "tsconfig.json", srcs, deps = [], outputs, compiler } = props;
   const { program, path } = node();
   const modules = deps.find(isModules);

@@ -1,5 +1,6 @@
 import { check } from "zako:internal/attributes";
 import type { Schema } from "zako:internal/attributes";
+import { knownFields } from "zako:internal/fields";
 import { callAt } from "zako:internal/host";
 import { remember, rememberStep } from "zako:internal/identity";
 import { joinSettings } from "zako:internal/option";
@@ -85,6 +86,8 @@ export interface Attr<I, V, Opt extends boolean = false> {
   optional(): Attr<I, V | undefined, true>;
   /** The same attribute, which is `v` when left out. */
   default(v: I): Attr<I, V, true>;
+  /** The same attribute, of whose use packages are warned: `instead` says what to do. */
+  deprecated(instead: string): Attr<I, V, Opt>;
 }
 
 /** An attribute that takes a target. */
@@ -137,6 +140,10 @@ const schema = (fields: Omit<Schema, "opt">): any => {
       ...s,
       optional: () => make({ ...s, opt: true }),
       default: (fallback: unknown) => make({ ...s, opt: true, fallback }),
+      deprecated(instead: unknown) {
+        if (typeof instead !== "string" || instead === "") throw new TypeError("deprecated of an attribute takes what to use instead, as \"use srcs\"");
+        return make({ ...s, instead });
+      },
       ...(s.kind === "target" || s.kind === "exec"
         ? { transition: (...settings: Setting[]) => make({ ...s, settings: [...(s.settings ?? []), joinSettings(settings, "transition")] }) }
         : {}),
@@ -291,6 +298,7 @@ const ORDERS: readonly string[] = ["default", "postorder", "preorder", "topologi
  * ```
  */
 export function depset<T>(parts: DepsetParts<T>): Depset<T> {
+  knownFields("depset", parts, ["direct", "transitive", "order"], "field");
   const { direct = [], transitive = [], order = "default" } = parts;
   if (!Array.isArray(direct)) throw new TypeError("direct of the depset takes a list");
   if (!Array.isArray(transitive)) throw new TypeError("transitive of the depset takes a list of depsets");
@@ -373,10 +381,7 @@ export const args: ArgFunctions = Object.freeze({
   prefix: (prefix: string, items: Args) => part("prefix", { prefix, items }),
   join: (separator: string, items: Args, prefix: string = "") => part("join", { separator, items, prefix }),
   responseFile(items: Args, options: ResponseFileOptions = {}) {
-    const known = ["always", "format", "prefix"];
-    for (const key of Object.keys(options)) {
-      if (!known.includes(key)) throw new TypeError(`args.responseFile has no option "${key}"; it has ${known.join(", ")}`);
-    }
+    knownFields("args.responseFile", options, ["always", "format", "prefix"]);
     return part("responseFile", { items, ...options });
   },
 });
@@ -560,6 +565,7 @@ export function dynamic<P>(definition: DynamicDefinition<P>): Dynamic<P> {
   if (typeof definition !== "object" || definition === null || typeof definition.run !== "function") {
     throw new TypeError("dynamic takes an object: { params, run }");
   }
+  knownFields("dynamic", definition, ["params", "run"], "field");
   const step = Object.freeze({});
   rememberStep(step, definition);
   return step as any;
@@ -612,6 +618,13 @@ export interface RuleDefinition<A, V extends Record<string, Token>, T extends Re
 export function rule<A extends Record<string, Attr<any, any, boolean>>, V extends Record<string, Token>, T extends Record<string, ToolchainType<any>> = {}, O extends string = never>(
   definition: RuleDefinition<A, V, T, O>,
 ): (props: Props<A> & CommonProps) => Target<Has<V[keyof V]>, O> {
+  if (typeof definition !== "object" || definition === null || typeof definition.analyze !== "function") {
+    throw new TypeError("rule takes an object: { attrs, provides, analyze(ctx) { … } }");
+  }
+  knownFields("rule", definition, ["attrs", "provides", "toolchains", "outputs", "analyze"], "field");
+  for (const field of ["attrs", "provides"] as const) {
+    if (typeof definition[field] !== "object" || definition[field] === null) throw new TypeError(`rule needs ${field}, an object`);
+  }
   const fn = (props: Props<A> & CommonProps): any => {
     const { identity } = record;
     if (identity === undefined) {

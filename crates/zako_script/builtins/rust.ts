@@ -35,6 +35,10 @@ export interface RustData {
   readonly archives: Depset<Artifact>;
   /** Options for the linker. */
   readonly linkopts: Depset<readonly string[]>;
+  /** Files with options of the compiler, one a line, for what links it. */
+  readonly linkFlags?: Depset<Artifact>;
+  /** What those options name. */
+  readonly linkFiles?: Depset<Artifact>;
 }
 
 /** The provider of Rust libraries. */
@@ -128,9 +132,11 @@ function rustc(ctx: any, crateType: string, usual: string, name: (crate: string)
   const folders = depset<string>({ direct: used.map((d) => dirname(d.library.path)), transitive: used.map((d) => d.folders) });
   const archives = depset<Artifact>({ transitive: [...deps, ...native].map((d) => d.archives), order: "topological" });
   const linkopts = depset<readonly string[]>({ transitive: [...deps, ...native].map((d) => d.linkopts), order: "topological" });
+  const gathered = (which: "linkFlags" | "linkFiles") => depset<Artifact>({ transitive: deps.flatMap((d) => d[which] ?? []) });
+  const [linkFlags, linkFiles] = [gathered("linkFlags"), gathered("linkFiles")];
   const library = ctx.file(name(crate));
-  // What links takes the C libraries; a library hands them on.
-  const links = crateType === "rlib" ? [] : [args.prefix("-Clink-arg=", [archives, linkopts])];
+  // What links takes the C libraries, and the folders that build scripts of crates name; a library hands them on.
+  const links = crateType === "rlib" ? [] : [args.prefix("-Clink-arg=", [archives, linkopts]), args.prefix("@", linkFlags)];
   ctx.run({
     args: [
       rustc, root, "--crate-name", crate, "--crate-type", crateType, "--edition", attrs.edition, arg`--emit=link=${library}`,
@@ -141,14 +147,14 @@ function rustc(ctx: any, crateType: string, usual: string, name: (crate: string)
       args.each("--cfg", attrs.features.map((feature: string) => `feature="${feature}"`)),
       ...links, ...more, ...attrs.flags,
     ],
-    inputs: [...attrs.srcs, transitive],
+    inputs: [...attrs.srcs, transitive, ...(crateType === "rlib" ? [] : [linkFiles])],
     outputs: [library],
     env: { CARGO_CRATE_NAME: crate, ...attrs.env },
     mnemonic: "rustc",
     message: `rustc ${library.path}`,
   });
   ctx.expose("default", library);
-  return { crate, library, transitive, folders, archives, linkopts };
+  return { crate, library, transitive, folders, archives, linkopts, linkFlags, linkFiles };
 }
 
 const library = rule({

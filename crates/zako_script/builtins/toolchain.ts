@@ -1,15 +1,16 @@
 import type { FindOptions, Questions } from "zako:build";
 import type { Artifact, ToolchainType } from "zako:rule";
 import type { Setting } from "zako:config";
-import { joinSettings, suggestion } from "zako:internal/option";
+import { knownFields } from "zako:internal/fields";
+import { joinSettings } from "zako:internal/option";
 import { define } from "zako:internal/toolchain";
 
 /** What {@link Host.fetched} takes. */
 export interface FetchedSpec {
   /** Where it is: `https://…`, `http://…` or `file:///…`. Redirects are followed. */
   readonly url: string;
-  /** What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), or `blake3-HEX`. */
-  readonly integrity: string;
+  /** What its bytes must be: `sha256-BASE64` (also `sha384`, `sha512`), or `blake3-HEX`. Without it what `zako.lock` has for the address. */
+  readonly integrity?: string;
   /** How many of the first folders of each path in the archive are left out. Default 0. */
   readonly strip?: number;
   /** Whether it is an archive. Default true; else it is a program itself, by the last part of the address. */
@@ -117,10 +118,7 @@ export function toolchain<T>(definition: ToolchainDefinition<T>): Toolchain<T> {
     throw new TypeError("the type of a toolchain is made by toolchainType, in a file that its rules import too");
   }
   const { type, target } = definition;
-  const fields = ["type", "target", "resolve"];
-  for (const key of Object.keys(definition)) {
-    if (!fields.includes(key)) throw new TypeError(`toolchain has no field "${key}"${suggestion(key, fields)}`);
-  }
+  knownFields("toolchain", definition, ["type", "target", "resolve"], "field");
   if (target !== undefined && !Array.isArray(target)) {
     throw new TypeError("target of toolchain takes a list of settings, as [mode.is(\"fast\")]");
   }

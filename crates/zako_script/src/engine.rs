@@ -17,6 +17,7 @@ use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
 use crate::realm::{self, Control, Inspection, Limits, Places, Realm, RealmJob, StopReason, Usage};
+use crate::resident::Growth;
 use crate::value::Value;
 
 /// The name of the generated module that every evaluation starts with.
@@ -24,6 +25,8 @@ const ENTRY: &str = "zako:entry";
 /// What the heaps of evaluations on one thread come to, in bytes, before another thread goes on in its place: what the allocator kept
 /// for it goes with it. A thousand packages are well below.
 const MAX_HEAPS_OF_THREAD: usize = 16 << 30;
+/// How much the process may grow, in bytes, while a thread is there, before another thread goes on in its place.
+const MAX_GROWTH_OF_THREAD: usize = 512 << 20;
 
 /// What a script's builtins reach. It lives on the script's thread while the script runs.
 pub trait Host: Send {
@@ -33,7 +36,7 @@ pub trait Host: Send {
     /// Answers a call that carries bytes both ways. Refused unless the host says otherwise.
     fn bytes(&mut self, call: HostCall<'_>, data: &[u8]) -> Result<Vec<u8>, HostFailure> {
         let _ = data;
-        Err(refused(call.name))
+        Err(refused(&call))
     }
 
     /// Takes a message that the script logged.
@@ -48,29 +51,42 @@ pub struct NoHost;
 
 impl Host for NoHost {
     fn call(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
-        Err(refused(call.name))
+        Err(refused(&call))
     }
 }
 
 /// The failure of a call that this host does not answer: `task` outside a package, say.
-pub fn refused(name: &str) -> HostFailure {
-    let (what, help) = match name {
-        "declare" => (
-            "rules and task can be called",
-            " while a BUILD.ts file is evaluated",
-        ),
-        "glob" | "file" | "readText" | "label" | "source" => {
-            ("files can be read", " while a BUILD.ts file is evaluated")
+pub fn refused(call: &HostCall<'_>) -> HostFailure {
+    // What a script's author called, which is not always what the builtin asks for.
+    let name = match call.name {
+        "declare" => call.args["rule"]["export"].as_str().unwrap_or("a rule"),
+        // `srcs[0] of the task`, `attribute "srcs[0]" of box (case "fast")`
+        "source" => {
+            let place = call.args["where"].as_str().unwrap_or("a rule");
+            let of = place.rsplit_once(" of ").map_or(place, |(_, of)| of);
+            let of = of.split(" (").next().unwrap_or(of);
+            of.strip_prefix("the ").unwrap_or(of)
         }
-        "find" | "probe" => (
-            "the machine can be asked",
-            " while a BUILD.ts file is evaluated",
-        ),
-        "config" | "env" => ("options can be read", " while a BUILD.ts file is evaluated"),
-        _ => ("this can be called", " where zako provides for it"),
+        "file" => "files",
+        "pin" => "fetch",
+        "config" => "config.get",
+        "find" => "host.find",
+        "probe" => "host.run",
+        "env" => "get of an env option",
+        "glob" | "readText" | "label" => call.name,
+        other => {
+            return HostFailure {
+                message: format!(
+                    "this can be called only where zako provides for it (call: {other})"
+                ),
+                misuse: true,
+            };
+        }
     };
     HostFailure {
-        message: format!("{what} only{help} (call: {name})"),
+        message: format!(
+            "{name} can be called only while a BUILD.ts file is evaluated: in a library call it in a function, in a rule take what it gives as an attribute"
+        ),
         misuse: true,
     }
 }
@@ -128,6 +144,9 @@ pub struct ScriptEngineOptions {
     pub limits: Limits,
     /// What the heaps of evaluations on one thread may come to, in bytes, before another thread takes its place.
     pub recycle_after: usize,
+    /// How much the resident memory of the process may have grown since a thread's first evaluation, in bytes, before another thread
+    /// takes its place. Looked at now and then, where the system tells it.
+    pub recycle_growth: usize,
     /// Told of every garbage collection.
     pub gc_hook: Option<GcHook>,
     /// Debugs the evaluations that it chose; none of the others has an inspector.
@@ -144,6 +163,7 @@ impl Default for ScriptEngineOptions {
             idle: pool.idle,
             limits: Limits::default(),
             recycle_after: MAX_HEAPS_OF_THREAD,
+            recycle_growth: MAX_GROWTH_OF_THREAD,
             gc_hook: None,
             debugger: None,
             profiler: None,
@@ -245,6 +265,8 @@ struct Realms {
     /// The heaps of what ran on this thread, as they were at its end: added up, in bytes.
     heaps: usize,
     recycle_after: usize,
+    growth: Growth,
+    is_grown: bool,
 }
 
 impl Worker for Realms {
@@ -252,8 +274,12 @@ impl Worker for Realms {
         self.standby = None;
     }
 
+    fn after_job(&mut self) {
+        self.is_grown = self.growth.is_too_much();
+    }
+
     fn spent(&self) -> bool {
-        self.heaps >= self.recycle_after
+        self.is_grown || self.heaps >= self.recycle_after
     }
 }
 
@@ -261,6 +287,7 @@ struct RealmsFactory {
     /// The bound on the heap of most scripts; `None` where each is looked into, which takes realms of another kind.
     heap_bytes: Option<usize>,
     recycle_after: usize,
+    recycle_growth: usize,
 }
 
 impl WorkerFactory for RealmsFactory {
@@ -274,6 +301,8 @@ impl WorkerFactory for RealmsFactory {
                 .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
             heaps: 0,
             recycle_after: self.recycle_after,
+            growth: Growth::new(self.recycle_growth),
+            is_grown: false,
         }
     }
 }
@@ -294,6 +323,7 @@ impl ScriptEngine {
             RealmsFactory {
                 heap_bytes: is_plain.then_some(options.limits.heap_bytes),
                 recycle_after: options.recycle_after,
+                recycle_growth: options.recycle_growth,
             },
             Platform,
         );

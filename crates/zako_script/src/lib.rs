@@ -15,6 +15,7 @@ pub mod value;
 mod builtin;
 mod platform;
 mod realm;
+mod resident;
 mod transpile;
 
 pub use builtin::{

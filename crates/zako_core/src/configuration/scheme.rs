@@ -204,6 +204,16 @@ impl Scheme {
         })
     }
 
+    /// Whether the command line has an option, or the platform, of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        name == PLATFORM || self.named.contains_key(name)
+    }
+
+    /// The one of the names of options that was probably meant.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.named.keys().map(String::as_str))
+    }
+
     /// Takes note of options that a file declares which the command line does not know.
     pub(crate) fn learn(&mut self, declared: &[OptionDeclaration]) {
         for option in declared {

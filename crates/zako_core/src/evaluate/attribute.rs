@@ -1,10 +1,14 @@
 //! Errors of attributes stand where the attribute is written, and not just at the call that has it.
 
+use std::sync::Arc;
+
 use zako_path::NeutralPath;
 use zako_script::{AttributeStep, Place};
 
 use super::Services;
 use crate::diagnostic::Location;
+use crate::execute::NamedAt;
+use crate::label::Label;
 
 /// An attribute that an evaluation found wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +57,19 @@ impl Blame {
             message: message.to_owned(),
         })
     }
+}
+
+/// Where declarations name files, if they do so in plain words: for files that turn out not to be there.
+pub(crate) fn names_of_files(services: Arc<Services>) -> NamedAt {
+    Arc::new(move |owner, declared, path| {
+        let label = Label::parse(owner.split(' ').next()?, None).ok()?;
+        let text = path.strip_prefix(&label.package)?.to_string();
+        let step = AttributeStep::Text(text);
+        let found = point_at(&services, declared.clone(), vec![step]);
+        // Whoever asks may block, and the transpiler has threads of its own.
+        let found = futures::executor::block_on(found);
+        (found != *declared).then_some(found)
+    })
 }
 
 /// The place of the value at `path` in what the call at `call` was given, as far as it is written out there; else the call's.

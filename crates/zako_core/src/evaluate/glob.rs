@@ -69,6 +69,62 @@ pub(crate) fn glob(
     Ok(search.finish())
 }
 
+/// Whether what is written to `path`, below the package, is what such a glob takes: a directory is so when a file in it could be. The
+/// patterns are good ones.
+pub(crate) fn would_match(
+    include: &[String],
+    exclude: &[String],
+    path: &str,
+    is_directory: bool,
+) -> bool {
+    let (Ok(taken), Ok(left)) = (set(include), set(exclude)) else {
+        return false;
+    };
+    let shows_hidden = names_hidden(include);
+    let matches = |path: &str| {
+        let shown = shows_hidden || !path.split('/').any(|part| part.starts_with('.'));
+        shown && taken.is_match(path) && !left.is_match(path)
+    };
+    if !is_directory {
+        return matches(path);
+    }
+    // A name that the end of each pattern takes, in the directory and in a folder of it.
+    include.iter().any(|pattern| {
+        let name = pattern.rsplit('/').next().unwrap_or(pattern);
+        let name = sample(name);
+        matches(&format!("{path}/{name}")) || matches(&format!("{path}/x/{name}"))
+    })
+}
+
+/// A name that the last part of a pattern takes, as far as that is simple to tell.
+fn sample(pattern: &str) -> String {
+    let mut name = String::new();
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '*' | '?' => name.push('x'),
+            '\\' => name.extend(rest.next()),
+            // The first alternative, and the first character of a class.
+            '{' => {
+                let inner: String = rest.by_ref().take_while(|c| *c != '}').collect();
+                name.push_str(&sample(inner.split(',').next().unwrap_or_default()));
+            }
+            '[' => {
+                let inner: String = rest.by_ref().take_while(|c| *c != ']').collect();
+                name.extend(inner.chars().next());
+            }
+            c => name.push(c),
+        }
+    }
+    name
+}
+
+/// Whether the patterns ask for hidden files.
+fn names_hidden(include: &[String]) -> bool {
+    let mut parts = include.iter().flat_map(|pattern| pattern.split('/'));
+    parts.any(|part| part.starts_with('.'))
+}
+
 /// A search under way: it is told what is in each folder, and says which to look into next.
 struct Search<'a> {
     package: &'a NeutralPath,
@@ -86,9 +142,7 @@ impl<'a> Search<'a> {
     ) -> Result<Self, String> {
         Ok(Search {
             package,
-            hidden: include
-                .iter()
-                .any(|pattern| pattern.split('/').any(|part| part.starts_with('.'))),
+            hidden: names_hidden(include),
             exclude: set(exclude)?,
             include: set(include)?,
             found: Vec::new(),
@@ -154,7 +208,7 @@ fn compile(pattern: &str) -> Result<Glob, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::glob;
+    use super::{glob, would_match};
     use crate::workspace::Workspace;
     use zako_path::NeutralPath;
 
@@ -200,5 +254,24 @@ mod tests {
         assert_eq!(run(&["*.x"], &[]), Ok(vec![]));
         assert!(run(&["../*.c"], &[]).is_err());
         assert!(run(&["{a"], &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_written_among_sources_may_be_taken() {
+        let takes = |include: &str, exclude: &[&str], path: &str, is_directory: bool| {
+            let exclude: Vec<String> = exclude.iter().map(|p| (*p).to_owned()).collect();
+            would_match(&[include.to_owned()], &exclude, path, is_directory)
+        };
+        assert!(takes("**/*.js", &[], "dist/a.js", false));
+        assert!(!takes("**/*.js", &[], "dist/a.css", false));
+        assert!(!takes("src/**/*.js", &[], "dist/a.js", false));
+        assert!(takes("**/*.js", &[], "dist", true));
+        assert!(takes("dist/*.{js,css}", &[], "dist", true));
+        assert!(takes("*/deep/[ab]?.js", &[], "dist/deep", true));
+        assert!(!takes("*.js", &[], "dist", true));
+        assert!(!takes("src/**", &[], "dist", true));
+        assert!(!takes("**/*.js", &["dist/**"], "dist", true));
+        assert!(!takes("**", &[], ".cache", true));
+        assert!(takes("**/.*", &[], ".cache", true));
     }
 }

@@ -62,10 +62,22 @@ pub(crate) enum Read {
     },
 }
 
+/// An output that is put among the package's sources.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Placed {
+    /// Its target, by its place among the declarations.
+    pub(crate) declaration: usize,
+    /// Below the package.
+    pub(crate) path: String,
+    pub(crate) is_directory: bool,
+}
+
 /// What one evaluation did.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded {
     pub(crate) declarations: Vec<TargetDeclaration>,
+    /// Their outputs that are put among the sources.
+    pub(crate) placed: Vec<Placed>,
     pub(crate) reads: Vec<Read>,
     pub(crate) logs: Vec<Diagnostic>,
     /// The toolchains that were resolved.
@@ -101,13 +113,13 @@ impl PackageHost {
         )
     }
 
-    fn package(&self, call: &str) -> Result<&NeutralPath, HostFailure> {
+    fn package(&self, call: &HostCall<'_>) -> Result<&NeutralPath, HostFailure> {
         self.package.as_ref().ok_or_else(|| refused(call))
     }
 
     /// A path below the package, as the workspace knows it.
     fn below(&self, call: &HostCall<'_>) -> Result<NeutralPath, HostFailure> {
-        let package = self.package(call.name)?;
+        let package = self.package(call)?;
         let path = call.args["path"].as_str().unwrap_or_default();
         let joined = package.join(path).ok().filter(|joined| joined != package);
         joined.ok_or_else(|| {
@@ -123,16 +135,19 @@ impl PackageHost {
     }
 
     fn declare(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
-        self.package(call.name)?;
+        self.package(&call)?;
         let rule = RuleId {
             module: text(&call.args["rule"]["module"]),
             export: text(&call.args["rule"]["export"]),
         };
         let attrs = Value::from_json(call.args["attrs"].clone()).map_err(misuse)?;
+        let mut placed: Vec<(String, bool)> = Vec::new();
         let checked = match rule.is_task() {
-            true => cases(&attrs)
-                .iter()
-                .try_for_each(|attrs| TaskAttrs::parse(attrs).map(drop)),
+            true => cases(&attrs).iter().try_for_each(|attrs| {
+                let task = TaskAttrs::parse(attrs)?;
+                placed.extend(task.among_sources().map(|(path, is)| (path.to_owned(), is)));
+                Ok(())
+            }),
             false => Ok(()),
         };
         let visibility = attrs.as_object().and_then(|attrs| attrs.get("visibility"));
@@ -168,12 +183,19 @@ impl PackageHost {
             outputs: words("outputs"),
             toolchains,
         };
+        let at = recorded.declarations.len();
+        let placed = placed.into_iter().map(|(path, is_directory)| Placed {
+            declaration: at,
+            path,
+            is_directory,
+        });
+        recorded.placed.extend(placed);
         recorded.declarations.push(declaration);
         Ok(json!(recorded.declarations.len() - 1))
     }
 
     fn glob(&mut self, call: HostCall<'_>) -> Result<Json, HostFailure> {
-        let package = self.package(call.name)?;
+        let package = self.package(&call)?;
         let list = |key: &str| -> Vec<String> {
             call.args[key]
                 .as_array()
@@ -247,9 +269,12 @@ impl PackageHost {
 
 /// What `fetch` asks. Only builtins can.
 impl PackageHost {
-    /// What the content at an address must be: what is declared, or else what is pinned; nothing when it is neither.
+    /// What the content at an address must be: what is declared, or else what is pinned; nothing when it is neither. Toolchains
+    /// ask for what is `pinned`, in no package.
     fn pin(&mut self, call: &HostCall<'_>) -> Result<Json, HostFailure> {
-        self.package("fetch")?;
+        if call.name == "pin" {
+            self.package(call)?;
+        }
         let url = text(&call.args["url"]);
         if let Some(message) = fetch::unfit(&url) {
             return Err(misuse(message));
@@ -363,7 +388,7 @@ impl Host for PackageHost {
             "declare" => self.declare(call),
             "source" => self.below(&call).map(|path| json!(path.as_str())),
             "file" => self.file(call),
-            "pin" => self.pin(&call),
+            "pin" | "pinned" => self.pin(&call),
             "glob" => self.glob(call),
             "readText" => self.read_text(call),
             "label" => label(&call, self.package.as_ref()),
@@ -396,7 +421,7 @@ impl Host for PackageHost {
             "toolchain" => self.toolchain(&call),
             "fetched" => self.fetched(&call),
             "env" => {
-                self.package(call.name)?;
+                self.package(&call)?;
                 let name = text(&call.args["name"]);
                 let value = self.services.machine.variable(&name).map(str::to_owned);
                 let read = Read::Variable(name, value.clone());
@@ -424,7 +449,7 @@ impl Host for PackageHost {
                     }),
                 }
             }
-            other => Err(refused(other)),
+            _ => Err(refused(&call)),
         }
     }
 

@@ -6,6 +6,7 @@
 mod attribute;
 mod config;
 mod confirm;
+mod cycle;
 mod glob;
 mod host;
 mod kept;
@@ -38,13 +39,15 @@ use crate::execute::Shelf;
 use crate::manifest::VERSION;
 use crate::target::code_fingerprint;
 use crate::workspace::Workspace;
+use cycle::ImportCycle;
 
-pub(crate) use attribute::point_at;
+pub(crate) use attribute::{names_of_files, point_at};
 pub(crate) use config::{ConfigFileValue, learn, scheme};
 pub(crate) use confirm::confirm;
+pub(crate) use cycle::told;
 pub(crate) use host::{TargetDeclaration, label};
 pub(crate) use kept::codecs;
-pub(crate) use leaf::{FileThere, PackageList, PackageModule, path_of_leaf};
+pub(crate) use leaf::{ConfigValue, FileThere, Listing, PackageList, PackageModule, path_of_leaf};
 pub(crate) use machine::{Answer, Machine, Question};
 pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
@@ -139,15 +142,10 @@ pub(crate) fn about(ctx: &Ctx, path: InternedPath) -> Result<(Arc<Services>, Neu
 
 /// What a graph error is to a person.
 pub(crate) fn graph_fault(error: &GraphError) -> Diagnostic {
+    if let Some(cycle) = ImportCycle::of(error) {
+        return cycle.message();
+    }
     match error {
-        GraphError::Cycle { path } => {
-            // A package and its exports are two nodes with one name.
-            let mut path = path.to_vec();
-            path.dedup();
-            let chain = path.join(" \u{2192} ");
-            Diagnostic::user(format!("packages import one another in a cycle: {chain}"))
-                .with_help("move what they share into a package of its own, or name one target with label(\"//pkg:name\")")
-        }
         GraphError::Cancelled => {
             Diagnostic::error(Fault::Interrupted, "the evaluation was cancelled")
         }

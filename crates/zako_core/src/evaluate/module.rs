@@ -205,6 +205,7 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
                                 let importer = Some(import.clone());
                                 return Err(unusable(services, file, importer, missing));
                             }
+                            only_the_handle(import, file)?;
                             closure.scripts.push(file.clone());
                         }
                     }
@@ -225,6 +226,23 @@ pub(crate) async fn closure(ctx: &Ctx, entry: &NeutralPath) -> Result<Closure, F
         }
     }
     Ok(closure)
+}
+
+/// Checks that nothing but the handle is imported of a module that does not run for its importers.
+fn only_the_handle(import: &Import, file: &NeutralPath) -> Result<(), Faults> {
+    let Some((name, place)) = import.names.iter().find(|(name, _)| name != "default") else {
+        return Ok(());
+    };
+    let what = ModuleKind::of(file).map_or("a script", ModuleKind::noun);
+    let error = Diagnostic::user(format!(
+        "\"{}\" gives no \"{name}\" to who imports it: it is {what}, which runs elsewhere, and its default is the handle that stands for it",
+        import.specifier
+    ));
+    let help = format!(
+        "import the handle as `import name from \"{}\"`, and move what both need into a library",
+        import.specifier
+    );
+    Err(fault(error.with_help(help).at(location(place))))
 }
 
 /// Checks that every name that is imported is among those offered.

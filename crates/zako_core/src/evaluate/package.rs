@@ -8,11 +8,12 @@ use zako_graph::{Ctx, GraphError, Key};
 use zako_path::{InternedPath, NeutralPath};
 use zako_script::engine::Entry;
 use zako_script::module::package_facade;
-use zako_script::{Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
+use zako_script::{AttributeStep, Evaluation, ScriptErrorKind, Specifier, TargetRef, Value};
 
 use super::attribute::point_at;
-use super::glob::Globbed;
-use super::host::{PackageHost, Read, Recorded};
+use super::cycle::ImportCycle;
+use super::glob::{Globbed, would_match};
+use super::host::{PackageHost, Placed, Read, Recorded};
 use super::leaf::{
     ConfigValue, FileThere, HostAnswer, Ignored, PackageModule, SourceText, Variable,
 };
@@ -208,6 +209,10 @@ async fn evaluate(
         error.location = place.map(location);
         return Err(fault(error));
     }
+    if let Some(error) = taken_for_source(services, &recorded).await {
+        let told = error.with_trace(format!("in package //{path}"));
+        return Err(fault(told));
+    }
     let named = name_targets(path, exports, recorded.declarations)?;
     let Naming {
         exports,
@@ -233,6 +238,43 @@ async fn evaluate(
         logs,
     });
     Ok(Evaluated { package, reads })
+}
+
+/// What is wrong when the package takes its own outputs for sources: it would be another package once they are there.
+async fn taken_for_source(services: &Services, recorded: &Recorded) -> Option<Diagnostic> {
+    let globs = || {
+        recorded.reads.iter().filter_map(|read| match read {
+            Read::Glob {
+                include, exclude, ..
+            } => Some((include, exclude)),
+            _ => None,
+        })
+    };
+    let (placed, include) = recorded.placed.iter().find_map(|placed| {
+        let Placed {
+            path, is_directory, ..
+        } = placed;
+        let taking = globs().find(|(i, e)| would_match(i, e, path, *is_directory));
+        taking.map(|(include, _)| (placed, include))
+    })?;
+    let (shown, all) = match placed.is_directory {
+        true => (format!("{}/", placed.path), format!("{}/**", placed.path)),
+        false => (placed.path.clone(), placed.path.clone()),
+    };
+    let patterns: Vec<String> = include.iter().map(|p| format!("\"{p}\"")).collect();
+    let mut error = Diagnostic::user(format!(
+        "the output `{shown}` is put among the sources, where glob({}) of the same package takes it for one of them",
+        patterns.join(", ")
+    ))
+    .with_help(format!(
+        "leave it out of the glob: {{ exclude: \"{all}\" }}; a target that needs it names this one among its inputs"
+    ));
+    let declared = &recorded.declarations[placed.declaration];
+    if let Some(place) = &declared.place {
+        let path = vec![AttributeStep::Key("outputs".to_owned())];
+        error.location = Some(point_at(services, location(place), path).await);
+    }
+    Some(error)
 }
 
 /// Whether two values are the same to whoever sees them: an object's keys have an order, which `==` does not see.
@@ -360,10 +402,7 @@ async fn run_given(
     mut ready: Option<Ready>,
     given: &[(String, Option<String>)],
 ) -> Result<Ran, Faults> {
-    let failed = |e: &GraphError| {
-        // A cycle is one of packages; where each import stands is part of the chain already.
-        fault(graph_fault(e))
-    };
+    let failed = |e: &GraphError| fault(graph_fault(e));
     let Start {
         module,
         entry,
@@ -398,7 +437,16 @@ async fn run_given(
             Package::new(services, &folder).map_err(fault)?,
         ));
     }
-    let imported = ctx.get_all(keys).await.map_err(|e| failed(&e))?;
+    let imported = match ctx.get_all(keys).await {
+        Ok(imported) => imported,
+        Err(error) => {
+            let told = match ImportCycle::of(&error) {
+                Some(cycle) => ctx.get(&cycle).await.map_err(|e| failed(&e))?,
+                None => graph_fault(&error),
+            };
+            return Err(fault(told));
+        }
+    };
     for ((build, import), exports) in closure.packages.iter().zip(imported) {
         let exports = exports.map_err(|faults| {
             let line = format!("imported by {}", import.place);

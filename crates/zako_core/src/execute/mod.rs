@@ -86,6 +86,10 @@ const MAX_IN_FLIGHT: usize = 256;
 /// How many bytes of folders' messages are remembered while input roots are hashed.
 const SUBTREE_CACHE_BYTES: u64 = 64 << 20;
 
+/// Where the declaration of an owner, which begins at a place, names a path. It may take its time.
+pub(crate) type NamedAt =
+    Arc<dyn Fn(&str, &Location, &NeutralPath) -> Option<Location> + Send + Sync>;
+
 /// The parts that execution uses.
 #[derive(Clone)]
 pub(crate) struct ExecuteParts {
@@ -107,6 +111,8 @@ pub(crate) struct ExecuteParts {
     pub(crate) layer: Option<ExecutorLayer>,
     /// What `fetch` may do.
     pub(crate) fetching: FetchRules,
+    /// Finds where a declaration names a file that is not there.
+    pub(crate) named_at: NamedAt,
 }
 
 /// Where a workspace is on disk.
@@ -714,6 +720,7 @@ impl Workshop {
             tools: &self.tools,
             subtrees: &self.subtrees,
             levels: &self.levels,
+            named_at: &*self.parts.named_at,
         }
     }
 

@@ -16,7 +16,7 @@ use super::level::Levels;
 use super::tools::{Tools, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
 use crate::codec::encoded;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Location};
 use crate::files::{FileError, Files, Stamp};
 use crate::target::FileWork;
 use crate::workspace::OUTPUT_DIR;
@@ -72,6 +72,8 @@ pub(super) struct Bench<'a> {
     pub(super) tools: &'a Tools,
     pub(super) subtrees: &'a SubtreeCache,
     pub(super) levels: &'a Levels,
+    pub(super) named_at:
+        &'a (dyn Fn(&str, &Location, &NeutralPath) -> Option<Location> + Send + Sync),
 }
 
 /// Prepares `planned`; its errors carry its place.
@@ -82,6 +84,7 @@ pub(super) fn prepare(
     let spec = &planned.spec;
     let mut found = Found {
         bench,
+        planned,
         stamps: BTreeMap::new(),
         errors: Vec::new(),
     };
@@ -142,6 +145,7 @@ pub(super) fn version_of<'a>(spec: &'a ActionSpec, name: &str) -> Option<&'a str
 
 struct Found<'a> {
     bench: &'a Bench<'a>,
+    planned: &'a PlannedAction,
     stamps: BTreeMap<NeutralPath, Stamp>,
     errors: Vec<Diagnostic>,
 }
@@ -154,7 +158,13 @@ impl Found<'_> {
                 return Some(found.value);
             }
             Ok(None) if self.errors.len() < MAX_TOLD => {
-                let error = missing(self.bench.files, path);
+                let mut error = missing(self.bench.files, path);
+                let PlannedAction {
+                    spec, declared_at, ..
+                } = self.planned;
+                let declared = declared_at.as_ref();
+                error.location =
+                    declared.and_then(|at| (self.bench.named_at)(&spec.owner, at, path));
                 self.errors.push(error);
             }
             Ok(None) => {}

@@ -338,7 +338,7 @@ impl Host for ScriptHost {
                 let text = call.args["text"].as_str().unwrap_or_default();
                 self.write(&call.args, text.as_bytes()).map(|()| Json::Null)
             }
-            name => Err(refused(name)),
+            _ => Err(refused(&call)),
         }
     }
 
@@ -346,7 +346,7 @@ impl Host for ScriptHost {
         match call.name {
             "readBytes" => self.read(&call.args).map(|(_, bytes)| bytes),
             "writeBytes" => self.write(&call.args, data).map(|()| Vec::new()),
-            name => Err(refused(name)),
+            _ => Err(refused(&call)),
         }
     }
 

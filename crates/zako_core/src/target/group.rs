@@ -213,7 +213,7 @@ impl Host for AnalysisHost {
             }
             "label" => label(&call, None),
             "stepText" | "stepList" => {
-                let reads = self.reads.as_ref().ok_or_else(|| refused(call.name))?;
+                let reads = self.reads.as_ref().ok_or_else(|| refused(&call))?;
                 let path = call.args["path"].as_str().unwrap_or_default();
                 let answer = match call.name {
                     "stepText" => reads.text(path).map(Json::String),
@@ -257,7 +257,7 @@ impl Host for AnalysisHost {
                 done.results.insert(label, Arc::new(result));
                 Ok(Json::Null)
             }
-            other => Err(refused(other)),
+            _ => Err(refused(&call)),
         }
     }
 

@@ -114,6 +114,12 @@ impl TaskAttrs {
         })
     }
 
+    /// The outputs that are put among the sources, as the task gives them, and whether each is a directory.
+    pub(crate) fn among_sources(&self) -> impl Iterator<Item = (&str, bool)> {
+        let placed = self.outputs.iter().filter(|_| self.in_source);
+        placed.map(|(_, path, directory)| (path.as_str(), *directory))
+    }
+
     /// Where the task's outputs are, in order.
     pub(crate) fn output_paths(&self, label: &Label) -> Result<Vec<OutputSpec>, String> {
         self.outputs

@@ -199,6 +199,7 @@ fn shown(path: &[AttributeStep]) -> String {
                 text.push_str(key);
             }
             AttributeStep::Index(index) => text.push_str(&format!("[{index}]")),
+            AttributeStep::Text(_) => {}
         }
     }
     format!("attribute \"{text}\"")

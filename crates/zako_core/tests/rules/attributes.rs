@@ -245,6 +245,37 @@ async fn a_deprecated_target_warns_once_and_again_on_each_build() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deprecated_attribute_warns_once_in_each_package() {
+    let f = Fixture::new(&[
+        (
+            "old.rule.ts",
+            "import { attr, rule } from \"zako:rule\";\nexport const old = rule({ attrs: { sources: attr.list(attr.string()).default([]).deprecated(\"use srcs\"), word: attr.string().deprecated(\"say nothing\").optional() }, provides: {}, analyze(ctx) { const out = ctx.file(ctx.name); ctx.write(out, ctx.attrs.sources.join()); ctx.expose(\"default\", out); return {}; } });\n",
+        ),
+        (
+            "a/BUILD.ts",
+            "import { old } from \"//old.rule.ts\";\nexport const x = old({});\nexport const y = old({ sources: [\"a\"] });\nexport const z = old({ sources: [] });\n",
+        ),
+        (
+            "b/BUILD.ts",
+            "import { old } from \"//old.rule.ts\";\nexport const x = old({ sources: [] });\n",
+        ),
+    ]);
+    // On each build, evaluated or not.
+    for _ in 0..2 {
+        let built = f.build(&[]).await.good();
+        let warnings: Vec<String> = built.report.diagnostics.iter().map(told).collect();
+        let text = "attribute \"sources\" of old is deprecated: use srcs";
+        assert_eq!(
+            warnings,
+            [
+                format!("a/BUILD.ts:3:18: {text}"),
+                format!("b/BUILD.ts:2:18: {text}")
+            ]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_target_may_have_two_names() {
     let f = fixture(&[
         (

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use sha2::Digest as _;
 use zako_core::{BuildEvent, BuildOptions};
 
+use crate::fetch::{Server, sha256};
 use crate::fixture::{Built, Fixture, run, told};
 
 const BUILD: &str = "import { cargoBinary, cargoLibrary } from \"zako:cargo\";\nimport { rustBinary } from \"zako:rust\";\nexport const app = cargoBinary();\nconst words = cargoLibrary({ package: \"words-core\" });\nexport const other = rustBinary({ srcs: [\"other/main.rs\"], deps: [words] });\n";
@@ -29,11 +31,11 @@ const FILES: [(&str, &str); 9] = [
     ),
     (
         "words/make.rs",
-        "fn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    std::fs::write(format!(\"{out}/word.rs\"), \"pub fn word() -> &'static str { WORD }\").unwrap();\n    println!(\"cargo::rustc-cfg=made\\ncargo::rustc-check-cfg=cfg(made)\\ncargo:rustc-env=MADE=from the script\\ncargo::metadata=tail=asked of words\");\n    assert_eq!(std::env::var(\"CARGO_CFG_TARGET_OS\").unwrap(), std::env::consts::OS);\n}\n",
+        "fn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    std::fs::write(format!(\"{out}/word.rs\"), \"pub fn word() -> &'static str { WORD }\").unwrap();\n    std::fs::write(format!(\"{out}/far.c\"), \"int far(void) { return 5; }\").unwrap();\n    let run = |program: &str, args: &[&str]| assert!(std::process::Command::new(program).args(args).current_dir(&out).status().unwrap().success());\n    run(\"cc\", &[\"-c\", \"far.c\", \"-o\", \"far.o\"]);\n    run(\"ar\", &[\"rcs\", \"libfar.a\", \"far.o\"]);\n    println!(\"cargo:rustc-link-search=native={out}\\ncargo::rustc-link-lib=static:-bundle=far\");\n    println!(\"cargo::rustc-cfg=made\\ncargo::rustc-check-cfg=cfg(made)\\ncargo:rustc-env=MADE=from the script\\ncargo::metadata=tail=asked of words\");\n    assert_eq!(std::env::var(\"CARGO_CFG_TARGET_OS\").unwrap(), std::env::consts::OS);\n}\n",
     ),
     (
         "words/words.rs",
-        "include!(concat!(env!(\"OUT_DIR\"), \"/word.rs\"));\n#[cfg(made)]\nconst WORD: &str = env!(\"MADE\");\n",
+        "include!(concat!(env!(\"OUT_DIR\"), \"/word.rs\"));\nunsafe extern \"C\" { safe fn far() -> i32; }\npub fn distance() -> i32 { far() }\n#[cfg(made)]\nconst WORD: &str = env!(\"MADE\");\n",
     ),
     (
         "tail/Cargo.toml",
@@ -63,7 +65,7 @@ fn vendored() -> Fixture {
     let f = Fixture::new(&FILES);
     f.write(
         "other/main.rs",
-        "fn main() { println!(\"{}\", words::word()); }\n",
+        "fn main() { println!(\"{} {}\", words::word(), words::distance()); }\n",
     );
     cargo(&f.root(), &["vendor", "--offline", "--quiet", "vendor"]);
     f
@@ -106,7 +108,8 @@ async fn crates_of_a_lock_file_are_built() {
         output(&f, "zako-out/app"),
         "from the script, asked of words, true, true 7 1.2.3\n"
     );
-    assert_eq!(output(&f, "zako-out/other"), "from the script\n");
+    // What its build script made is found when a program of `zako:rust` is linked.
+    assert_eq!(output(&f, "zako-out/other"), "from the script 5\n");
     let all = ran(&built);
     // The macro, its dependencies, and build scripts are there; what is for another platform is not.
     for (name, there) in [
@@ -134,6 +137,93 @@ async fn crates_of_a_lock_file_are_built() {
     assert!(output(&f, "zako-out/app").contains(" true! 7"));
 }
 
+/// A crate as registries have it: its folder in a compressed archive.
+fn packed(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        crate::fixture::write(&dir.path().join(name).join(path), text);
+    }
+    let packed = Command::new("tar")
+        .args(["-czf", "-", name])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert!(packed.status.success(), "{packed:?}");
+    packed.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crates_are_fetched_and_checked_by_the_lock_file() {
+    let one = packed(
+        "one-0.1.0",
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = \"one\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
+            ),
+            ("src/lib.rs", "pub fn one() -> u32 { 1 }\n"),
+        ],
+    );
+    let checksum: String = sha2::Sha256::digest(&one)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let lock = |checksum: &str| {
+        format!(
+            "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"one\",\n]\n\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{checksum}\"\n"
+        )
+    };
+    let server = Server::new(&[
+        ("/one/one-0.1.0.crate", &one),
+        ("/dl/one/0.1.0/download", &one),
+    ]);
+    let build_file = |first: &str, second: &str| {
+        format!(
+            "import {{ cargoBinary, cargoLibrary }} from \"zako:cargo\";\nimport {{ fetch }} from \"zako:build\";\nvoid fetch;\nexport const app = cargoBinary({{ {first} }});\nexport const lib = cargoLibrary({{ {second} }});\n"
+        )
+    };
+    let registry = format!("registry: \"{}\"", server.url("/"));
+    let f = Fixture::new(&[
+        ("BUILD.ts", &build_file(&registry, &registry)),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\none = \"0.1\"\n",
+        ),
+        ("Cargo.lock", &lock(&checksum)),
+        (
+            "src/main.rs",
+            "fn main() { println!(\"{}\", app::two()); }\n",
+        ),
+        ("src/lib.rs", "pub fn two() -> u32 { one::one() + 1 }\n"),
+    ]);
+    build(&f).await.good();
+    assert_eq!(output(&f, "zako-out/app"), "2\n");
+    // Once, for both targets, and not again.
+    assert_eq!(server.asked(), ["/one/one-0.1.0.crate"]);
+    assert_eq!(build(&f).await.good().lines(), [""; 0]);
+    // The address in another form, and a crate by its name: what they are is known by its digest already.
+    let template = format!(
+        "registry: \"{}\"",
+        server.url("/dl/{crate}/{version}/download")
+    );
+    let single = format!(
+        "crates: {{ \"one-0.1.0\": fetch({{ url: \"{}\", integrity: \"{}\", extract: {{ strip: 1 }} }}) }}",
+        server.url("/one/one-0.1.0.crate"),
+        sha256(&one)
+    );
+    f.write("BUILD.ts", &build_file(&template, &single));
+    build(&f).await.good();
+    assert_eq!(server.asked(), [""; 0]);
+    // Other content than the lock file's is none.
+    f.write(
+        "Cargo.lock",
+        &lock(&checksum.replace(|c: char| c.is_ascii_digit(), "0")),
+    );
+    f.write("BUILD.ts", &build_file(&registry, &registry));
+    let text = told(build(&f).await.error());
+    assert!(text.contains("is not what it should be"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_lock_file_is_told() {
     let f = vendored();
@@ -143,7 +233,7 @@ async fn what_is_wrong_with_a_lock_file_is_told() {
     );
     std::fs::remove_dir_all(f.root().join("vendor/itoa")).unwrap();
     insta::assert_snapshot!(told(build(&f).await.error()).replace(|c: char| c.is_ascii_digit(), "0"), @r#"
-    BUILD.ts:0:00: Cargo.lock names itoa 0.0.00, and it is not in vendor/: run `cargo vendor vendor`
+    BUILD.ts:0:00: Cargo.lock names itoa 0.0.00, and it is not in vendor/: run `cargo vendor vendor`, or say where crates are fetched from as `registry`
       in package //
     "#);
     let lock = f.read("Cargo.lock");

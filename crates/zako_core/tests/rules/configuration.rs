@@ -377,6 +377,55 @@ async fn going_back_to_a_profile_evaluates_and_runs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_and_read_by_nobody_is_told() {
+    let f = Fixture::new(&[
+        (
+            "zako.toml",
+            "zako = \"0.1\"\n[config]\nhere = \"1\"\n[profile.p]\nthere = \"1\"\n",
+        ),
+        (
+            "o.config.ts",
+            "import { option } from \"zako:config\";\nexport const mode = option({ values: [\"slow\", \"fast\"], default: \"slow\" });\n",
+        ),
+        (
+            "a/BUILD.ts",
+            "import { config, task } from \"zako:build\";\nexport const a = task({ outputs: [\"a\"], shell: `echo ${config.get(\"word\", \"none\")} > $out` });\n",
+        ),
+        (
+            "b/BUILD.ts",
+            "import { config, task } from \"zako:build\";\nexport const b = task({ outputs: [\"b\"], shell: `echo ${config.get(\"other\", \"none\")} > $out` });\n",
+        ),
+    ]);
+    let pairs = [
+        ("mode", "fast"),
+        ("modee", "fast"),
+        ("word", "x"),
+        ("other", "x"),
+        ("os", "linux"),
+        ("here", "2"),
+        ("there", "2"),
+    ];
+    // On each build, and the null build.
+    for _ in 0..2 {
+        let built = f.build_with(&[], set(&pairs)).await.good();
+        let warnings: Vec<String> = built.report.diagnostics.iter().map(told).collect();
+        assert_eq!(
+            warnings,
+            [
+                "the option modee, which -D sets, is read by nothing that is built\n  help: did you mean mode?"
+            ]
+        );
+    }
+    let built = f.build_with(&["//a"], set(&pairs)).await.good();
+    let warnings: Vec<String> = built.report.diagnostics.iter().map(told).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[1].starts_with("the option other, which -D sets, is read by nothing"),
+        "{warnings:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn going_back_to_what_packages_read_evaluates_nothing() {
     let f = Fixture::new(&[(
         "BUILD.ts",

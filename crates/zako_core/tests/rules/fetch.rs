@@ -14,14 +14,14 @@ use crate::fixture::{Built, Fixture, run, told};
 type Pages = BTreeMap<String, Vec<u8>>;
 
 /// Serves pages by their paths; `/to/X` redirects to `/X`, `/silent` never answers.
-struct Server {
+pub(crate) struct Server {
     address: String,
     pages: Arc<Mutex<Pages>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn new(pages: &[(&str, &[u8])]) -> Server {
+    pub(crate) fn new(pages: &[(&str, &[u8])]) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let pages = pages
@@ -53,12 +53,12 @@ impl Server {
             .insert(path.to_owned(), page.to_vec());
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }
 
     /// The paths that it was asked for since the last call.
-    fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
@@ -92,7 +92,7 @@ fn answer(
     None
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = sha2::Sha256::digest(bytes);
     let text = base64::engine::general_purpose::STANDARD.encode(digest);
     format!("sha256-{text}")
@@ -509,6 +509,27 @@ async fn a_toolchain_is_what_it_says() {
         "{text}"
     );
     assert_eq!(server.asked(), [""; 0]);
+    // What is pinned counts, as for `fetch`; and when the pin is another, so is the tool.
+    let pin = |content: &[u8]| {
+        f.write(
+            "zako.lock",
+            &format!(
+                "version = 1\n\n[fetch]\n\"{}\" = \"{}\"\n",
+                server.url("/say"),
+                sha256(content)
+            ),
+        );
+    };
+    for mark in ["?", "!"] {
+        let content = program.replace("$1", &format!("$1{mark}"));
+        server.serve("/say", content.as_bytes());
+        pin(content.as_bytes());
+        f.build_with(&["//:one"], locked()).await.good();
+        assert_eq!(f.read("zako-out/one"), format!("one{mark}\n"));
+        assert_eq!(f.build(&["//:one"]).await.good().lines(), [""; 0]);
+    }
+    assert_eq!(server.asked(), ["/say", "/say"]);
+    server.serve("/say", program.as_bytes());
     let wrong = format!("integrity: \"{}\", ", sha256(b"something else"));
     f.write("say.toolchain.ts", &say_toolchain(&spec(&wrong), "\"say\""));
     let built = f.build(&["//:one"]).await;

@@ -14,4 +14,5 @@ mod fetch;
 mod fixture;
 mod rules;
 mod standard;
+mod strict;
 mod toolchains;

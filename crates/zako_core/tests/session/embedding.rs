@@ -199,7 +199,12 @@ async fn files_are_evaluated_by_themselves() {
         done.logs
     );
     let text = told(&eval("macro.ts").await.unwrap_err());
-    assert!(text.starts_with("macro.ts:2:18: TypeError: rules and task can be called only while a BUILD.ts file is evaluated"), "{text}");
+    assert!(
+        text.starts_with(
+            "macro.ts:2:18: TypeError: task can be called only while a BUILD.ts file is evaluated"
+        ),
+        "{text}"
+    );
     assert!(
         eval("zako.toml")
             .await

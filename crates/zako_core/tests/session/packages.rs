@@ -233,6 +233,28 @@ fn json(name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_makes_no_package_is_told() {
+    let more = "[[packages]]\nmatch = \"pakcages/*/package.json\"\nbuild = \"//tools/each.ts\"\n[[packages]]\nmatch = \"packages/c/*.json\"\nbuild = \"//tools/each.ts\"\n";
+    let f = Fixture::new(&[
+        ("zako.toml", &format!("{MANIFEST}{more}")),
+        ("tools/each.ts", "export const x = 1;\n"),
+        ("packages/a/package.json", &json("a")),
+        ("packages/c/package.json", &json("c")),
+        ("packages/d/BUILD.ts", "export const own = 1;\n"),
+    ]);
+    // On each build of everything, and the null build; others don't know.
+    for _ in 0..2 {
+        let built = f.build(&["//..."]).await.good();
+        let warnings: Vec<String> = built.report.diagnostics.iter().map(told).collect();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("zako.toml:5:1: this [[packages]] makes no package: no folder has a file that \"pakcages/*/package.json\" matches"), "{warnings:?}");
+        assert!(warnings[1].starts_with("zako.toml:8:1: "), "{warnings:?}");
+    }
+    let built = f.build(&["//packages/..."]).await.good();
+    assert_eq!(built.report.diagnostics, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_module_makes_many_packages() {
     let f = Fixture::new(&[
         ("zako.toml", MANIFEST),

@@ -1,6 +1,7 @@
 // Runs the `analyze` of rules: attributes and dependencies in, actions and providers out.
 
 import { decode, encode, nextAnalysis } from "zako:internal/encode";
+import { knownFields } from "zako:internal/fields";
 import { call } from "zako:internal/host";
 import { find, findStep, stepOf } from "zako:internal/identity";
 import { isOption, optionId, optionState } from "zako:internal/option";
@@ -154,7 +155,7 @@ function actor(request: Request, given: readonly any[], values: Values) {
     write(artifact: unknown, text: string, options: Record<string, unknown> = {}) {
       own("ctx.write", artifact);
       if (typeof text !== "string") throw new TypeError("ctx.write takes the text as its second argument");
-      checkOptions("ctx.write", options, ["executable"]);
+      knownFields("ctx.write", options, ["executable"]);
       work(artifact, { kind: "write", text, executable: options.executable === true });
     },
     copy(artifact: unknown, from: unknown) {
@@ -178,7 +179,7 @@ function actor(request: Request, given: readonly any[], values: Values) {
         throw new TypeError("ctx.dynamic takes what dynamic() gave, exported from the module that makes it");
       }
       if (typeof use !== "object" || use === null) throw new TypeError("ctx.dynamic takes an object: { reads, outputs, params }");
-      checkOptions("ctx.dynamic", use, ["reads", "outputs", "params"]);
+      knownFields("ctx.dynamic", use, ["reads", "outputs", "params"]);
       const { reads, outputs, params } = use;
       if (!Array.isArray(reads) || reads.length === 0) throw new TypeError("reads of ctx.dynamic takes a list of files, at least one");
       if (!Array.isArray(outputs) || outputs.length === 0) throw new TypeError("outputs of ctx.dynamic takes a list of files, at least one");
@@ -189,6 +190,14 @@ function actor(request: Request, given: readonly any[], values: Values) {
       call("action", { action: { work: { ...work, params: whole }, outputs: encode(outputs) } });
     },
   };
+}
+
+/** Refuses a promise: what comes after its first `await` would come too late, and silently. */
+function synchronous<T>(returned: T, what: string): T {
+  if (typeof (returned as any)?.then === "function") {
+    throw new TypeError(`${what} gave a promise, and there is nothing to wait for: every call of ctx answers at once. Drop the \`async\``);
+  }
+  return returned;
 }
 
 /** Runs a dynamic step: what it reads is built. */
@@ -204,7 +213,7 @@ function step(request: Request & { outputs: unknown; params: { params: unknown; 
   };
   const readText = (file: unknown, below?: unknown): string => call("stepText", { path: path("ctx.readText", file, below) });
   nextAnalysis();
-  record.step.run(
+  const ran: unknown = record.step.run(
     freeze({
       label,
       name: request.name,
@@ -217,6 +226,7 @@ function step(request: Request & { outputs: unknown; params: { params: unknown; 
       ...actor(request, outputs, request.params.values),
     }),
   );
+  synchronous(ran, `run of ${rule.export}`);
   call("analyzed", { label, files: [], providers: {}, outputs: {}, runfiles: null });
 }
 
@@ -257,7 +267,10 @@ function analyzeOne(request: Request, configuration: Configuration): void {
     },
   });
   nextAnalysis();
-  const returned = definition.analyze(ctx);
+  const returned = synchronous(definition.analyze(ctx), `analyze of ${rule.export}`);
+  if (typeof returned === "object" && returned !== null) {
+    knownFields(`what analyze of ${rule.export} returns`, returned, Object.keys(definition.provides), "provider");
+  }
   const providers: Record<string, unknown> = {};
   for (const key of Object.keys(definition.provides)) {
     const value = returned?.[key];
@@ -304,12 +317,6 @@ function alike(what: string, made: unknown, from: unknown): void {
   // A source does not say what it is.
   if (isDirectory(from) && !isDirectory(made)) {
     throw new TypeError(`${what}: ${from.path} is a directory; make the output with ctx.dir`);
-  }
-}
-
-function checkOptions(what: string, options: Record<string, unknown>, names: readonly string[]): void {
-  for (const key of Object.keys(options)) {
-    if (!names.includes(key)) throw new TypeError(`${what} has no option "${key}"; it has ${names.join(", ")}`);
   }
 }
 

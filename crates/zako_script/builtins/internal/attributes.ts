@@ -1,5 +1,6 @@
 // What callers give to rules: checked by the kinds of the attributes, and put into the engine's encoding.
 
+import { logAt } from "zako:internal/console";
 import { encode } from "zako:internal/encode";
 import { call } from "zako:internal/host";
 import { isSelect, joinSettings, mapSelect, settingData } from "zako:internal/option";
@@ -16,7 +17,12 @@ export interface Schema {
   settings?: readonly Setting[];
   opt: boolean;
   fallback?: unknown;
+  /** What to do instead of giving it, when it is deprecated. */
+  instead?: string;
 }
+
+/** The deprecated attributes that this package was warned of. */
+const warned = new Set<string>();
 
 const text: Schema = { kind: "string", opt: true };
 const words: Schema = { kind: "list", of: text, opt: true };
@@ -46,6 +52,11 @@ export function check(rule: string, own: Record<string, Schema>, props: Record<s
         if (!s.opt) throw new TypeError(`${rule} needs the attribute "${key}"`);
         if (Object.hasOwn(own, key)) attrs[key] = null;
       } else {
+        if (s.instead !== undefined && props[key] !== undefined) {
+          const message = `attribute "${key}" of ${rule} is deprecated: ${s.instead}`;
+          if (!warned.has(message)) logAt("warn", [message]);
+          warned.add(message);
+        }
         trail.push(key);
         if (!Object.hasOwn(own, key) && holdsSelect(value)) {
           throw new TypeError(`"${key}" of ${rule} cannot depend on the configuration: it takes no select`);

@@ -1,5 +1,6 @@
 // Questions to the programs of the machine, which the engine answers and records.
 
+import { knownFields } from "zako:internal/fields";
 import { call } from "zako:internal/host";
 import { artifactState, isArtifact, newTool } from "zako:internal/target";
 import type { ArtifactObject } from "zako:internal/target";
@@ -35,9 +36,7 @@ const OPTIONS = ["version", "versionArgs", "install", "identity"];
 function find(name: unknown, options: any = {}): ArtifactObject {
   const names: readonly string[] = Array.isArray(name) ? name : [name];
   if (names.length === 0 || names.some((n) => typeof n !== "string" || n === "")) throw new TypeError("find takes the name of a program");
-  for (const key of Object.keys(options)) {
-    if (!OPTIONS.includes(key)) throw new TypeError(`find has no option "${key}"; it has ${OPTIONS.join(", ")}`);
-  }
+  knownFields("find", options, OPTIONS);
   const { version, versionArgs, install, identity = "content" } = options;
   if (identity !== "content" && identity !== "version") throw new TypeError("identity of find is \"content\" or \"version\"");
   const made = (path: string, has?: string): ArtifactObject =>
@@ -82,6 +81,9 @@ export const questions: {
   find,
   findOptional: (name, options) => attempt(() => find(name, options)),
   version: (program, args) => versionOf(tool(program, "version"), args),
-  run: (program, args, options = {}) => run(tool(program, "run"), args, options.reads),
+  run(program, args, options = {}) {
+    knownFields("run", options, ["reads"]);
+    return run(tool(program, "run"), args, options.reads);
+  },
   satisfies: (version, wanted) => call("versionIs", { version: VERSION.exec(`${version}`)?.[0] ?? `${version}`, wanted }),
 };

@@ -1,7 +1,7 @@
 // What stands for options of the configuration, settings of them and choices between values by them. Like targets
 // (target.ts), their state is private: a script can pass them on, but not make its own.
 
-import { call } from "zako:internal/host";
+import { suggestion } from "zako:internal/fields";
 import { token } from "zako:internal/identity";
 
 /** What an option's values are to a script: strings, or booleans. */
@@ -92,12 +92,6 @@ for (const c of [OptionObject, SettingObject, SelectObject]) {
 export { isOption, isSelect, isSetting };
 export { optionState, selectState };
 export type { OptionObject, SelectObject, SettingObject };
-
-/** What is probably meant by `word`, or all that there is. */
-export function suggestion(word: string, words: readonly string[]): string {
-  const near = call("nearest", { word, words });
-  return near ? `; did you mean "${near}"?` : `; it has ${words.join(", ")}`;
-}
 
 /** What messages call the option. */
 export function shownOption(option: OptionObject): string {

@@ -1,9 +1,10 @@
 // Resolves toolchains: finds their tools on the machine, by questions that the engine answers and records.
 
 import { encode } from "zako:internal/encode";
+import { knownFields } from "zako:internal/fields";
 import { call } from "zako:internal/host";
 import { Lacking, questions } from "zako:internal/machine";
-import { settingNeeds, suggestion } from "zako:internal/option";
+import { settingNeeds } from "zako:internal/option";
 import type { SettingObject } from "zako:internal/option";
 
 interface Definition {
@@ -28,14 +29,15 @@ class Awaited extends Error {}
 /** What was fetched, on the machine. */
 function fetched(spec: any): object {
   if (typeof spec !== "object" || spec === null) throw new TypeError("fetched takes an object: { url, integrity }");
-  const fields = ["url", "integrity", "strip", "extract"];
-  for (const key of Object.keys(spec)) {
-    if (!fields.includes(key)) throw new TypeError(`fetched has no field "${key}"${suggestion(key, fields)}`);
-  }
-  const { url, integrity, strip = 0, extract = true } = spec;
+  knownFields("fetched", spec, ["url", "integrity", "strip", "extract"], "field");
+  const { url, integrity: given, strip = 0, extract = true } = spec;
   if (typeof url !== "string") throw new TypeError("fetched needs a url, a string");
-  if (typeof integrity !== "string") {
-    throw new TypeError(`fetched needs the integrity of ${url}, as "sha256-…": what tools are is not left to a server`);
+  if (given !== undefined && typeof given !== "string") throw new TypeError("integrity of fetched is a string");
+  const integrity: string | null = given ?? call("pinned", { url });
+  if (integrity === null) {
+    throw new Lacking(
+      `fetched needs the integrity of ${url}, as "sha256-…", there or in zako.lock: what tools are is not left to a server; a fetch of that address in a BUILD.ts pins it`,
+    );
   }
   if (!Number.isInteger(strip) || strip < 0 || strip > 64) throw new TypeError("strip of fetched is a number of folders, 0 to 64");
   const { folder, error } = call("fetched", { url, integrity, strip: extract === false ? null : strip });

@@ -93,12 +93,11 @@ impl ModuleKind {
             (_, Build) => {
                 refused("only packages import packages; pass the target in as an argument")
             }
-            (Script, Library) | (Toolchain, Library | Rule | Config) => Ok(Importable::Whole),
-            (Script | Toolchain, _) => {
-                refused("it runs apart from packages and may use libraries only")
-            }
-            (_, Script | Toolchain) => Ok(Importable::Opaque),
             (_, Rule | Config | Library) => Ok(Importable::Whole),
+            (Script | Toolchain, _) => refused(
+                "it runs apart from packages and may use libraries, rule and configuration files only",
+            ),
+            (_, Script | Toolchain) => Ok(Importable::Opaque),
         }
     }
 }
@@ -134,7 +133,16 @@ mod tests {
             ModuleKind::Build.import(ModuleKind::Script),
             Ok(Importable::Opaque)
         );
-        assert!(ModuleKind::Script.import(ModuleKind::Rule).is_err());
+        assert!(ModuleKind::Script.import(ModuleKind::Script).is_err());
+        for token in [ModuleKind::Rule, ModuleKind::Config, ModuleKind::Library] {
+            for importer in [
+                ModuleKind::Script,
+                ModuleKind::Toolchain,
+                ModuleKind::Config,
+            ] {
+                assert_eq!(importer.import(token), Ok(Importable::Whole));
+            }
+        }
         assert!(ModuleKind::Memory.import(ModuleKind::Library).is_err());
         assert_eq!(
             ModuleKind::Memory.import(ModuleKind::Builtin),

@@ -3,7 +3,7 @@
 //! Looked for only when there is something to tell of it, so that nothing of it is kept.
 
 use oxc::allocator::Allocator;
-use oxc::ast::ast::{Argument, CallExpression, Expression, ObjectPropertyKind};
+use oxc::ast::ast::{Argument, CallExpression, Expression, ObjectPropertyKind, StringLiteral};
 use oxc::ast_visit::{Visit, walk};
 use oxc::parser::Parser;
 use oxc::span::{GetSpan, SourceType, Span};
@@ -20,6 +20,8 @@ pub enum AttributeStep {
     Index(usize),
     /// The name itself of that property, and not its value: the last step.
     Name(String),
+    /// The first string in there that says this: the last step.
+    Text(String),
 }
 
 /// The value at `path` in the first argument of the call at `line` and `column`, or the nearest value around it that is written
@@ -83,6 +85,11 @@ fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
             });
             return named.or(found);
         }
+        if let AttributeStep::Text(text) = step {
+            let mut saying = Saying { text, found: None };
+            saying.visit_expression(at);
+            return saying.found.or(found);
+        }
         let next = match (step, at) {
             (AttributeStep::Key(key), Expression::ObjectExpression(object)) => {
                 object.properties.iter().rev().find_map(|p| match p {
@@ -112,6 +119,20 @@ fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
         at = next.get_inner_expression();
     }
     found
+}
+
+/// Looks for a string.
+struct Saying<'s> {
+    text: &'s str,
+    found: Option<Span>,
+}
+
+impl<'a> Visit<'a> for Saying<'_> {
+    fn visit_string_literal(&mut self, literal: &StringLiteral<'a>) {
+        if self.found.is_none() && literal.value == self.text {
+            self.found = Some(literal.span);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +167,9 @@ mod tests {
             Some("g({ srcs: 1 })")
         );
         assert_eq!(found(source, (1, 18), &[name("other")]), None);
+        let text = |text: &str| AttributeStep::Text(text.to_owned());
+        assert_eq!(found(source, (1, 18), &[text("x")]), Some("\"x\""));
+        assert_eq!(found(source, (1, 18), &[text("y")]), None);
         assert_eq!(found(source, (1, 18), &[key("other")]), None);
         assert_eq!(found(source, (9, 9), &[key("srcs")]), None);
     }

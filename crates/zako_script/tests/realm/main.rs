@@ -84,7 +84,7 @@ impl Host for TestHost {
                 seen.analyzed.push(result);
                 Ok(Json::Null)
             }
-            name => Err(refused(name)),
+            _ => Err(refused(&call)),
         }
     }
 

@@ -177,6 +177,15 @@ async fn threads_are_recycled_by_what_their_heaps_come_to() {
             (6, wanted, 1)
         );
     }
+    // With no growth allowed a thread goes when it is first looked at.
+    let engine = ScriptEngine::new(ScriptEngineOptions {
+        threads: 1,
+        recycle_growth: 0,
+        ..ScriptEngineOptions::default()
+    });
+    evaluate_all(&engine, "export const x = 1;", 3).await;
+    let wanted = if cfg!(target_os = "linux") { 3 } else { 0 };
+    assert_eq!(engine.metrics().recycled, wanted);
     // A heap of 20 MiB counts more than one of an empty package.
     let engine = recycling(16 << 20);
     evaluate_all(&engine, "export const x = 1;", 1).await;

@@ -176,7 +176,7 @@ async fn rules_outside_packages_are_refused_by_name() {
     assert!(
         error
             .message
-            .contains("only while a BUILD.ts file is evaluated (call: declare)"),
+            .contains("task can be called only while a BUILD.ts file is evaluated"),
         "{error}"
     );
     assert_eq!(error.place.unwrap().to_string(), "a.ts:2:1");

@@ -356,14 +356,8 @@ async fn what_the_policy_denies_is_an_error_before_anything_runs() {
         .await;
     assert_eq!(built.summary.statuses, [Cancelled; 3]);
     assert!(!world.place("zako-out/a").exists());
-    let messages: Vec<&str> = built
-        .summary
-        .diagnostics
-        .iter()
-        .map(|d| d.message.as_str())
-        .collect();
     assert_eq!(
-        messages,
+        built.messages(),
         [
             "make zako-out/b runs `curl`, which the rule at zako.toml:5 denies",
             "make zako-out/c uses the network, which the rule at zako.toml:8 denies",
@@ -405,14 +399,8 @@ async fn what_is_killed_for_memory_runs_again_alone_once() {
     let built = world
         .check(&[sh(&script(1), &[], &["zako-out/a"])], &[Ran])
         .await;
-    let warnings: Vec<&str> = built
-        .summary
-        .diagnostics
-        .iter()
-        .map(|d| d.message.as_str())
-        .collect();
     assert_eq!(
-        warnings,
+        built.messages(),
         ["make zako-out/a was killed for want of memory: again, alone"]
     );
     assert_eq!(world.read("times").lines().count(), 2);

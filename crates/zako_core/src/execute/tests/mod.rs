@@ -50,6 +50,12 @@ impl Built {
         }
     }
 
+    /// What is said, in its order.
+    fn messages(&self) -> Vec<&str> {
+        let diagnostics = self.summary.diagnostics.iter();
+        diagnostics.map(|d| d.message.as_str()).collect()
+    }
+
     fn output(&self, at: usize) -> Option<&str> {
         self.events.iter().find_map(|event| match event {
             BuildEvent::ActionFinished { action, output, .. } if action.id as usize == at => {
@@ -119,6 +125,7 @@ fn parts(cache: &Path) -> ExecuteParts {
         script_limits: Limits::default(),
         layer: None,
         fetching: crate::fetch::FetchRules::default(),
+        named_at: Arc::new(|_, _, _| None),
     }
 }
 
