@@ -122,6 +122,11 @@ impl WorkerProcess {
         self.handle.pid()
     }
 
+    /// Whether it works on several requests at once.
+    pub(super) fn is_multiplex(&self) -> bool {
+        self.is_multiplex
+    }
+
     /// Whether it can be given work.
     pub(super) fn is_healthy(&self) -> bool {
         !self.shared.is_gone.load(Ordering::Acquire) && self.handle.is_alive()
