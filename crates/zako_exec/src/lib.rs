@@ -58,7 +58,7 @@ pub use process::{
     ProcessStdin, Receive, SIGNALS, find_program, signal_number,
 };
 pub use resource_pool::{
-    AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
+    AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool, Urgency,
 };
 // What commands are given, too; the types are of whoever declares actions.
 pub use zako_action::{MAX_RETRIES, RetryCauses, RetryPolicy};

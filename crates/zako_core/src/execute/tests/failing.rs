@@ -337,14 +337,7 @@ async fn only_ends_that_are_named_are_tried_again() {
 async fn a_pause_lets_others_run() {
     let mut world = World::new(&[("a", "")]);
     world.isolation = Some(Isolation::Basic);
-    world.parts.machinery = Arc::new(super::super::Machinery::new(
-        ResourcePool::new(Capacity {
-            cpu_millis: 1000,
-            ..Capacity::of_this_machine()
-        }),
-        &world.cache.join("state"),
-        None,
-    ));
+    world.parts.machinery = machinery(&world.cache, 1000);
     let flag = world.cache.join("flag").display().to_string();
     let mut waits = sh(
         &format!("test -e {flag}; echo > $out"),
@@ -555,6 +548,7 @@ async fn a_stuck_action_is_named_while_it_runs() {
         isolation: world.isolation,
         weaker_told: Default::default(),
         dry_run: false,
+        urgency: Urgency::Normal,
         ledger: SharedLedger::new(ledger),
         events: send,
         cancel: CancellationToken::new(),
