@@ -26,6 +26,39 @@ fn timings_list_what_ran_the_slowest_first() {
 }
 
 #[test]
+fn the_event_log_has_what_an_action_wrote_to_the_disk() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const big = task({ outputs: [\"big\"], shell: 'dd if=/dev/zero of=\"$out\" bs=1M count=4 conv=fsync' });\n",
+    );
+    let kind = std::process::Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(workspace.root())
+        .output()
+        .unwrap();
+    let said = workspace.zako("build --isolation basic --timings").exits(0);
+    let number = |field: &str| {
+        let path = format!("/usage/{field}");
+        let mut found = said.events.iter().filter_map(|event| event.number(&path));
+        found.next().unwrap_or_else(|| panic!("{field}: {said}"))
+    };
+    assert_eq!((number("exit"), number("attempts")), (0, 1));
+    for counted in [
+        "wall_ms",
+        "user_ms",
+        "system_ms",
+        "max_rss_bytes",
+        "read_bytes",
+    ] {
+        let _it_is_told = number(counted);
+    }
+    // What is in memory is on no disk.
+    if kind.stdout != b"tmpfs\n" {
+        assert!(number("written_bytes") >= 4 << 20, "{said}");
+    }
+}
+
+#[test]
 fn failures_that_are_named_are_tried_again_and_others_are_not() {
     let workspace = Workspace::bare();
     let log = workspace.outside("log");

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -205,6 +206,8 @@ struct Shared {
     bell: Arc<Bell>,
     /// Told when a request has to wait: who holds something back for others may let go.
     contended: Notify,
+    /// Told when the machine was looked at: what did not fit for that may fit now.
+    observed: Notify,
 }
 
 impl Observed for Shared {
@@ -215,6 +218,7 @@ impl Observed for Shared {
 
     fn observe(&self, weather: Weather, _reading: Reading) {
         self.apply(Event::Observe(weather));
+        self.observed.notify_waiters();
     }
 }
 
@@ -244,6 +248,7 @@ impl ResourcePool {
             ledger: Mutex::new(ledger),
             bell: Arc::default(),
             contended: Notify::new(),
+            observed: Notify::new(),
         });
         Self::sharing(shared, capacity)
     }
@@ -358,11 +363,17 @@ impl ResourcePool {
     /// Tells the pool what the machine has; for whoever observes it otherwise than by [`watch`](Self::watch).
     pub fn observe(&self, weather: Weather) {
         self.own.shared.apply(Event::Observe(weather));
+        self.own.shared.observed.notify_waiters();
     }
 
     /// Returns when a request has to wait from now on.
     pub(crate) async fn contended(&self) {
         self.own.shared.contended.notified().await;
+    }
+
+    /// Returns when the machine was looked at from now on: for those who [try](Self::try_acquire) and do not wait.
+    pub(crate) fn observed(&self) -> Notified<'_> {
+        self.own.shared.observed.notified()
     }
 
     /// All there is.

@@ -392,10 +392,11 @@ async fn attempts(
 }
 
 fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
-    let store = shop.parts.store.clone();
+    let (store, pool) = (shop.parts.store.clone(), shop.pool.clone());
     if let Some(FileWork::Fetch(fetch)) = planned.work.as_deref() {
         Box::new(FetchExecutor {
             store,
+            pool,
             cache: shop.parts.cache.clone(),
             rules: shop.parts.fetching,
             fetch: fetch.clone(),
@@ -403,6 +404,7 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     } else if let Some(work) = &planned.work {
         Box::new(FileExecutor {
             store,
+            pool,
             work: work.clone(),
         })
     } else if let Some(program) = &planned.script {
@@ -411,10 +413,11 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
             engine,
             limits,
             store,
+            pool,
             program: program.clone(),
         })
     } else {
-        let (pool, machinery) = (shop.pool.clone(), &shop.parts.machinery);
+        let machinery = &shop.parts.machinery;
         let local = LocalExecutor::new(store.clone(), pool.clone())
             .with_sandbox(shop.levels.sandbox.clone());
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;

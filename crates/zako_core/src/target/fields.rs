@@ -64,17 +64,36 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Refuses what is not among `known`, which are called `noun`s.
     pub(super) fn only(&self, noun: &str, known: &[&str]) -> Result<(), String> {
+        match self.unknown(known) {
+            None => Ok(()),
+            Some((unknown, hint)) => {
+                Err(format!("{} has no {noun} \"{unknown}\"; {hint}", self.of))
+            }
+        }
+    }
+
+    /// Refuses what is not among `known` in the object that these fields are, which is the value of `key`.
+    pub(super) fn only_in(&self, key: &str, known: &[&str]) -> Result<(), String> {
+        match self.unknown(known) {
+            None => Ok(()),
+            Some((unknown, hint)) => Err(format!(
+                "\"{key}\" of {} has no \"{unknown}\"; {hint}",
+                self.of
+            )),
+        }
+    }
+
+    /// The first that is not among `known`, and what was probably meant.
+    fn unknown(&self, known: &[&str]) -> Option<(&'a str, String)> {
         // What `task` says itself, not its caller.
         let is_unknown =
             |key: &&String| *key != "commandIsFunction" && !known.contains(&key.as_str());
-        let Some(unknown) = self.fields.keys().find(is_unknown) else {
-            return Ok(());
-        };
+        let unknown = self.fields.keys().find(is_unknown)?;
         let hint = match nearest(unknown, known.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("it has {}", known.join(", ")),
         };
-        Err(format!("{} has no {noun} \"{unknown}\"; {hint}", self.of))
+        Some((unknown, hint))
     }
 
     /// What was given; `undefined` and `null` were not.
@@ -308,17 +327,7 @@ impl<'a> Fields<'a> {
             value => return Ok(Some(WorkerSpec::new(protocol("worker", value)?))),
         };
         let known = ["protocol", "multiplex", "sandboxDir"];
-        if let Some(unknown) = given
-            .fields
-            .keys()
-            .find(|key| !known.contains(&key.as_str()))
-        {
-            let hint = match nearest(unknown, known.into_iter()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("it has {}", known.join(", ")),
-            };
-            return Err(format!("\"worker\" of {of} has no \"{unknown}\"; {hint}"));
-        }
+        given.only_in("worker", &known)?;
         let flag = |key: &str| match given.get(key) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),

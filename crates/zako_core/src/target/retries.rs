@@ -39,17 +39,7 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Option<Box<RetryPolicy>>, Str
             return Ok(policy(RetryPolicy::default().with_retries(times)));
         }
     };
-    if let Some(unknown) = given
-        .fields
-        .keys()
-        .find(|key| !KEYS.contains(&key.as_str()))
-    {
-        let hint = match nearest(unknown, KEYS.into_iter()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("it has {}", KEYS.join(", ")),
-        };
-        return Err(format!("\"retries\" of {of} has no \"{unknown}\"; {hint}"));
-    }
+    given.only_in("retries", &KEYS)?;
     let Some(times) = given.get("times") else {
         return Err(format!(
             "\"retries\" of {of} needs times: how often it is tried again, at most"

@@ -226,10 +226,7 @@ impl<E: Executor> WorkerExecutor<E> {
         work: impl FnOnce(&Job) -> Result<T, ExecuteError> + Send + 'static,
     ) -> Result<T, ExecuteError> {
         let job = job.clone();
-        match self.blocking.run(move || work(&job)).await {
-            Ok(result) => result,
-            Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
-        }
+        self.blocking.execute(move || work(&job)).await
     }
 }
 
