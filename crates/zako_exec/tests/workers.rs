@@ -129,11 +129,16 @@ impl Toy {
         }
     }
 
-    /// Asks, and gives up when the worker is at it.
-    async fn ask_and_cancel(&self, what: &str) -> Result<WorkResponse, WorkerError> {
+    /// Asks, and gives up when the worker is at that many requests, which this one is the last of.
+    async fn ask_and_cancel(
+        &self,
+        multiplex: usize,
+        what: &str,
+        requests: usize,
+    ) -> Result<WorkResponse, WorkerError> {
         let cancel = CancellationToken::new();
-        let (answer, ()) = tokio::join!(self.ask_until(1, what, &cancel), async {
-            self.works_on(1).await;
+        let (answer, ()) = tokio::join!(self.ask_until(multiplex, what, &cancel), async {
+            self.works_on(requests).await;
             cancel.cancel();
         });
         answer
@@ -254,7 +259,7 @@ async fn a_cancelled_request_is_given_up_and_its_worker_kept_or_killed() {
         return;
     };
     toy.ask(1, "say hi").await.unwrap();
-    let held = toy.ask_and_cancel("hold").await;
+    let held = toy.ask_and_cancel(1, "hold", 1).await;
     assert!(matches!(held, Err(WorkerError::Cancelled)));
     assert_eq!(toy.ask(1, "say on").await.unwrap().output, "on");
     assert_eq!(toy.pool.state().started, 1, "it said that it stopped");
@@ -267,7 +272,7 @@ async fn a_cancelled_request_is_given_up_and_its_worker_kept_or_killed() {
     };
     toy.ask(1, "say hi").await.unwrap();
     let pid = toy.pid();
-    let deaf = toy.ask_and_cancel("deaf").await;
+    let deaf = toy.ask_and_cancel(1, "deaf", 1).await;
     assert!(matches!(deaf, Err(WorkerError::Cancelled)));
     gone(pid).await;
     assert!(toy.pool.state().workers.is_empty());
@@ -306,6 +311,25 @@ async fn multiplex_requests_share_a_process_and_are_answered_in_any_order() {
         assert_eq!(hold.await.unwrap().unwrap().output, "held");
     }
     assert_eq!(toy.pool.state().started, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_a_process_with_a_request_that_cannot_be_given_up_is_told_so() {
+    let Some(toy) = toy(WorkerPoolOptions {
+        cancel_grace: Duration::from_millis(20),
+        ..options(1)
+    }) else {
+        return;
+    };
+    let (held, deaf) = tokio::join!(toy.ask(4, "hold"), async {
+        toy.works_on(1).await;
+        toy.ask_and_cancel(4, "deaf", 2).await
+    });
+    assert!(matches!(held, Err(WorkerError::Lost { .. })), "{held:?}");
+    assert!(matches!(deaf, Err(WorkerError::Cancelled)));
+    assert_eq!(toy.ask(4, "say on").await.unwrap().output, "on");
+    let state = toy.pool.state();
+    assert_eq!((state.started, state.broken), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

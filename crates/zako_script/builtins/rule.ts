@@ -409,7 +409,7 @@ export interface Retries {
 export interface WorkerSpec {
   /** What it speaks: `json` is Bazel's JSON worker protocol. */
   readonly protocol: "json";
-  /** Whether it works on several requests at once. Below isolation `none` it is given several only with `sandboxDir`. */
+  /** Whether it works on several requests at once. At isolation `basic` it is given several only with `sandboxDir`. */
   readonly multiplex?: boolean;
   /** Whether it takes all paths of a request relative to the `sandboxDir` that the request has. */
   readonly sandboxDir?: boolean;

@@ -108,6 +108,8 @@ impl<E: Executor> WorkerExecutor<E> {
                 Err(Failure::Worker(WorkerError::Cancelled)) => {
                     return Err(ExecuteError::Cancelled);
                 }
+                // That another one was given up is no fault of the worker's, nor of this action's.
+                Err(Failure::Worker(WorkerError::Lost { .. })) => drop(passage),
                 Err(Failure::Worker(error)) => {
                     tracing::warn!(action = job.action.spec.owner, %error, "a worker failed");
                     passage.failed(Instant::now());
