@@ -26,6 +26,68 @@ fn timings_list_what_ran_the_slowest_first() {
 }
 
 #[test]
+fn the_event_log_has_what_an_action_wrote_to_the_disk() {
+    let workspace = Workspace::package(
+        "import { task } from \"zako:build\";\n\
+         export const big = task({ outputs: [\"big\"], shell: 'dd if=/dev/zero of=\"$out\" bs=1M count=4 conv=fsync' });\n",
+    );
+    let kind = std::process::Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(workspace.root())
+        .output()
+        .unwrap();
+    let said = workspace.zako("build --isolation basic --timings").exits(0);
+    let number = |field: &str| {
+        let path = format!("/usage/{field}");
+        let mut found = said.events.iter().filter_map(|event| event.number(&path));
+        found.next().unwrap_or_else(|| panic!("{field}: {said}"))
+    };
+    assert_eq!((number("exit"), number("attempts")), (0, 1));
+    for counted in [
+        "wall_ms",
+        "user_ms",
+        "system_ms",
+        "max_rss_bytes",
+        "read_bytes",
+    ] {
+        let _it_is_told = number(counted);
+    }
+    // What is in memory is on no disk.
+    if kind.stdout != b"tmpfs\n" {
+        assert!(number("written_bytes") >= 4 << 20, "{said}");
+    }
+}
+
+#[test]
+fn failures_that_are_named_are_tried_again_and_others_are_not() {
+    let workspace = Workspace::bare();
+    let log = workspace.outside("log");
+    let source = "import { task } from \"zako:build\";\nimport { test } from \"zako:test\";\n\
+         export const flaky = task({ outputs: [\"flaky.txt\"], retries: { times: 3, on: [75], pause: \"10ms\" },\n  \
+           shell: 'echo x >> LOG; test \"$(wc -l < LOG)\" -ge 2 || exit 75; echo > \"$out\"' });\n\
+         export const bad = test({ retries: { times: 3, on: [75, \"signal\"] }, shell: 'kill -TERM $$' });\n\
+         export const wrong = task({ retries: { times: 3, on: [75] }, shell: 'exit 1' });\n";
+    let source = source.replace("LOG", &log.display().to_string());
+    workspace.write("BUILD.ts", &source);
+    workspace.write("zako.toml", "zako = \"0.1\"\n");
+    // It counts in a file elsewhere.
+    let build = "build :flaky --isolation basic";
+    workspace.zako(build).exits(0);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "x\nx\n");
+    // How often, and after what, is in no key.
+    workspace.edit("BUILD.ts", "on: [75], pause: \"10ms\"", "on: [\"timeout\"]");
+    workspace.zako(build).exits(0).ran_nothing();
+    workspace
+        .zako("test :bad")
+        .exits(1)
+        .says(&["killed by signal 15, after 4 attempts"]);
+    workspace
+        .zako("build :wrong")
+        .exits(1)
+        .says(&["exit code 1; not tried again, because its `retries` do not name that"]);
+}
+
+#[test]
 fn the_policy_names_the_line_that_denies() {
     let workspace = Workspace::package(
         "import { task } from \"zako:build\";\n\
@@ -190,4 +252,38 @@ fn a_worker_serves_one_action_after_the_other_and_makes_the_same() {
             workspace.read("zako-out/b.txt")
         ]
     );
+}
+
+/// A worker in shell that answers when it has two requests.
+const TWO_AT_ONCE: &str = r#"part() { printf '%s' "$line" | sed "s/.*\"$1\":\[*\"*\([^],}\"]*\).*/\1/"; }
+while read -r one && read -r two; do
+  for line in "$one" "$two"; do
+    echo "made together" > "$(part sandboxDir)/$(part arguments)"
+    echo "{\"requestId\":$(part requestId),\"output\":\"two at once\"}"
+  done
+done
+"#;
+
+/// Two actions that end only when one process has both of them.
+#[test]
+fn a_worker_that_takes_several_requests_is_given_them_at_once() {
+    let rule = RULE.replace(
+        "{ worker: \"json\" as const }",
+        "{ memory: 0, worker: { protocol: \"json\" as const, multiplex: true, sandboxDir: true } }",
+    );
+    let workspace = Workspace::package(
+        "import { made } from \"//made.rule.ts\";\n\
+         export const a = made({ tool: \"worker.sh\", worker: true });\n\
+         export const b = made({ tool: \"worker.sh\", worker: true });\n",
+    )
+    .file("made.rule.ts", &rule)
+    .file("worker.sh", TWO_AT_ONCE);
+    workspace
+        .zako("build -j 2 --isolation basic")
+        .exits(0)
+        .says(&["two at once"]);
+    for name in ["a", "b"] {
+        let text = workspace.read(&format!("zako-out/{name}.txt"));
+        assert_eq!(text, "made together\n");
+    }
 }

@@ -67,7 +67,7 @@ fn wrong_programs_are_refused() {
                 provides: { info: Info },\n  outputs: [\"list\"],\n  analyze(ctx) {\n    const set: Depset<string> = depset({ direct: [\"a\"], order: \"preorder\" });\n    \
                 const files: Readonly<Record<string, readonly Artifact[]>> | undefined = ctx.attrs.files;\n    const out = ctx.dir(\"d\");\n    \
                 ctx.run({ args: [\"x\", set, args.each(\"-x\", [set, out]), arg`-o${out}`], outputs: [out], inputs: ctx.attrs.deps.map((d) => d.runfiles), \
-                stdin: { text: \"\" }, timeout: \"1m\", worker: \"json\" });\n    ctx.expose(\"list\", out);\n    void files;\n    return { info: { n: 1 } };\n  },\n});\n\
+                stdin: { text: \"\" }, timeout: \"1m\", worker: \"json\", retries: { times: 1, on: [75, \"SIGSEGV\", \"timeout\"], pause: 1 } });\n    ctx.expose(\"list\", out);\n    void files;\n    return { info: { n: 1 } };\n  },\n});\n\
                 const late = target(\"//b:x\", Info);\nconst given = gives({ deps: [late, alias(late)], visibility: [\"//a\"], deprecated: \"no\", tags: [] });\nneeds({ dep: given });\n\
                 type Body = RuleDefinition<{}, {}, {}, never>;\nconst body = (analyze: Body[\"analyze\"]) => void rule({ attrs: {}, provides: {}, analyze });\n\
                 const step = dynamic({ params: type<{ readonly list: Artifact }>(), run(ctx) {\n  const text: string = ctx.readText(ctx.params.list);\n  \
@@ -85,6 +85,8 @@ fn wrong_programs_are_refused() {
         "task({ inputs: [1], shell: \"true\" });",
         "task({ outputs: { x: 1 }, shell: \"true\" });",
         "task({ shell: \"true\", isolation: \"some\" });",
+        "task({ shell: \"true\", retries: { on: [1] } });",
+        "task({ shell: \"true\", retries: { times: 1, on: [\"SIGWINCH\"] } });",
         "ccBinary({ srcs: [\"a.c\"], deps: [t] });",
         "ccBinary({ srcs: [\"a.c\"], deps: [\"//lib:lib\"] });",
         "ccBinary({ sources: [\"a.c\"] });",
@@ -119,6 +121,7 @@ fn wrong_programs_are_refused() {
         "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], timeout: true }); return {}; });",
         "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], inputs: [\"x\"] }); return {}; });",
         "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], worker: \"xml\" }); return {}; });",
+        "body((ctx) => { ctx.run({ args: [\"x\"], outputs: [], worker: { protocol: \"json\", multiplex: 4 } }); return {}; });",
         "body((ctx) => { ctx.copy(ctx.file(\"x\"), \"y\"); return {}; });",
         "body((ctx) => { ctx.tree(ctx.dir(\"x\"), [\"y\"]); return {}; });",
         "body((ctx) => { ctx.write(ctx.file(\"x\"), \"\", { mode: 1 }); return {}; });",

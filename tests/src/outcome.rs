@@ -35,6 +35,11 @@ impl Event {
         self.0[field].as_str().unwrap_or_default()
     }
 
+    /// The number at a path such as `/usage/exit`.
+    pub fn number(&self, path: &str) -> Option<u64> {
+        self.0.pointer(path)?.as_u64()
+    }
+
     fn is(&self, event: &str) -> bool {
         self.text("event") == event
     }

@@ -13,6 +13,7 @@ mod prepared;
 pub mod reapi;
 mod recording;
 mod result;
+mod retry;
 mod spec;
 
 pub use artifact::{ArtifactValue, OutputFile};
@@ -24,7 +25,8 @@ pub use key::{KEY_VERSION, NarrowKey, RemoteAction, StrongKey};
 pub use prepared::{Prepared, ResolvedTool};
 pub use recording::{MAX_RECORDINGS, Outcome, Recording, RecordingExecutor};
 pub use result::{ActionResult, Discovered, DiscoveredPath};
+pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
 pub use spec::{
     ActionBody, ActionSpec, DEFAULT_CPU_MILLIS, Isolation, MAX_IN_BYTES, OutputKind, OutputSpec,
-    Resources, Stdin, ToolRef, WorkerProtocol,
+    Resources, Stdin, ToolRef, WorkerProtocol, WorkerSpec,
 };

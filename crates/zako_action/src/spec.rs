@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zako_path::NeutralPath;
 
+use crate::RetryPolicy;
+
 /// The largest value, in bytes, that a shell action gets its inputs' list in as `in`; beyond it
 /// `in` is unset and `in_file` names a file with the list (docs/scripts.md: "task").
 pub const MAX_IN_BYTES: usize = 64 * 1024;
@@ -48,15 +50,14 @@ pub struct ActionSpec {
     pub network: bool,
     /// The longest that it may run.
     pub timeout: Option<Duration>,
-    /// How many times it is tried again when it fails.
-    pub retries: u32,
+    /// When and how it is tried again after it ended badly; `None` for never. Never part of a key.
+    pub retries: Option<Box<RetryPolicy>>,
     /// The isolation asked for; `None` leaves it to the session.
     pub isolation: Option<Isolation>,
     /// Whether its result may be cached.
     pub cache: bool,
-    /// The protocol by which a process that stays may run it, instead of one process each. Never part of a key: what comes of it
-    /// is the same.
-    pub worker: Option<WorkerProtocol>,
+    /// How a process that stays may run it, instead of one process each. Never part of a key: what comes of it is the same.
+    pub worker: Option<WorkerSpec>,
 }
 
 impl ActionSpec {
@@ -78,7 +79,7 @@ impl ActionSpec {
             resources: Resources::default(),
             network: false,
             timeout: None,
-            retries: 0,
+            retries: None,
             isolation: None,
             cache: true,
             worker: None,
@@ -255,7 +256,30 @@ impl Default for Resources {
     }
 }
 
-/// How a process that runs many actions, one after the other, is told of them.
+/// The process that stays and runs an action: what it understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WorkerSpec {
+    /// What it speaks.
+    pub protocol: WorkerProtocol,
+    /// Whether it works on several requests at once.
+    pub multiplex: bool,
+    /// Whether it takes the paths of a request relative to a folder that the request names, so that several at once can be kept
+    /// apart.
+    pub sandbox_dir: bool,
+}
+
+impl WorkerSpec {
+    /// One that does one request after the other.
+    pub fn new(protocol: WorkerProtocol) -> Self {
+        Self {
+            protocol,
+            multiplex: false,
+            sandbox_dir: false,
+        }
+    }
+}
+
+/// How a process that runs many actions is told of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerProtocol {

@@ -9,8 +9,8 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
 use proptest::prelude::*;
 use prost::Message;
 use zako_action::{
-    ActionBody, ActionSpec, ArtifactValue, Isolation, OutputSpec, Prepared, ResolvedTool, Stdin,
-    ToolRef,
+    ActionBody, ActionSpec, ArtifactValue, Isolation, OutputSpec, Prepared, ResolvedTool,
+    RetryCauses, RetryPolicy, Stdin, ToolRef, WorkerProtocol, WorkerSpec,
 };
 use zako_cas::{Digest, DigestFunction, TreeBuilder};
 use zako_path::NeutralPath;
@@ -265,9 +265,11 @@ const UNKEYED: &[Change] = &[
     ("named", |a| {
         _ = spec(a).resources.named.insert("gpu".into(), 1)
     }),
-    ("retries", |a| spec(a).retries = 5),
+    ("retries", |a| {
+        spec(a).retries = Some(Box::new(RetryPolicy::default().with_retries(5)))
+    }),
     ("worker", |a| {
-        spec(a).worker = Some(zako_action::WorkerProtocol::Json)
+        spec(a).worker = Some(WorkerSpec::new(WorkerProtocol::Json))
     }),
     ("level asked for", |a| {
         spec(a).isolation = Some(Isolation::Maximum)
@@ -437,12 +439,13 @@ proptest! {
     }
 
     #[test]
-    fn unkeyed_fields_never_matter(cpu in any::<u32>(), memory in any::<Option<u64>>(), retries in any::<u32>(), owner in ".*") {
+    fn unkeyed_fields_never_matter(cpu in any::<u32>(), memory in any::<Option<u64>>(), (retries, codes, timeout) in any::<(u32, Vec<i32>, bool)>(), owner in ".*") {
         let mut action = compile();
         let s = spec(&mut action);
         s.resources.cpu_millis = cpu;
         s.resources.memory = memory;
-        s.retries = retries;
+        let causes = RetryCauses { codes, timeout, ..RetryCauses::default() };
+        s.retries = Some(Box::new(RetryPolicy { causes, ..RetryPolicy::default().with_retries(retries) }));
         s.message = Some(owner.clone());
         s.owner = owner;
         prop_assert_eq!(strong(&action), strong(&compile()));

@@ -199,7 +199,8 @@ impl Building {
     /// Waits for its turn in the workspace, then looks what earlier builds know of the request: what another build changed
     /// meanwhile is seen.
     async fn look(&self, root: &Path) -> Result<Seen, Diagnostic> {
-        let lock = WorkspaceLock::acquire(root, &self.events, &self.cancel).await?;
+        let lock =
+            WorkspaceLock::acquire(root, self.options.urgency, &self.events, &self.cancel).await?;
         let (services, key) = (self.services.clone(), self.request_key());
         let function = self.global.store.function();
         let (kept, changes) = (self.kept.clone(), self.changes.clone());
@@ -511,6 +512,7 @@ impl Building {
             isolation: self.options.isolation,
             weaker_told: self.weaker_told.clone(),
             dry_run: self.options.dry_run,
+            urgency: self.options.urgency,
             ledger: ledger.clone(),
             events: self.events.clone(),
             cancel: self.cancel.clone(),

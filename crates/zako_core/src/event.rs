@@ -37,7 +37,7 @@ pub struct ActionName {
     pub message: String,
 }
 
-/// What an action that ran used.
+/// What an action that ran used. Of one whose worker does several at once, time, memory and bytes are zero: whose they were is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ActionUsage {
     /// The exit code of its last attempt, if it ended by itself.
@@ -62,14 +62,15 @@ pub struct ActionUsage {
     pub written_bytes: u64,
 }
 
-/// How everything fares that runs actions, at one moment.
+/// How everything fares that runs actions, at one moment. Queue and pool are those of all sessions of a
+/// [`GlobalState`](crate::GlobalState), workers are a session's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BuildHealth {
     /// Actions that wait for resources.
     pub waiting: usize,
     /// Pieces of work that hold resources: actions, and processors lent to nested build tools.
     pub running: usize,
-    /// How often resources were granted since the session began.
+    /// How often resources were granted since the pool was made.
     pub granted: u64,
     /// CPU that is held, in thousandths of a core.
     pub cpu_millis: u64,

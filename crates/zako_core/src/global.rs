@@ -15,7 +15,7 @@ use zako_script::{
 
 use crate::builtin::HostFunction;
 use crate::diagnostic::{Diagnostic, Fault, Location};
-use crate::execute::Shelf;
+use crate::execute::{Admitting, Shelf};
 use crate::fetch::FetchRules;
 use crate::options::GlobalStateOptions;
 
@@ -32,7 +32,7 @@ pub struct GlobalState {
     pub(crate) interner: Arc<ThreadedInterner>,
     pub(crate) store: Store,
     pub(crate) cache: ActionCache,
-    pub(crate) capacity: Capacity,
+    pub(crate) admitting: Admitting,
     pub(crate) engine: Arc<ScriptEngine>,
     pub(crate) transpiler: Arc<Transpiler>,
     pub(crate) builtins: Arc<BuiltinRegistry>,
@@ -85,7 +85,7 @@ impl GlobalState {
             interner: Arc::new(interner),
             store,
             cache,
-            capacity,
+            admitting: Admitting::new(capacity),
             engine: Arc::new(engine),
             transpiler,
             builtins: Arc::new(builtins),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use zako_action::Isolation;
+use zako_exec::Urgency;
 use zako_script::{Debugger, GcHook, Limits, Profiler};
 
 use crate::builtin::BuiltinModule;
@@ -75,6 +76,9 @@ pub struct BuildOptions {
     pub isolation: Option<Isolation>,
     /// Also run the test actions of the targets.
     pub tests: bool,
+    /// How much somebody waits for it: when several requests want the same processors, memory or workspace, the more urgent one goes
+    /// first, among all sessions of a [`GlobalState`](crate::GlobalState), and for the workspace also among processes.
+    pub urgency: Urgency,
     /// Run nothing: only find out which actions would run, and why.
     pub dry_run: bool,
     /// Analyse every target of a rule, and each once more apart from the others, and fail where that differs.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zako_exec::ResourcePool;
 use zako_path::NeutralPath;
 use zako_script::value::Setting;
 use zako_script::{ArtifactRef, ModuleKind, TargetRef, Value};
@@ -112,11 +111,10 @@ impl Session {
     }
 
     fn of(global: Arc<GlobalState>, workspace: Workspace) -> Session {
-        let mut capacity = global.capacity.clone();
-        capacity.named.clone_from(&workspace.manifest().resources);
+        let named = workspace.manifest().resources.clone();
         let state = workspace.root().join(STATE_DIR);
         let machinery = Machinery::new(
-            ResourcePool::new(capacity),
+            global.admitting.with_named(named),
             &state,
             global.options().makeflags.clone(),
         );
@@ -136,7 +134,8 @@ impl Session {
         self.workspace.root()
     }
 
-    /// How everything fares that runs actions for this session: queue, pool, workers and the machine.
+    /// How everything fares that runs actions for this session: queue and pool, which all sessions of its global state share, workers
+    /// and the machine.
     pub fn health(&self) -> BuildHealth {
         self.machinery.health()
     }

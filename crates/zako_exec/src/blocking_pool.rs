@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
+use zako_action::ExecuteError;
 
 use crate::machine::processors;
 
@@ -70,6 +71,23 @@ impl BlockingPool {
             Ok(panic) => Panicked::of(&*panic),
             Err(error) => Panicked(error.to_string()),
         })
+    }
+}
+
+impl BlockingPool {
+    /// The same for work of an executor: that it panicked is an error of its own.
+    ///
+    /// # Errors
+    /// What `work` says, and [`ExecuteError::Other`] with [`Panicked`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn execute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ExecuteError> + Send + 'static,
+    ) -> Result<T, ExecuteError> {
+        let done = self.run(work).await;
+        done.unwrap_or_else(|panicked| Err(ExecuteError::Other(Box::new(panicked))))
     }
 }
 

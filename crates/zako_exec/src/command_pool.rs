@@ -6,13 +6,13 @@
 //!
 //! **Invariants:** at most [`CommandPoolOptions::concurrency`] commands run at once, and what they hold of the resources is
 //! given back when they end in whatever way. Every command that was taken in ends, and its end is told once. Dropping the pool
-//! cancels all.
+//! cancels all. A command that asks for memory starts only when the machine has it, or when nothing else of the pool runs.
 
 mod command;
 mod executor;
 mod queue;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -26,6 +26,7 @@ pub use executor::{
 };
 pub use queue::MAX_QUEUED;
 
+use crate::pressure::{Sources, Watch, Weather};
 use crate::resource_pool::{AcquireError, Capacity, Grant, ResourcePool};
 use queue::{Intake, Ready};
 
@@ -36,16 +37,21 @@ pub struct CommandPoolOptions {
     pub concurrency: usize,
     /// What there is of everything that commands ask for.
     pub capacity: Capacity,
+    /// Where it is looked how much memory the machine, or the control group that this process is in, has left: commands that ask for
+    /// memory wait while that is short. `None` to go by [`capacity`](Self::capacity) alone. The first command that asks for memory
+    /// costs a thread, which sleeps while nothing runs.
+    pub watch: Option<Sources>,
     /// What jitter comes from: the same seed gives the same pauses between retries.
     pub seed: u64,
 }
 
 impl Default for CommandPoolOptions {
-    /// As many commands as processors, and all of this machine.
+    /// As many commands as processors, all of this machine, and its memory watched.
     fn default() -> Self {
         Self {
             concurrency: crate::processors(),
             capacity: Capacity::of_this_machine(),
+            watch: Some(Sources::default()),
             seed: 0,
         }
     }
@@ -62,6 +68,8 @@ pub struct CommandPoolState {
     pub ended: u64,
     /// The longest that a command has waited until it ran.
     pub longest_wait: Duration,
+    /// What the machine has, as it was last seen; `None` while nobody watches it.
+    pub weather: Option<Weather>,
 }
 
 /// Why a command was not taken in.
@@ -100,6 +108,9 @@ struct Shared {
     observer: Arc<dyn CommandObserver>,
     seed: u64,
     resources: ResourcePool,
+    sources: Option<Sources>,
+    /// Who looks at the machine, once a command wants memory.
+    watch: OnceLock<Option<Watch>>,
     slots: Arc<Semaphore>,
     intake: Intake<Waiting>,
     /// For the dispatcher: something came in, ended, or was cancelled.
@@ -215,6 +226,8 @@ impl CommandPool {
             observer,
             seed: options.seed,
             resources: ResourcePool::new(options.capacity),
+            sources: options.watch,
+            watch: OnceLock::new(),
             slots: Arc::new(Semaphore::new(options.concurrency.max(1))),
             intake: Intake::default(),
             changed: Notify::new(),
@@ -245,6 +258,9 @@ impl CommandPool {
     /// See [`SubmitError`].
     pub fn submit(&self, command: Command) -> Result<CommandHandle, SubmitError> {
         self.shared.resources.check(&command.resources)?;
+        if command.resources.memory_bytes > 0 {
+            self.shared.look_at_the_machine();
+        }
         let (tell, result) = oneshot::channel();
         let cancel = self.shared.cancel.lock().child_token();
         let id = {
@@ -307,6 +323,7 @@ impl CommandPool {
             running: counts.running,
             ended: counts.ended,
             longest_wait: counts.longest_wait,
+            weather: self.shared.resources.state().weather,
         }
     }
 }
@@ -329,6 +346,8 @@ impl std::fmt::Debug for CommandHandle {
 async fn dispatch(shared: Arc<Shared>) {
     let mut ready = Ready::default();
     loop {
+        let mut observed = std::pin::pin!(shared.resources.observed());
+        observed.as_mut().enable();
         for waiting in shared.intake.take_all() {
             let priority = waiting.command.priority;
             ready.push(priority, waiting);
@@ -357,12 +376,23 @@ async fn dispatch(shared: Arc<Shared>) {
         }
         tokio::select! {
             () = shared.changed.notified() => {}
+            () = observed, if !ready.is_empty() => {}
             () = shared.stop.cancelled(), if !ready.is_empty() || !shared.stop.is_cancelled() => {}
         }
     }
 }
 
 impl Shared {
+    /// Begins with it, if that is wanted and was not done yet.
+    fn look_at_the_machine(&self) {
+        self.watch.get_or_init(|| {
+            let watch = self.resources.watch(self.sources.clone()?);
+            watch
+                .inspect_err(|error| tracing::warn!(%error, "the machine's memory is not watched"))
+                .ok()
+        });
+    }
+
     /// A slot and all that the command asks for, if that is free.
     fn permit(self: &Arc<Self>, command: &Command) -> Option<Permit> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;

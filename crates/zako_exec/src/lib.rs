@@ -26,7 +26,6 @@ mod plan;
 mod pressure;
 mod process;
 mod resource_pool;
-mod retry;
 #[cfg(walls)]
 mod sandbox;
 #[cfg(not(walls))]
@@ -56,12 +55,14 @@ pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
     Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError,
-    ProcessStdin, Receive, begin_launcher, find_program,
+    ProcessStdin, Receive, SIGNALS, begin_launcher, find_program, signal_number,
 };
 pub use resource_pool::{
-    AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool,
+    AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool, Urgency,
 };
-pub use retry::{MAX_RETRIES, RetryCauses, RetryPolicy};
+// What commands are given, too; the types are of whoever declares actions.
+pub use zako_action::{MAX_RETRIES, RetryCauses, RetryPolicy};
+
 pub use sandbox::{
     Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities,
     named_outside, recycle, written_below,

@@ -383,10 +383,7 @@ impl LocalExecutor {
         work: impl FnOnce(&Job, &Place) -> Result<T, ExecuteError> + Send + 'static,
     ) -> Result<T, ExecuteError> {
         let (job, place) = (job.clone(), place.clone());
-        match self.pool.run(move || work(&job, &place)).await {
-            Ok(result) => result,
-            Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
-        }
+        self.pool.execute(move || work(&job, &place)).await
     }
 }
 

@@ -24,6 +24,7 @@ mod group;
 mod launch;
 mod program;
 mod reap;
+mod signals;
 mod spawn;
 mod streams;
 
@@ -43,6 +44,7 @@ pub(crate) use launch::raw;
 
 pub use attributes::{Attributes, Limits};
 pub use program::{FIXED_PATH, find_program};
+pub use signals::{SIGNALS, signal_number};
 
 use exit_watch::ExitWatch;
 use group::Signal;

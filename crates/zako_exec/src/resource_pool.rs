@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +70,40 @@ impl Request {
 /// Who goes first: the higher number. Equal ones go by age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub i64);
+
+/// How much somebody waits for a request, least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Nobody sits and waits for it: tests, checks, what is built ahead.
+    Background,
+    /// As most.
+    #[default]
+    Normal,
+    /// Somebody waits for this and nothing else.
+    Interactive,
+}
+
+impl Priority {
+    /// This priority among the work of requests of that urgency: all of a more urgent request goes before all of a less urgent one.
+    ///
+    /// ```
+    /// # use zako_exec::{Priority, Urgency};
+    /// assert!(Priority(1).of(Urgency::Interactive) > Priority(i64::MAX).of(Urgency::Normal));
+    /// assert!(Priority(1).of(Urgency::Background) < Priority(i64::MIN).of(Urgency::Normal));
+    /// assert_eq!(Priority(1).of(Urgency::Normal), Priority(1));
+    /// ```
+    #[must_use]
+    pub fn of(self, urgency: Urgency) -> Self {
+        // As nanoseconds of a critical path, half of it is eighteen years.
+        const WIDTH: i64 = 1 << 60;
+        let class = match urgency {
+            Urgency::Background => -1,
+            Urgency::Normal => 0,
+            Urgency::Interactive => 1,
+        };
+        Self(class * WIDTH + self.0.clamp(-WIDTH / 2, WIDTH / 2 - 1))
+    }
+}
 
 /// Why a request was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +162,8 @@ pub struct PoolState {
 /// a request for more than all of it is taken as all of it and so runs alone; the other resources are counted things,
 /// and asking for more than exist is an error.
 ///
-/// Cheap to clone; clones share the pool.
+/// Cheap to clone; clones share the pool. Others may share its processors, memory and network and have named resources of their
+/// own: [`with_named`](Self::with_named).
 ///
 /// ```
 /// # use zako_exec::{Capacity, Priority, Request, ResourcePool};
@@ -145,18 +181,33 @@ pub struct PoolState {
 /// ```
 #[derive(Clone)]
 pub struct ResourcePool {
-    shared: Arc<Shared>,
+    own: Arc<Own>,
 }
 
-struct Shared {
+/// What one pool has of its own. Its grants hold it, so what is in use of a named resource goes before the resource does.
+struct Own {
+    shared: Arc<Shared>,
     capacity: Capacity,
-    /// Names in the order of their index in the ledger.
-    names: Vec<String>,
+    /// Where in the ledger the named resources are, in the order of their names.
+    places: Vec<usize>,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let mut ledger = self.shared.ledger.lock();
+        self.places.iter().for_each(|at| ledger.remove_named(*at));
+    }
+}
+
+/// What pools share.
+struct Shared {
     ledger: Mutex<Ledger<oneshot::Sender<()>>>,
     /// Wakes whoever watches the machine.
     bell: Arc<Bell>,
     /// Told when a request has to wait: who holds something back for others may let go.
     contended: Notify,
+    /// Told when the machine was looked at: what did not fit for that may fit now.
+    observed: Notify,
 }
 
 impl Observed for Shared {
@@ -167,6 +218,7 @@ impl Observed for Shared {
 
     fn observe(&self, weather: Weather, _reading: Reading) {
         self.apply(Event::Observe(weather));
+        self.observed.notify_waiters();
     }
 }
 
@@ -186,22 +238,44 @@ impl ResourcePool {
     /// A pool with all of `capacity` free.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
-        let names: Vec<String> = capacity.named.keys().cloned().collect();
         let ledger = Ledger::new(Amounts {
             cpu_millis: capacity.cpu_millis,
             memory_bytes: capacity.memory_bytes,
             network_slots: u64::from(capacity.network_slots),
-            named: capacity.named.values().map(|&n| u64::from(n)).collect(),
+            named: Vec::new(),
         });
+        let shared = Arc::new(Shared {
+            ledger: Mutex::new(ledger),
+            bell: Arc::default(),
+            contended: Notify::new(),
+            observed: Notify::new(),
+        });
+        Self::sharing(shared, capacity)
+    }
+
+    fn sharing(shared: Arc<Shared>, capacity: Capacity) -> Self {
+        let places = {
+            let mut ledger = shared.ledger.lock();
+            let counts = capacity.named.values();
+            counts.map(|&n| ledger.add_named(u64::from(n))).collect()
+        };
         Self {
-            shared: Arc::new(Shared {
+            own: Arc::new(Own {
+                shared,
                 capacity,
-                names,
-                ledger: Mutex::new(ledger),
-                bell: Arc::default(),
-                contended: Notify::new(),
+                places,
             }),
         }
+    }
+
+    /// A pool that has `named` for itself, and everything else, the queue too, together with this one.
+    #[must_use]
+    pub fn with_named(&self, named: BTreeMap<String, u32>) -> Self {
+        let capacity = Capacity {
+            named,
+            ..self.own.capacity.clone()
+        };
+        Self::sharing(Arc::clone(&self.own.shared), capacity)
     }
 
     /// Waits until all of `request` is free and takes it.
@@ -221,10 +295,11 @@ impl ResourcePool {
         if cancel.is_cancelled() {
             return Err(AcquireError::Cancelled);
         }
-        self.shared.bell.ring();
-        if self.shared.ledger.lock().take_if_free(&demand) {
+        let shared = &self.own.shared;
+        shared.bell.ring();
+        if shared.ledger.lock().take_if_free(&demand) {
             return Ok(Grant {
-                shared: Arc::clone(&self.shared),
+                own: Arc::clone(&self.own),
                 demand,
             });
         }
@@ -234,10 +309,10 @@ impl ResourcePool {
             priority: priority.0,
             wake,
         };
-        let ticket = self.shared.apply(ask).ok_or(AcquireError::QueueFull)?;
-        self.shared.contended.notify_waiters();
+        let ticket = shared.apply(ask).ok_or(AcquireError::QueueFull)?;
+        shared.contended.notify_waiters();
         let wait = Wait {
-            shared: &self.shared,
+            own: &self.own,
             ticket,
             priority: priority.0,
             demand: Some(demand),
@@ -259,10 +334,10 @@ impl ResourcePool {
     /// As [`ResourcePool::acquire`] for requests that could never be granted.
     pub fn try_acquire(&self, request: &Request) -> Result<Option<Grant>, AcquireError> {
         let demand = self.demand(request)?;
-        self.shared.bell.ring();
-        let taken = self.shared.ledger.lock().take_if_free(&demand);
+        self.own.shared.bell.ring();
+        let taken = self.own.shared.ledger.lock().take_if_free(&demand);
         Ok(taken.then(|| Grant {
-            shared: Arc::clone(&self.shared),
+            own: Arc::clone(&self.own),
             demand,
         }))
     }
@@ -281,45 +356,55 @@ impl ResourcePool {
     /// # Errors
     /// When there can be no more threads.
     pub fn watch(&self, sources: Sources) -> std::io::Result<Watch> {
-        let shared: std::sync::Weak<Shared> = Arc::downgrade(&self.shared);
-        Watch::start(shared, Arc::clone(&self.shared.bell), sources)
+        let shared: std::sync::Weak<Shared> = Arc::downgrade(&self.own.shared);
+        Watch::start(shared, Arc::clone(&self.own.shared.bell), sources)
     }
 
     /// Tells the pool what the machine has; for whoever observes it otherwise than by [`watch`](Self::watch).
     pub fn observe(&self, weather: Weather) {
-        self.shared.apply(Event::Observe(weather));
+        self.own.shared.apply(Event::Observe(weather));
+        self.own.shared.observed.notify_waiters();
     }
 
     /// Returns when a request has to wait from now on.
     pub(crate) async fn contended(&self) {
-        self.shared.contended.notified().await;
+        self.own.shared.contended.notified().await;
+    }
+
+    /// Returns when the machine was looked at from now on: for those who [try](Self::try_acquire) and do not wait.
+    pub(crate) fn observed(&self) -> Notified<'_> {
+        self.own.shared.observed.notified()
     }
 
     /// All there is.
     #[must_use]
     pub fn capacity(&self) -> &Capacity {
-        &self.shared.capacity
+        &self.own.capacity
     }
 
-    /// What is in use and how many wait, at one moment.
+    /// What is in use and how many wait, at one moment; for all that share its processors, but for named resources.
     #[must_use]
     pub fn state(&self) -> PoolState {
-        let ledger = self.shared.ledger.lock();
+        let Own {
+            shared,
+            capacity,
+            places,
+        } = &*self.own;
+        let ledger = shared.ledger.lock();
         let used = ledger.in_use();
         // Nothing in use exceeds its capacity, and the capacities of countable things are 32-bit.
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         PoolState {
-            capacity: self.shared.capacity.clone(),
+            capacity: capacity.clone(),
             in_use: Request {
                 cpu_millis: used.cpu_millis,
                 memory_bytes: used.memory_bytes,
                 network_slots: count(used.network_slots),
-                named: self
-                    .shared
-                    .names
-                    .iter()
+                named: capacity
+                    .named
+                    .keys()
                     .cloned()
-                    .zip(used.named.iter().map(|&n| count(n)))
+                    .zip(places.iter().map(|&at| count(used.named[at])))
                     .collect(),
             },
             waiting: ledger.waiting(),
@@ -332,7 +417,7 @@ impl ResourcePool {
 
     /// Checks a request against what exists, and turns names into indices.
     fn demand(&self, request: &Request) -> Result<Demand, AcquireError> {
-        let whole = &self.shared.capacity;
+        let whole = &self.own.capacity;
         let too_large = |name: &str, asked: u32, capacity: u32| match asked > capacity {
             true => Err(AcquireError::TooLarge {
                 name: name.to_owned(),
@@ -344,14 +429,16 @@ impl ResourcePool {
         too_large("network", request.network_slots, whole.network_slots)?;
         let mut named = Vec::with_capacity(request.named.len());
         for (name, &asked) in &request.named {
-            let Ok(at) = self.shared.names.binary_search(name) else {
+            let known = whole.named.iter().zip(&self.own.places);
+            let found = known.into_iter().find(|((known, _), _)| *known == name);
+            let Some(((_, capacity), at)) = found else {
                 return Err(AcquireError::Unknown {
                     name: name.clone(),
                     nearest: self.nearest(name),
                 });
             };
-            too_large(name, asked, whole.named.get(name).copied().unwrap_or(0))?;
-            named.push((at, u64::from(asked)));
+            too_large(name, asked, *capacity)?;
+            named.push((*at, u64::from(asked)));
         }
         Ok(Demand {
             cpu_millis: request.cpu_millis.min(whole.cpu_millis),
@@ -365,9 +452,10 @@ impl ResourcePool {
     fn nearest(&self, name: &str) -> Option<String> {
         const ALIKE: f64 = 0.7;
         let scored = self
-            .shared
-            .names
-            .iter()
+            .own
+            .capacity
+            .named
+            .keys()
             .map(|known| (strsim::jaro_winkler(name, known), known));
         let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
         (score >= ALIKE).then(|| known.clone())
@@ -382,7 +470,7 @@ impl fmt::Debug for ResourcePool {
 
 /// A request that is queued, or granted and not yet handed over. Dropping it withdraws it in either state.
 struct Wait<'a> {
-    shared: &'a Arc<Shared>,
+    own: &'a Arc<Own>,
     ticket: Ticket,
     priority: i64,
     demand: Option<Demand>,
@@ -392,7 +480,7 @@ impl Wait<'_> {
     fn into_grant(mut self) -> Grant {
         let demand = self.demand.take().unwrap_or_default();
         Grant {
-            shared: Arc::clone(self.shared),
+            own: Arc::clone(self.own),
             demand,
         }
     }
@@ -401,7 +489,7 @@ impl Wait<'_> {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if let Some(demand) = self.demand.take() {
-            self.shared.apply(Event::Withdraw {
+            self.own.shared.apply(Event::Withdraw {
                 ticket: self.ticket,
                 priority: self.priority,
                 demand: &demand,
@@ -413,7 +501,7 @@ impl Drop for Wait<'_> {
 /// Resources held; dropping it gives them back and lets the next waiters in.
 #[must_use = "dropping a grant gives the resources back"]
 pub struct Grant {
-    shared: Arc<Shared>,
+    own: Arc<Own>,
     demand: Demand,
 }
 
@@ -441,6 +529,6 @@ impl fmt::Debug for Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.shared.apply(Event::Release(&self.demand));
+        self.own.shared.apply(Event::Release(&self.demand));
     }
 }

@@ -7,6 +7,7 @@
 //! **Absences:** no caches, no keys, no scripts.
 
 mod executor;
+mod measure;
 mod pool;
 mod process;
 mod protocol;

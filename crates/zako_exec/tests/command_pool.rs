@@ -11,7 +11,7 @@ use zako_action::{Exit, Stream};
 use zako_exec::{
     Capacity, Command, CommandError, CommandId, CommandObserver, CommandPool, CommandPoolOptions,
     CommandResult, InProcess, NoObserver, Priority, Processes, Request, RetryCauses, RetryPolicy,
-    SubmitError,
+    Sources, SubmitError,
 };
 
 fn options(concurrency: usize) -> CommandPoolOptions {
@@ -23,6 +23,7 @@ fn options(concurrency: usize) -> CommandPoolOptions {
             network_slots: 1,
             named: [("gpu".to_owned(), 1)].into(),
         },
+        watch: None,
         seed: 7,
     }
 }
@@ -214,6 +215,55 @@ async fn retries_are_for_named_causes_only() {
         (result.attempts, result.outcome.unwrap()),
         (6, Exit::Code(75))
     );
+}
+
+/// A machine that has run out of memory, as it says in files: what wants some waits, what wants none does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wants_memory_waits_until_the_machine_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let say = |available: u64| {
+        let text = format!("MemTotal: 1000000 kB\nMemAvailable: {available} kB\n");
+        fs::write(dir.path().join("next"), text).unwrap();
+        fs::rename(dir.path().join("next"), dir.path().join("meminfo")).unwrap();
+    };
+    say(1);
+    let sources = Sources::at(dir.path(), dir.path(), std::process::id());
+    let mut options = options(4);
+    options.capacity.memory_bytes = 1 << 30;
+    options.watch = Some(sources);
+    let pool = CommandPool::of_processes(options);
+    assert_eq!(pool.state().weather, None);
+    let wants = |script: &str| Command {
+        dir: dir.path().to_owned(),
+        ..sh(script).resources(Request {
+            memory_bytes: 1 << 20,
+            ..Request::default()
+        })
+    };
+    // Something may run whatever the machine says.
+    let first = wants("mkfifo gate; echo > begun; read -r line < gate");
+    let first = pool.submit(first).unwrap();
+    while !dir.path().join("begun").exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(
+        pool.state().weather.map(|weather| weather.headroom),
+        Some(0)
+    );
+    let second = pool.submit(wants(":").priority(Priority(1))).unwrap();
+    // The second one is looked at before this one is.
+    assert!(pool.submit(sh(":")).unwrap().ended().await.succeeded());
+    assert_eq!(pool.state().queued, 1);
+    say(900_000);
+    // It ends while the first one still runs.
+    assert!(second.ended().await.succeeded());
+    fs::write(
+        dir.path().join("gate"),
+        "go
+",
+    )
+    .unwrap();
+    assert!(first.ended().await.succeeded());
 }
 
 #[tokio::test(flavor = "multi_thread")]

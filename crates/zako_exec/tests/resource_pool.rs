@@ -46,6 +46,34 @@ fn assert_free(pool: &ResourcePool) {
 }
 
 #[tokio::test]
+async fn pools_share_processors_and_keep_what_is_named_apart() {
+    let cancel = CancellationToken::new();
+    let one = pool();
+    let other = one.with_named([("gpu".to_owned(), 2)].into());
+    let mine = one.acquire(&named("gpu", 1), Priority(0), &cancel).await;
+    let (mine, theirs) = (mine.unwrap(), other.try_acquire(&named("gpu", 2)).unwrap());
+    assert!(theirs.is_some() && one.try_acquire(&named("gpu", 1)).unwrap().is_none());
+    let state = [&one, &other].map(|pool| pool.state().in_use.named["gpu"]);
+    assert_eq!(state, [1, 2]);
+    let licence = other.check(&named("licence", 1));
+    assert!(
+        matches!(licence, Err(AcquireError::Unknown { .. })),
+        "{licence:?}"
+    );
+    let all = other.try_acquire(&cpu(4000)).unwrap();
+    assert!(all.is_some() && one.try_acquire(&cpu(1)).unwrap().is_none());
+    // The resource goes when what holds some of it does, and another pool has its place then.
+    drop(other);
+    let next = one.with_named([("gpu".to_owned(), 5)].into());
+    assert_eq!(next.state().in_use.named["gpu"], 0);
+    drop((theirs, next));
+    let next = one.with_named([("gpu".to_owned(), 5)].into());
+    assert!(next.try_acquire(&named("gpu", 5)).unwrap().is_some());
+    drop((mine, all));
+    assert_free(&one);
+}
+
+#[tokio::test]
 async fn names_are_checked() {
     let (pool, cancel) = (pool(), CancellationToken::new());
     let error = pool

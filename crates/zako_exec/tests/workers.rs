@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job,
-    NoSink, OutputSpec, Prepared, ResolvedTool, ToolRef, WorkerProtocol,
+    NoSink, OutputFile, OutputSpec, Prepared, ResolvedTool, ToolRef, WorkerProtocol, WorkerSpec,
 };
 use zako_cas::{DigestFunction, Store, StoreOptions};
 use zako_exec::{
@@ -111,6 +111,38 @@ impl Toy {
             .work(&self.identity(multiplex), request, cancel)
             .await
     }
+
+    /// The one worker's process.
+    fn pid(&self) -> u32 {
+        self.pool.state().workers[0].pid.unwrap()
+    }
+
+    /// Waits until the first worker works on that many requests.
+    async fn works_on(&self, requests: usize) {
+        let is_there = || {
+            let state = self.pool.state();
+            let worker = state.workers.first();
+            worker.is_some_and(|worker| worker.in_flight >= requests)
+        };
+        while !is_there() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Asks, and gives up when the worker is at that many requests, which this one is the last of.
+    async fn ask_and_cancel(
+        &self,
+        multiplex: usize,
+        what: &str,
+        requests: usize,
+    ) -> Result<WorkResponse, WorkerError> {
+        let cancel = CancellationToken::new();
+        let (answer, ()) = tokio::join!(self.ask_until(multiplex, what, &cancel), async {
+            self.works_on(requests).await;
+            cancel.cancel();
+        });
+        answer
+    }
 }
 
 fn is_running(pid: u32) -> bool {
@@ -145,7 +177,7 @@ async fn one_process_serves_request_after_request() {
         (3, 0)
     );
     assert!(state.workers[0].resident_bytes > 0);
-    let pid = state.workers[0].pid.unwrap();
+    let pid = toy.pid();
     toy.pool.shut_down();
     gone(pid).await;
 }
@@ -175,7 +207,7 @@ async fn what_crashes_or_babbles_is_an_error_with_its_last_words_and_is_replaced
 async fn one_that_ended_while_it_was_idle_is_not_used() {
     let Some(toy) = toy(options(1)) else { return };
     toy.ask(1, "say hi").await.unwrap();
-    let pid = toy.pool.state().workers[0].pid.unwrap();
+    let pid = toy.pid();
     let killed = Command::new("kill")
         .args(["-9", &pid.to_string()])
         .status()
@@ -195,7 +227,7 @@ async fn one_that_grew_too_big_is_ended_after_its_request() {
         return;
     };
     toy.ask(1, "say hi").await.unwrap();
-    let pid = toy.pool.state().workers[0].pid.unwrap();
+    let pid = toy.pid();
     toy.ask(1, "grow").await.unwrap();
     assert!(toy.pool.state().workers.is_empty());
     gone(pid).await;
@@ -227,13 +259,7 @@ async fn a_cancelled_request_is_given_up_and_its_worker_kept_or_killed() {
         return;
     };
     toy.ask(1, "say hi").await.unwrap();
-    let cancel = CancellationToken::new();
-    let (held, ()) = tokio::join!(toy.ask_until(1, "hold", &cancel), async {
-        while toy.pool.state().workers[0].in_flight == 0 {
-            tokio::task::yield_now().await;
-        }
-        cancel.cancel();
-    });
+    let held = toy.ask_and_cancel(1, "hold", 1).await;
     assert!(matches!(held, Err(WorkerError::Cancelled)));
     assert_eq!(toy.ask(1, "say on").await.unwrap().output, "on");
     assert_eq!(toy.pool.state().started, 1, "it said that it stopped");
@@ -245,14 +271,8 @@ async fn a_cancelled_request_is_given_up_and_its_worker_kept_or_killed() {
         return;
     };
     toy.ask(1, "say hi").await.unwrap();
-    let pid = toy.pool.state().workers[0].pid.unwrap();
-    let cancel = CancellationToken::new();
-    let (deaf, ()) = tokio::join!(toy.ask_until(1, "deaf", &cancel), async {
-        while toy.pool.state().workers[0].in_flight == 0 {
-            tokio::task::yield_now().await;
-        }
-        cancel.cancel();
-    });
+    let pid = toy.pid();
+    let deaf = toy.ask_and_cancel(1, "deaf", 1).await;
     assert!(matches!(deaf, Err(WorkerError::Cancelled)));
     gone(pid).await;
     assert!(toy.pool.state().workers.is_empty());
@@ -262,15 +282,10 @@ async fn a_cancelled_request_is_given_up_and_its_worker_kept_or_killed() {
 async fn a_request_whose_future_is_dropped_kills_its_worker() {
     let Some(toy) = toy(options(1)) else { return };
     toy.ask(1, "say hi").await.unwrap();
-    let pid = toy.pool.state().workers[0].pid.unwrap();
-    let hold = toy.ask(1, "hold");
+    let pid = toy.pid();
     tokio::select! {
-        _ = hold => panic!("it holds"),
-        () = async {
-            while toy.pool.state().workers[0].in_flight == 0 {
-                tokio::task::yield_now().await;
-            }
-        } => {}
+        _ = toy.ask(1, "hold") => panic!("it holds"),
+        () = toy.works_on(1) => {}
     }
     gone(pid).await;
     assert!(toy.pool.state().workers.is_empty());
@@ -286,15 +301,7 @@ async fn multiplex_requests_share_a_process_and_are_answered_in_any_order() {
             tokio::spawn(async move { toy.ask(4, "hold").await })
         })
         .collect();
-    while toy
-        .pool
-        .state()
-        .workers
-        .first()
-        .is_none_or(|worker| worker.in_flight < 3)
-    {
-        tokio::task::yield_now().await;
-    }
+    toy.works_on(3).await;
     // A fourth is answered while three are held, by the same process; one sent again and again lets the three go.
     assert_eq!(toy.ask(4, "say four").await.unwrap().output, "four");
     while !holds.iter().all(tokio::task::JoinHandle::is_finished) {
@@ -304,6 +311,25 @@ async fn multiplex_requests_share_a_process_and_are_answered_in_any_order() {
         assert_eq!(hold.await.unwrap().unwrap().output, "held");
     }
     assert_eq!(toy.pool.state().started, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_a_process_with_a_request_that_cannot_be_given_up_is_told_so() {
+    let Some(toy) = toy(WorkerPoolOptions {
+        cancel_grace: Duration::from_millis(20),
+        ..options(1)
+    }) else {
+        return;
+    };
+    let (held, deaf) = tokio::join!(toy.ask(4, "hold"), async {
+        toy.works_on(1).await;
+        toy.ask_and_cancel(4, "deaf", 2).await
+    });
+    assert!(matches!(held, Err(WorkerError::Lost { .. })), "{held:?}");
+    assert!(matches!(deaf, Err(WorkerError::Cancelled)));
+    assert_eq!(toy.ask(4, "say on").await.unwrap().output, "on");
+    let state = toy.pool.state();
+    assert_eq!((state.started, state.broken), (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,6 +363,8 @@ import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.*;
 import java.util.*;
+import java.util.concurrent.CyclicBarrier;
+import java.util.regex.*;
 import javax.tools.*;
 
 public class Javac {
@@ -378,18 +406,52 @@ public class Javac {
       List<String> words = new ArrayList<>();
       for (String arg : args) {
         if (arg.startsWith("@")) words.addAll(Files.readAllLines(Path.of(arg.substring(1))));
-        else words.add(arg);
+        else if (!arg.startsWith("--together=")) words.add(arg);
       }
       System.exit(compile(words, System.err));
     }
-    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    PrintStream out = System.out;
-    for (String line = in.readLine(); line != null; line = in.readLine()) {
-      ByteArrayOutputStream printed = new ByteArrayOutputStream();
-      int code = compile(arguments(line), printed);
-      out.println("{\"exitCode\":" + code + ",\"output\":" + quoted(printed.toString(StandardCharsets.UTF_8)) + "}");
-      out.flush();
+    int together = 1;
+    for (String arg : args) {
+      if (arg.startsWith("--together=")) together = Integer.parseInt(arg.substring(11));
     }
+    // Requests begin when so many are there.
+    CyclicBarrier all = new CyclicBarrier(together);
+    BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = in.readLine(); line != null; line = in.readLine()) {
+      String request = line;
+      Thread thread = new Thread(() -> {
+        try {
+          all.await();
+          serve(request);
+        } catch (Exception error) {
+          error.printStackTrace();
+          System.exit(9);
+        }
+      });
+      thread.setDaemon(true);
+      thread.start();
+    }
+  }
+
+  static void serve(String request) throws IOException {
+    List<String> words = new ArrayList<>();
+    String dir = field(request, "\"sandboxDir\":\"([^\"]*)\"");
+    for (String word : arguments(request)) {
+      words.add(dir.isEmpty() || word.startsWith("-") ? word : dir + "/" + word);
+    }
+    ByteArrayOutputStream printed = new ByteArrayOutputStream();
+    int code = compile(words, printed);
+    String answer = "{\"exitCode\":" + code + ",\"requestId\":" + field(request, "\"requestId\":(\\d+)")
+        + ",\"output\":" + quoted(printed.toString(StandardCharsets.UTF_8)) + "}";
+    synchronized (System.out) {
+      System.out.println(answer);
+      System.out.flush();
+    }
+  }
+
+  static String field(String json, String pattern) {
+    Matcher found = Pattern.compile(pattern).matcher(json);
+    return found.find() ? found.group(1) : "";
   }
 }
 "#;
@@ -399,7 +461,23 @@ struct Java {
     workspace: PathBuf,
     store: Store,
     pool: WorkerPool,
+    /// How many requests a worker begins together.
+    together: usize,
 }
+
+/// One request after the other.
+const ALONE: Option<WorkerSpec> = Some(WorkerSpec {
+    protocol: WorkerProtocol::Json,
+    multiplex: false,
+    sandbox_dir: false,
+});
+
+/// Several at once, each in its folder.
+const TOGETHER: Option<WorkerSpec> = Some(WorkerSpec {
+    protocol: WorkerProtocol::Json,
+    multiplex: true,
+    sandbox_dir: true,
+});
 
 fn path(text: &str) -> NeutralPath {
     NeutralPath::new(text).unwrap()
@@ -416,12 +494,6 @@ impl Java {
         let base = dir.path().canonicalize().unwrap();
         let workspace = base.join("workspace");
         fs::create_dir_all(workspace.join("tool")).unwrap();
-        fs::write(workspace.join("Javac.java"), JAVAC).unwrap();
-        let built = Command::new("javac")
-            .args(["-d", "tool", "Javac.java"])
-            .current_dir(&workspace)
-            .status();
-        assert!(built.unwrap().success());
         let pool = WorkerPool::new(
             workspace.join(".zako/workers"),
             WorkerPoolOptions {
@@ -429,12 +501,25 @@ impl Java {
                 ..options(1)
             },
         );
-        Some(Self {
+        let java = Self {
             store: Store::open(StoreOptions::new(base.join("store"))).unwrap(),
             workspace,
             pool,
+            together: 1,
             _dir: dir,
-        })
+        };
+        java.make_tool(JAVAC);
+        Some(java)
+    }
+
+    /// Compiles the compiler.
+    fn make_tool(&self, text: &str) {
+        fs::write(self.workspace.join("Javac.java"), text).unwrap();
+        let built = Command::new("javac")
+            .args(["-d", "tool", "Javac.java"])
+            .current_dir(&self.workspace)
+            .status();
+        assert!(built.unwrap().success());
     }
 
     fn executor(&self) -> WorkerExecutor<LocalExecutor> {
@@ -444,7 +529,7 @@ impl Java {
     }
 
     /// Compiles a class of that name and text.
-    fn job(&self, name: &str, text: &str, worker: bool, isolation: Isolation) -> Job {
+    fn job(&self, name: &str, text: &str, worker: Option<WorkerSpec>, isolation: Isolation) -> Job {
         let (source, args) = (format!("src/{name}.java"), format!("zako-out/{name}.args"));
         let out = format!("zako-out/{name}");
         for (file, text) in [
@@ -455,7 +540,15 @@ impl Java {
             fs::create_dir_all(place.parent().unwrap()).unwrap();
             fs::write(place, text).unwrap();
         }
-        let words = ["java", "-cp", "tool", "Javac", &format!("@{args}")];
+        let together = format!("--together={}", self.together);
+        let words = [
+            "java",
+            "-cp",
+            "tool",
+            "Javac",
+            &together,
+            &format!("@{args}"),
+        ];
         let body = ActionBody::Command {
             argv: words.map(str::to_owned).to_vec(),
         };
@@ -466,7 +559,7 @@ impl Java {
             ToolRef::Artifact(path("tool/Javac.class")),
         ];
         spec.outputs = vec![OutputSpec::directory(path(&out))];
-        spec.worker = worker.then_some(WorkerProtocol::Json);
+        spec.worker = worker;
         let hash = |file: &Path| DigestFunction::Blake3.hash(&fs::read(file).unwrap());
         let java = find_program("java", FIXED_PATH)
             .unwrap()
@@ -518,27 +611,35 @@ fn source(name: &str) -> String {
     )
 }
 
+fn files(executed: &Executed) -> Vec<OutputFile> {
+    executed.outputs.iter().map(|o| o.file.clone()).collect()
+}
+
+/// All the processor time that a process has used until now.
+fn cpu_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat[stat.rfind(')').unwrap() + 1..].split_ascii_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(4)
+        .map(|n| n.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_javac_makes_what_javac_makes() {
     let Some(java) = Java::new(BreakerOptions::default()) else {
         return;
     };
+    let mut measured = Duration::ZERO;
     for isolation in [Isolation::Basic, Isolation::None] {
         for name in ["A", "B", "C"] {
-            let alone = java
-                .run(&java.job(name, &source(name), false, isolation))
-                .await
-                .unwrap();
-            let job = java.job(name, &source(name), true, isolation);
+            let alone = java.job(name, &source(name), None, isolation);
+            let alone = java.run(&alone).await.unwrap();
+            let job = java.job(name, &source(name), ALONE, isolation);
             let by_worker = java.run(&job).await.unwrap();
             assert_eq!(by_worker.exit, Exit::Code(0));
-            let files = |executed: &Executed| {
-                executed
-                    .outputs
-                    .iter()
-                    .map(|o| o.file.clone())
-                    .collect::<Vec<_>>()
-            };
             assert_eq!(files(&by_worker), files(&alone));
             let at = by_worker.outputs[0].produced_at.clone().unwrap();
             assert!(
@@ -546,9 +647,12 @@ async fn a_worker_of_javac_makes_what_javac_makes() {
                 "{}",
                 at.display()
             );
+            let usage = by_worker.usage;
+            assert!(usage.max_rss_bytes > 1 << 20, "{usage:?}");
+            measured += usage.user + usage.system;
             eprintln!(
-                "{name} {isolation:?}: {:?} alone, {:?} by a worker",
-                alone.usage.wall, by_worker.usage.wall
+                "{name} {isolation:?}: {:?} alone, {usage:?} by a worker",
+                alone.usage
             );
         }
     }
@@ -559,16 +663,21 @@ async fn a_worker_of_javac_makes_what_javac_makes() {
         "one of each isolation"
     );
     assert!(state.workers.iter().all(|worker| worker.served == 3));
+    // What each request used is a part of what the processes did.
+    let used = state
+        .workers
+        .iter()
+        .map(|worker| cpu_of(worker.pid.unwrap()));
+    let used: Duration = used.sum();
+    assert!(
+        measured > Duration::ZERO && measured <= used,
+        "{measured:?} of {used:?}"
+    );
 
     // What the compiler finds wrong is its exit code and its output, and the worker stays.
-    let alone = java
-        .run(&java.job("D", "class D {", false, Isolation::Basic))
-        .await
-        .unwrap();
-    let wrong = java
-        .run(&java.job("D", "class D {", true, Isolation::Basic))
-        .await
-        .unwrap();
+    let job = |worker| java.job("D", "class D {", worker, Isolation::Basic);
+    let alone = java.run(&job(None)).await.unwrap();
+    let wrong = java.run(&job(ALONE)).await.unwrap();
     assert_eq!((wrong.exit, wrong.stderr), (Exit::Code(1), alone.stderr));
     let printed = java
         .store
@@ -579,24 +688,68 @@ async fn a_worker_of_javac_makes_what_javac_makes() {
     assert_eq!(java.pool.state().started, 2);
 
     // Another compiler is another worker.
-    let text = JAVAC.replace("/** The strings", "/** All strings").replace(
+    java.make_tool(&JAVAC.replace(
         "static int compile",
         "static int unused; static int compile",
-    );
-    fs::write(java.workspace.join("Javac.java"), text).unwrap();
-    let mut javac = Command::new("javac");
-    assert!(
-        javac
-            .args(["-d", "tool", "Javac.java"])
-            .current_dir(&java.workspace)
-            .status()
-            .unwrap()
-            .success()
-    );
-    java.run(&java.job("A", &source("A"), true, Isolation::Basic))
+    ));
+    java.run(&java.job("A", &source("A"), ALONE, Isolation::Basic))
         .await
         .unwrap();
     assert_eq!(java.pool.state().started, 3);
+}
+
+/// Each of two compilations begins only when the other one is in the same process, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_share_a_process_do_not_share_a_folder() {
+    for isolation in [Isolation::Basic, Isolation::None] {
+        let Some(mut java) = Java::new(BreakerOptions::default()) else {
+            return;
+        };
+        let mut alone = Vec::new();
+        for name in ["A", "B"] {
+            let job = java.job(name, &source(name), None, isolation);
+            alone.push(files(&java.run(&job).await.unwrap()));
+        }
+        java.together = 2;
+        let [a, b] = ["A", "B"].map(|name| java.job(name, &source(name), TOGETHER, isolation));
+        for _ in 0..2 {
+            let (a, b) = tokio::join!(java.run(&a), java.run(&b));
+            let (a, b) = (a.unwrap(), b.unwrap());
+            assert_eq!((a.exit, b.exit), (Exit::Code(0), Exit::Code(0)));
+            assert_eq!([files(&a), files(&b)], alone[..]);
+            // Whose time it was is not known.
+            let used = [a.usage, b.usage].map(|usage| usage.user + usage.system);
+            assert_eq!(used, [Duration::ZERO; 2]);
+        }
+        let state = java.pool.state();
+        assert_eq!(
+            (state.started, state.broken, state.workers[0].served),
+            (1, 0, 4)
+        );
+        let below = fs::read_dir(java.workspace.join(".zako/workers/0/root")).unwrap();
+        let left = below.map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name != "tool").collect();
+        assert_eq!(left, [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_takes_no_folders_does_one_at_a_time_where_folders_are_needed() {
+    let Some(java) = Java::new(BreakerOptions::default()) else {
+        return;
+    };
+    let worker = Some(WorkerSpec {
+        sandbox_dir: false,
+        ..TOGETHER.unwrap()
+    });
+    let [a, b] = ["A", "B"].map(|name| java.job(name, &source(name), worker, Isolation::Basic));
+    let (a, b) = tokio::join!(java.run(&a), java.run(&b));
+    assert_eq!(
+        (a.unwrap().exit, b.unwrap().exit),
+        (Exit::Code(0), Exit::Code(0))
+    );
+    let state = java.pool.state();
+    assert_eq!((state.started, state.broken), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -610,22 +763,10 @@ async fn workers_that_keep_failing_are_left_alone_and_the_command_is_run() {
         return;
     };
     // It can't stay, but is a good compiler otherwise.
-    let text = JAVAC.replace("BufferedReader in =", "System.exit(9); BufferedReader in =");
-    fs::write(java.workspace.join("Javac.java"), text).unwrap();
-    let mut javac = Command::new("javac");
-    assert!(
-        javac
-            .args(["-d", "tool", "Javac.java"])
-            .current_dir(&java.workspace)
-            .status()
-            .unwrap()
-            .success()
-    );
+    java.make_tool(&JAVAC.replace("BufferedReader in =", "System.exit(9); BufferedReader in ="));
     for name in ["A", "B"] {
-        let executed = java
-            .run(&java.job(name, &source(name), true, Isolation::Basic))
-            .await
-            .unwrap();
+        let job = java.job(name, &source(name), ALONE, Isolation::Basic);
+        let executed = java.run(&job).await.unwrap();
         assert_eq!(executed.exit, Exit::Code(0));
         assert_eq!(executed.outputs.len(), 1);
     }
@@ -643,7 +784,7 @@ async fn a_stronger_isolation_than_a_worker_has_is_left_to_the_other_executor() 
         return;
     };
     let _whatever_this_machine_offers = java
-        .run(&java.job("A", &source("A"), true, Isolation::Enhanced))
+        .run(&java.job("A", &source("A"), ALONE, Isolation::Enhanced))
         .await;
     assert_eq!(java.pool.state().started, 0);
 }

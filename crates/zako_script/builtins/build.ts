@@ -11,7 +11,7 @@ import { inConfiguration, newArtifact, newTarget } from "zako:internal/target";
 import type { Sel, Select } from "zako:config";
 
 export { alias, arg, args, target } from "zako:rule";
-export type { ActionSettings, ArgPart, Artifact, CommonProps, File, JoinedArg, Target, Visibility } from "zako:rule";
+export type { ActionSettings, ArgPart, Artifact, CommonProps, File, JoinedArg, Retries, Signal, Target, Visibility } from "zako:rule";
 
 /** The handle that importing a `*.script.ts` file gives. */
 export interface ScriptModule {

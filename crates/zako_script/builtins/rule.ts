@@ -389,6 +389,37 @@ export const args: ArgFunctions = Object.freeze({
 /** Files that an action reads: a list of files and of depsets of files, or a depset. */
 export type InputFiles = Depset<Artifact> | readonly (Artifact | Depset<Artifact>)[];
 
+/** A signal that ends a process. */
+export type Signal =
+  | "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGILL" | "SIGTRAP" | "SIGABRT" | "SIGBUS" | "SIGFPE" | "SIGKILL"
+  | "SIGUSR1" | "SIGSEGV" | "SIGUSR2" | "SIGPIPE" | "SIGALRM" | "SIGTERM" | "SIGXCPU" | "SIGXFSZ" | "SIGSYS";
+
+/** When an action that ended badly is tried again. */
+export interface Retries {
+  /** How many times at most, up to 10. */
+  readonly times: number;
+  /**
+   * Which ends are worth another try, by default all: an exit code, a signal, `"code"` for any exit code, `"signal"` for any signal,
+   * `"timeout"` for running out of time.
+   */
+  readonly on?: readonly (number | Signal | "code" | "signal" | "timeout")[];
+  /**
+   * The pause before the first retry: seconds, or as `"200ms"`, `"5s"`; 100 ms by default, and 5 minutes at most. Each further one is
+   * twice as long, up to 10 seconds or this pause; of each, up to a half is left out by chance.
+   */
+  readonly pause?: number | string;
+}
+
+/** A process that stays and runs actions. */
+export interface WorkerSpec {
+  /** What it speaks: `json` is Bazel's JSON worker protocol. */
+  readonly protocol: "json";
+  /** Whether it works on several requests at once. At isolation `basic` it is given several only with `sandboxDir`. */
+  readonly multiplex?: boolean;
+  /** Whether it takes all paths of a request relative to the `sandboxDir` that the request has. */
+  readonly sandboxDir?: boolean;
+}
+
 /** What every action may say of how it runs. */
 export interface ActionSettings {
   /** Processors that it uses; fractions count. Default 1. */
@@ -401,8 +432,8 @@ export interface ActionSettings {
   resources?: Readonly<Record<string, number>>;
   /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
   timeout?: number | string;
-  /** How many times it is tried again when it fails, at most 10. Default 0. */
-  retries?: number;
+  /** How many times it is tried again when it fails, at most 10, or {@link Retries}: after which failures, and when. Default 0. */
+  retries?: number | Retries;
   /** How far it is kept apart: `none` or `basic`, by default as the build; the others are not there yet, and an error. */
   isolation?: "none" | "basic" | "enhanced" | "maximum";
   /** Whether its result is kept. Default true. */
@@ -429,9 +460,10 @@ export interface RunSpec extends ActionSettings {
   env?: Readonly<Record<string, string>>;
   /**
    * The protocol by which a process that stays may run it: `json` is that of Bazel's persistent workers. Words that begin with `@`
-   * (a file of arguments, one a line) are of each request, all others start the worker; it must do the same as a command.
+   * (a file of arguments, one a line) are of each request, all others start the worker; it must do the same as a command. One that
+   * works on several requests at once is `{ protocol: "json", multiplex: true }`.
    */
-  worker?: "json";
+  worker?: "json" | WorkerSpec;
   /** A short word for what it does, as `compile`. */
   mnemonic?: string;
   /** The line that people see while it runs. */

@@ -1,5 +1,5 @@
 import { task } from "zako:build";
-import type { CommandItem, File, Target } from "zako:build";
+import type { CommandItem, File, Retries, Target } from "zako:build";
 
 /** What {@link test} takes. */
 export interface TestProps {
@@ -13,8 +13,8 @@ export interface TestProps {
   tools?: readonly File[];
   /** Its environment, besides the constant PATH, HOME, LANG, TZ and TMPDIR. */
   env?: Readonly<Record<string, string>>;
-  /** How many times it is tried again when it fails, at most 10. Default 0. */
-  retries?: number;
+  /** How many times it is tried again when it fails, at most 10, or {@link Retries}: after which failures, and when. Default 0. */
+  retries?: number | Retries;
   /** The longest that it may run: seconds, or as `"90s"`, `"5m"`. */
   timeout?: number | string;
   /** Into how many parts it is split, which run at the same time. Each is told which it is by `TEST_SHARD_INDEX` (from 0) and `TEST_TOTAL_SHARDS`. */

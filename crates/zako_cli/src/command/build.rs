@@ -1,7 +1,7 @@
 //! `zako build` and `zako test`; and the watching of a build, which `zako run` does too.
 
 use tokio::time::{MissedTickBehavior, interval};
-use zako_core::{Build, BuildOptions, BuildReport, Glance};
+use zako_core::{Build, BuildOptions, BuildReport, Glance, Urgency};
 
 use crate::arguments::Options;
 use crate::command::{Done, runtime};
@@ -39,6 +39,10 @@ impl Kind {
         BuildOptions {
             tests: self == Kind::Test,
             dry_run: self == Kind::Forecast,
+            urgency: match self {
+                Kind::Build | Kind::Forecast => Urgency::Normal,
+                Kind::Test => Urgency::Background,
+            },
             ..options
         }
     }

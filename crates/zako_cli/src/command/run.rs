@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Command;
-use zako_core::{Diagnostic, Runnable};
+use zako_core::{BuildOptions, Diagnostic, Runnable, Urgency};
 
 use crate::arguments::Options;
 use crate::command::{Done, build, runtime};
@@ -23,7 +23,10 @@ pub(crate) fn run(target: &str, args: &[OsString], options: &Options, terminal: 
     let opened = Opened::of(options)?;
     let done = runtime.block_on(async {
         let mut interrupts = build::listen()?;
-        let how = opened.build_options(options);
+        let how = BuildOptions {
+            urgency: Urgency::Interactive,
+            ..opened.build_options(options)
+        };
         let build = opened.session.build(&[target.to_owned()], how);
         let report =
             build::watched(&opened, build, "built", options, terminal, &mut interrupts).await?;

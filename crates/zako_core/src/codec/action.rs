@@ -3,7 +3,9 @@
 //! ```text
 //! lowered: deed, told
 //! deed:    body, env, inputs, staged, tools, outputs, depfile, stdin, network, timeout, cache, script, work, test
-//! told:    owner, mnemonic, message, resources, retries, isolation, worker
+//! told:    owner, mnemonic, message, resources, retries (option), isolation, worker (option)
+//! retries: times, any code, codes, any signal, signals, time-out, first pause, longest pause
+//! worker:  protocol, multiplex, sandbox dir
 //! ```
 //!
 //! The *deed* decides what the action does and what comes of it; the rest says how it is called, admitted and run.
@@ -12,8 +14,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 use zako_action::{
-    ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, Stdin, ToolRef,
-    WorkerProtocol,
+    ActionBody, ActionSpec, Isolation, OutputKind, OutputSpec, Resources, RetryCauses, RetryPolicy,
+    Stdin, ToolRef, WorkerProtocol, WorkerSpec,
 };
 use zako_path::NeutralPath;
 
@@ -105,7 +107,7 @@ fn encode_told(spec: &ActionSpec, out: &mut Encoder) {
     out.text(&spec.mnemonic);
     spec.message.encode(out);
     spec.resources.encode(out);
-    out.u32(spec.retries);
+    spec.retries.encode(out);
     spec.isolation.encode(out);
     spec.worker.encode(out);
 }
@@ -314,18 +316,84 @@ impl Coded for Isolation {
     }
 }
 
-impl Coded for WorkerProtocol {
+impl Coded for Box<RetryPolicy> {
     fn encode(&self, out: &mut Encoder) {
-        out.u8(match self {
-            WorkerProtocol::Json => 0,
-        });
+        let RetryPolicy {
+            retries,
+            causes,
+            first_pause,
+            longest_pause,
+        } = &**self;
+        let RetryCauses {
+            any_code,
+            codes,
+            any_signal,
+            signals,
+            timeout,
+        } = causes;
+        out.u32(*retries);
+        any_code.encode(out);
+        codes.encode(out);
+        any_signal.encode(out);
+        signals.encode(out);
+        timeout.encode(out);
+        first_pause.encode(out);
+        longest_pause.encode(out);
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
-        match body.u8()? {
-            0 => Some(WorkerProtocol::Json),
-            _ => None,
-        }
+        let retries = body.u32()?;
+        let causes = RetryCauses {
+            any_code: bool::decode(body)?,
+            codes: Vec::decode(body)?,
+            any_signal: bool::decode(body)?,
+            signals: Vec::decode(body)?,
+            timeout: bool::decode(body)?,
+        };
+        Some(Box::new(RetryPolicy {
+            retries,
+            causes,
+            first_pause: Duration::decode(body)?,
+            longest_pause: Duration::decode(body)?,
+        }))
+    }
+}
+
+/// Exit codes and signals, by their bits.
+impl Coded for i32 {
+    fn encode(&self, out: &mut Encoder) {
+        out.u32(self.cast_unsigned());
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        body.u32().map(u32::cast_signed)
+    }
+}
+
+impl Coded for WorkerSpec {
+    fn encode(&self, out: &mut Encoder) {
+        let WorkerSpec {
+            protocol,
+            multiplex,
+            sandbox_dir,
+        } = self;
+        out.u8(match protocol {
+            WorkerProtocol::Json => 0,
+        });
+        multiplex.encode(out);
+        sandbox_dir.encode(out);
+    }
+
+    fn decode(body: &mut Decoder<'_>) -> Option<Self> {
+        let protocol = match body.u8()? {
+            0 => WorkerProtocol::Json,
+            _ => return None,
+        };
+        Some(WorkerSpec {
+            protocol,
+            multiplex: bool::decode(body)?,
+            sandbox_dir: bool::decode(body)?,
+        })
     }
 }
 
@@ -441,6 +509,31 @@ pub(crate) mod tests {
         ]
     }
 
+    fn policies() -> impl Strategy<Value = Box<RetryPolicy>> {
+        let causes = any::<(bool, Vec<i32>, bool, Vec<i32>, bool)>();
+        let causes =
+            causes.prop_map(
+                |(any_code, codes, any_signal, signals, timeout)| RetryCauses {
+                    any_code,
+                    codes,
+                    any_signal,
+                    signals,
+                    timeout,
+                },
+            );
+        let pauses = any::<(Duration, Duration)>();
+        (any::<u32>(), causes, pauses).prop_map(
+            |(retries, causes, (first_pause, longest_pause))| {
+                Box::new(RetryPolicy {
+                    retries,
+                    causes,
+                    first_pause,
+                    longest_pause,
+                })
+            },
+        )
+    }
+
     pub(crate) fn actions() -> impl Strategy<Value = Lowered> {
         let text = "[a-z $\"]{0,6}";
         let body = prop_oneof![
@@ -490,8 +583,8 @@ pub(crate) mod tests {
         let told = (
             (text, text, option::of(text)),
             resources,
-            any::<u32>(),
-            (option::of(isolation), any::<bool>()),
+            option::of(policies()),
+            (option::of(isolation), option::of(any::<(bool, bool)>())),
         );
         let files = (
             vec(paths(), 0..3),
@@ -534,7 +627,11 @@ pub(crate) mod tests {
                     retries,
                     isolation,
                     cache,
-                    worker: worker.then_some(WorkerProtocol::Json),
+                    worker: worker.map(|(multiplex, sandbox_dir)| WorkerSpec {
+                        protocol: WorkerProtocol::Json,
+                        multiplex,
+                        sandbox_dir,
+                    }),
                 },
                 script,
                 work: work.map(Arc::new),
@@ -579,7 +676,18 @@ pub(crate) mod tests {
         spec.resources.memory = Some(9);
         spec.resources.named.insert("gpu".into(), 1);
         spec.timeout = Some(Duration::from_millis(1500));
-        spec.retries = 2;
+        spec.retries = Some(Box::new(RetryPolicy {
+            causes: RetryCauses {
+                codes: vec![75],
+                signals: vec![11],
+                ..RetryCauses::default()
+            },
+            ..RetryPolicy::default().with_retries(2)
+        }));
+        spec.worker = Some(WorkerSpec {
+            multiplex: true,
+            ..WorkerSpec::new(WorkerProtocol::Json)
+        });
         spec.isolation = Some(Isolation::Basic);
         Lowered {
             spec,
@@ -617,9 +725,11 @@ pub(crate) mod tests {
             "01010000006d",
             "e8030000010900000000000000000000000100000003000000677075",
             "01000000",
-            "02000000",
+            "010200000000010000004b00000000010000000b00000000",
+            "000000000000000000e1f505",
+            "0a0000000000000000000000",
             "0101",
-            "00",
+            "01000100",
         );
         let (bytes, prints) = encode_lowered(&action);
         assert_eq!(
@@ -644,7 +754,7 @@ pub(crate) mod tests {
             (|a| a.spec.mnemonic.push('x'), false),
             (|a| a.spec.message = None, false),
             (|a| a.spec.resources.cpu_millis += 1, false),
-            (|a| a.spec.retries += 1, false),
+            (|a| a.spec.retries = None, false),
             (|a| a.spec.isolation = None, false),
             (|a| a.spec.body = ActionBody::Command { argv: vec![] }, true),
             (|a| a.spec.env.clear(), true),
@@ -659,7 +769,7 @@ pub(crate) mod tests {
             (|a| a.spec.cache = false, true),
             (|a| a.script = Some(NeutralPath::root()), true),
             (|a| a.work = None, true),
-            (|a| a.spec.worker = Some(WorkerProtocol::Json), false),
+            (|a| a.spec.worker = None, false),
             (|a| a.test = false, true),
         ];
         for (at, (change, is_deed)) in changes.into_iter().enumerate() {

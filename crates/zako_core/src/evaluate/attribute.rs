@@ -42,18 +42,15 @@ impl Blame {
 
     /// For an attribute that is named in quotes at the beginning of `message`, or that it says there is none of.
     pub(super) fn quoted(message: &str) -> Option<Blame> {
-        let step = match message.strip_prefix('"') {
-            Some(rest) => {
-                let (key, _) = rest.split_once('"')?;
-                AttributeStep::Key(key.split(['.', '[']).next()?.to_owned())
-            }
+        let path = match message.strip_prefix('"') {
+            Some(rest) => steps(rest.split_once('"')?.0),
             None => {
                 let (_, rest) = message.split_once(" has no attribute \"")?;
-                AttributeStep::Name(rest.split_once('"')?.0.to_owned())
+                vec![AttributeStep::Name(rest.split_once('"')?.0.to_owned())]
             }
         };
         Some(Blame {
-            path: vec![step],
+            path,
             message: message.to_owned(),
         })
     }
@@ -70,6 +67,18 @@ pub(crate) fn names_of_files(services: Arc<Services>) -> NamedAt {
         let found = futures::executor::block_on(found);
         (found != *declared).then_some(found)
     })
+}
+
+/// The way to `place`, as `retries.on[1]` says it. Keys that have a point in them themselves lead to what is around them.
+fn steps(place: &str) -> Vec<AttributeStep> {
+    let mut steps = Vec::new();
+    for key in place.split('.') {
+        let mut parts = key.split('[');
+        steps.extend(parts.next().map(|key| AttributeStep::Key(key.to_owned())));
+        let indices = parts.map_while(|index| index.strip_suffix(']')?.parse().ok());
+        steps.extend(indices.map(AttributeStep::Index));
+    }
+    steps
 }
 
 /// The place of the value at `path` in what the call at `call` was given, as far as it is written out there; else the call's.

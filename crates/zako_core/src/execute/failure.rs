@@ -46,6 +46,10 @@ pub(super) fn ended_badly(
     if attempts > 1 {
         message.push_str(&format!(", after {attempts} attempts"));
     }
+    let retries = planned.spec.retries.as_deref();
+    if retries.is_some_and(|policy| !policy.causes.include(exit)) {
+        message.push_str("; not tried again, because its `retries` do not name that");
+    }
     Diagnostic {
         output,
         ..Diagnostic::error(Fault::Build, message)

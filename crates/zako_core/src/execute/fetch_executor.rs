@@ -23,9 +23,10 @@ use zako_action::{
     OutputFile, OutputSink, Stream, StrongKey, Usage,
 };
 use zako_cas::{Digest, Store};
+use zako_exec::BlockingPool;
 use zako_path::NeutralPath;
 
-use super::script_executor::{blocking, collect, io, make_room};
+use super::script_executor::{collect, io, make_room};
 use crate::fetch::{
     Algorithm, Download, Fetch, FetchError, FetchRules, Integrity, LOCK_FILE, add_pin, download,
     extract,
@@ -40,6 +41,7 @@ static PINNING: Mutex<()> = Mutex::new(());
 /// Fetches one thing.
 pub(super) struct FetchExecutor {
     pub(super) store: Store,
+    pub(super) pool: BlockingPool,
     pub(super) cache: ActionCache,
     pub(super) rules: FetchRules,
     pub(super) fetch: Fetch,
@@ -64,7 +66,7 @@ impl FetchExecutor {
             sink.write(Stream::Stdout, said.as_bytes());
         }
         let (store, fetch, job) = (self.store.clone(), self.fetch.clone(), job.clone());
-        blocking(move || {
+        let put_in_place = move || {
             let (spec, root) = (&job.action.spec, job.scratch.join("root"));
             make_room(spec, &job.scratch, &root)?;
             for output in &spec.outputs {
@@ -97,8 +99,8 @@ impl FetchExecutor {
                 },
                 depfile: None,
             })
-        })
-        .await
+        };
+        self.pool.execute(put_in_place).await
     }
 
     /// The content, from the store or else from its address.
@@ -113,7 +115,8 @@ impl FetchExecutor {
         };
         if let Some(expected) = expected.clone() {
             let (store, cache) = (self.store.clone(), self.cache.clone());
-            let kept = blocking(move || kept(&store, &cache, &expected)).await?;
+            let kept = self.pool.execute(move || kept(&store, &cache, &expected));
+            let kept = kept.await?;
             if let Some(content) = kept {
                 let said = String::new();
                 return Ok(Got { content, said });
@@ -135,7 +138,8 @@ impl FetchExecutor {
             cancel: cancel.clone(),
         };
         let scratch = job.scratch.clone();
-        blocking(move || fs::create_dir_all(&scratch).map_err(io("create", &scratch))).await?;
+        let make = move || fs::create_dir_all(&scratch).map_err(io("create", &scratch));
+        self.pool.execute(make).await?;
         let (send, receive) = oneshot::channel();
         std::thread::Builder::new()
             .name("zako-fetch".to_owned())
@@ -167,7 +171,7 @@ impl FetchExecutor {
             self.cache.clone(),
             job.workspace.clone(),
         );
-        blocking(move || {
+        let keep = move || {
             let content = store.put_file(&place)?;
             record(&store, &cache, &found, content)?;
             let mut said = String::new();
@@ -177,8 +181,8 @@ impl FetchExecutor {
                 said = format!("pinned {url} in {LOCK_FILE}: {found}\n");
             }
             Ok(Got { content, said })
-        })
-        .await
+        };
+        self.pool.execute(keep).await
     }
 }
 

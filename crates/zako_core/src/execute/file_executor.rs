@@ -13,13 +13,15 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ExecuteError, Executed, Executor, Exit, Job, OutputSink, Usage};
 use zako_cas::Store;
+use zako_exec::BlockingPool;
 
-use super::script_executor::{blocking, collect, io, make_room, write};
+use super::script_executor::{collect, io, make_room, write};
 use crate::target::{FileWork, link_text};
 
 /// Does the work of one action.
 pub(super) struct FileExecutor {
     pub(super) store: Store,
+    pub(super) pool: BlockingPool,
     pub(super) work: Arc<FileWork>,
 }
 
@@ -31,7 +33,7 @@ impl Executor for FileExecutor {
         _cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
         let (store, work, job) = (self.store.clone(), self.work.clone(), job.clone());
-        blocking(move || {
+        let done = move || {
             let started = Instant::now();
             let (spec, root) = (&job.action.spec, job.scratch.join("root"));
             make_room(spec, &job.scratch, &root)?;
@@ -79,8 +81,9 @@ impl Executor for FileExecutor {
                 },
                 depfile: None,
             })
-        })
-        .boxed()
+        };
+        let pool = self.pool.clone();
+        async move { pool.execute(done).await }.boxed()
     }
 }
 

@@ -73,6 +73,13 @@ impl Running {
         self.0.lock().insert(scratch.to_owned(), patient);
     }
 
+    /// It begins anew: what was seen of it is of another process.
+    pub(super) fn again(&self, scratch: &Path) {
+        if let Some(patient) = self.0.lock().get_mut(scratch) {
+            (patient.seen, patient.is_told) = (None, false);
+        }
+    }
+
     /// It has ended: the most memory that it was seen to hold at once, in bytes; zero if it was never looked at.
     pub(super) fn end(&self, scratch: &Path) -> u64 {
         self.0

@@ -1,6 +1,9 @@
 //! One build a workspace at a time: an exclusive lock on `.zako/lock`, with the holder's process id inside.
 //!
-//! The system frees the lock when its holder dies, so nothing here judges who is alive.
+//! Who waits marks that by a shared lock of a file for its urgency, `.zako/lock.normal` or `.zako/lock.interactive`: the less
+//! urgent do not try while a more urgent one waits, whichever process it is in.
+//!
+//! The system frees locks when their holders die, so nothing here judges who is alive.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zako_exec::Urgency;
 
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::event::BuildEvent;
@@ -16,6 +20,69 @@ use crate::event::BuildEvent;
 /// How often a waiter looks, at first and at most.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(200);
+
+/// How often a mark is tried that somebody just looks at, and how long it takes until it is tried again.
+const MARK_TRIES: u32 = 100;
+const MARK_PAUSE: Duration = Duration::from_millis(1);
+
+/// The file that those lock who wait with this urgency; nobody gives way to the least.
+fn mark_of(urgency: Urgency) -> Option<&'static str> {
+    match urgency {
+        Urgency::Background => None,
+        Urgency::Normal => Some(".zako/lock.normal"),
+        Urgency::Interactive => Some(".zako/lock.interactive"),
+    }
+}
+
+/// Says, while it lives, that somebody waits.
+#[derive(Debug)]
+struct Mark(File);
+
+impl Mark {
+    /// For one that waits with this urgency. Waiting goes on without a mark where there can be none.
+    async fn of(root: &Path, urgency: Urgency) -> Option<Mark> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(root.join(mark_of(urgency)?))
+            .ok()?;
+        for _ in 0..MARK_TRIES {
+            match file.try_lock_shared() {
+                Ok(()) => return Some(Mark(file)),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(MARK_PAUSE).await,
+                Err(TryLockError::Error(_)) => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether somebody waits who is more urgent.
+    fn is_above(root: &Path, urgency: Urgency) -> bool {
+        let above = [Urgency::Normal, Urgency::Interactive].into_iter();
+        let marks = above.filter(|other| *other > urgency).filter_map(mark_of);
+        marks.into_iter().any(|mark| {
+            let Ok(file) = File::options().read(true).write(true).open(root.join(mark)) else {
+                return false;
+            };
+            match file.try_lock() {
+                Ok(()) => {
+                    let _closing_does_it_too = file.unlock();
+                    false
+                }
+                Err(error) => matches!(error, TryLockError::WouldBlock),
+            }
+        })
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        // A process that is being spawned may hold a copy of the descriptor.
+        let _closing_does_it_too = self.0.unlock();
+    }
+}
 
 /// The right to write into a workspace; given back when dropped.
 #[derive(Debug)]
@@ -71,9 +138,11 @@ impl WorkspaceLock {
         }
     }
 
-    /// Takes the lock of the workspace at `root`. A waiter says so once, with [`BuildEvent::Waiting`].
+    /// Takes the lock of the workspace at `root`; of those who wait, one of the greatest urgency has it next. A waiter says so once,
+    /// with [`BuildEvent::Waiting`].
     pub(crate) async fn acquire(
         root: &Path,
+        urgency: Urgency,
         events: &mpsc::Sender<BuildEvent>,
         cancel: &CancellationToken,
     ) -> Result<WorkspaceLock, Diagnostic> {
@@ -92,13 +161,17 @@ impl WorkspaceLock {
             .open(&path)
             .map_err(|e| failed("open", e))?;
         let mut pause = None;
+        let mut mark = None;
         loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+            if !Mark::is_above(root, urgency) {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+                }
             }
             if pause.is_none() {
+                mark = Mark::of(root, urgency).await;
                 let pid = holder(&mut file);
                 let _nobody_listens = events.send(BuildEvent::Waiting { pid }).await;
             }
@@ -114,6 +187,7 @@ impl WorkspaceLock {
                 }
             }
         }
+        drop(mark);
         let mut lock = WorkspaceLock {
             file,
             is_announced: false,
@@ -159,13 +233,13 @@ mod tests {
         let root = dir.path().to_owned();
         let (events, mut heard) = mpsc::channel(8);
         let cancel = CancellationToken::new();
-        let first = WorkspaceLock::acquire(&root, &events, &cancel)
+        let first = WorkspaceLock::acquire(&root, Urgency::Normal, &events, &cancel)
             .await
             .unwrap();
         assert!(heard.try_recv().is_err(), "the first does not wait");
         let second = tokio::spawn({
             let (root, events, cancel) = (root.clone(), events.clone(), cancel.clone());
-            async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
+            async move { WorkspaceLock::acquire(&root, Urgency::Normal, &events, &cancel).await }
         });
         assert_eq!(
             heard.recv().await,
@@ -178,7 +252,7 @@ mod tests {
 
         let third = tokio::spawn({
             let cancel = cancel.clone();
-            async move { WorkspaceLock::acquire(&root, &events, &cancel).await }
+            async move { WorkspaceLock::acquire(&root, Urgency::Normal, &events, &cancel).await }
         });
         assert!(matches!(
             heard.recv().await,
@@ -188,5 +262,38 @@ mod tests {
         assert_eq!(third.await.unwrap().unwrap_err().fault, Fault::Interrupted);
         assert_eq!(heard.recv().await, None, "said once");
         drop(second);
+    }
+
+    #[tokio::test]
+    async fn the_most_urgent_of_those_who_wait_is_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        let cancel = CancellationToken::new();
+        let (events, mut heard) = mpsc::channel(8);
+        let acquire = |urgency: Urgency, events: mpsc::Sender<BuildEvent>| {
+            let (root, cancel) = (root.clone(), cancel.clone());
+            async move { WorkspaceLock::acquire(&root, urgency, &events, &cancel).await }
+        };
+        let first = acquire(Urgency::Background, events.clone()).await.unwrap();
+        let (order, mut ended) = mpsc::channel(8);
+        let mut waiting = Vec::new();
+        for urgency in [Urgency::Background, Urgency::Normal, Urgency::Interactive] {
+            let (acquired, order) = (acquire(urgency, events.clone()), order.clone());
+            waiting.push(tokio::spawn(async move {
+                let _lock = acquired.await.unwrap();
+                order.send(urgency).await.unwrap();
+            }));
+            assert!(matches!(
+                heard.recv().await,
+                Some(BuildEvent::Waiting { .. })
+            ));
+        }
+        drop((first, order));
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        for urgency in [Urgency::Interactive, Urgency::Normal, Urgency::Background] {
+            assert_eq!(ended.recv().await, Some(urgency));
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! What a session runs actions with, besides the store: the resource pool and who watches the machine for it, the jobserver of nested
 //! build tools, and the workers.
 //!
-//! Threads and folders come with the first build that runs something.
+//! Threads and folders come with the first build that runs something. Processors, memory and network, and who watches the
+//! machine for them, are of all sessions of a [`GlobalState`](crate::GlobalState).
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use zako_exec::{
-    AcquireError, Grant, JobClient, JobServer, JobToken, Priority, Request, ResourcePool, Sources,
-    Watch, WorkerPool, WorkerPoolOptions,
+    AcquireError, Capacity, Grant, JobClient, JobServer, JobToken, Priority, Request, ResourcePool,
+    Sources, Watch, WorkerPool, WorkerPoolOptions,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -25,6 +27,31 @@ pub(super) struct Admission {
     _grant: Grant,
 }
 
+/// What the sessions of one process run actions by: who may run, and who watches the machine once something does.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitting {
+    pool: ResourcePool,
+    watch: Arc<OnceLock<Option<Watch>>>,
+}
+
+impl Admitting {
+    /// With all of `capacity`.
+    pub(crate) fn new(capacity: Capacity) -> Self {
+        Admitting {
+            pool: ResourcePool::new(capacity),
+            watch: Arc::default(),
+        }
+    }
+
+    /// The same for a workspace that has these named resources.
+    pub(crate) fn with_named(&self, named: BTreeMap<String, u32>) -> Self {
+        Admitting {
+            pool: self.pool.with_named(named),
+            watch: self.watch.clone(),
+        }
+    }
+}
+
 /// One session's.
 #[derive(Debug)]
 pub(crate) struct Machinery {
@@ -33,19 +60,21 @@ pub(crate) struct Machinery {
     jobs: OnceLock<Option<JobServer>>,
     makeflags: Option<String>,
     client: OnceLock<Option<JobClient>>,
-    watch: OnceLock<Option<Watch>>,
+    watch: Arc<OnceLock<Option<Watch>>>,
 }
 
 impl Machinery {
-    /// For the workspace whose state is in `state`; `pool` decides who may run, and beside it the jobserver that `makeflags` names.
-    pub(crate) fn new(pool: ResourcePool, state: &Path, makeflags: Option<String>) -> Self {
+    /// For the workspace whose state is in `state`; `admitting` decides who may run, and beside it the jobserver that `makeflags`
+    /// names.
+    pub(crate) fn new(admitting: Admitting, state: &Path, makeflags: Option<String>) -> Self {
+        let Admitting { pool, watch } = admitting;
         Machinery {
             pool,
             workers: WorkerPool::new(state.join(WORKERS_DIR), WorkerPoolOptions::default()),
             jobs: OnceLock::new(),
             makeflags,
             client: OnceLock::new(),
-            watch: OnceLock::new(),
+            watch,
         }
     }
 

@@ -48,6 +48,7 @@ use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
 use zako_exec::{
     BlockingPool, End, Outcome, PlanId, Priority, Sandbox, ScheduleOptions, Scheduler, Sources,
+    Urgency,
 };
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
@@ -71,7 +72,7 @@ pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use level::Levels;
-pub(crate) use machinery::Machinery;
+pub(crate) use machinery::{Admitting, Machinery};
 use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
@@ -279,6 +280,8 @@ pub(crate) struct Execution {
     pub(crate) weaker_told: Arc<AtomicBool>,
     /// Run nothing: only find out what would run.
     pub(crate) dry_run: bool,
+    /// How much somebody waits for it.
+    pub(crate) urgency: Urgency,
     /// What is known of the workspace.
     pub(crate) ledger: SharedLedger,
     /// Told of everything, diagnostics included.
@@ -353,6 +356,7 @@ pub(crate) async fn execute(
         isolation,
         weaker_told,
         dry_run,
+        urgency,
         ledger,
         events,
         cancel,
@@ -436,7 +440,7 @@ pub(crate) async fn execute(
         let (shop, nodes) = (shop.clone(), nodes.clone());
         move |id: PlanId, priority: Priority, cancel: CancellationToken| {
             let shop = shop.clone();
-            let at = nodes[id.index()];
+            let (at, priority) = (nodes[id.index()], priority.of(urgency));
             async move {
                 let work = tokio::spawn(async move { shop.run(at, priority, &cancel).await });
                 work.await.unwrap_or(Outcome::Failed)

@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionResult, Executed, Executor, Exit, Isolation, Job, OutputFile};
+use zako_action::{
+    ActionResult, ExecuteError, Executed, Executor, Exit, Isolation, Job, OutputFile,
+};
 use zako_cas::Digest;
-use zako_exec::{LocalExecutor, NestedExecutor, Priority, Request, RetryPolicy, WorkerExecutor};
+use zako_exec::{AcquireError, LocalExecutor, NestedExecutor, Priority, Request, WorkerExecutor};
 use zako_path::NeutralPath;
 
 use super::discovered::{Reading, discover};
@@ -74,17 +76,23 @@ pub(super) async fn run(
         let blamed = faults.iter().map(|fault| planned.blame(fault.clone()));
         return Err(Stopped::Failed(blamed.collect()));
     }
-    let mut grant = None;
+    let mut leave = Leave {
+        shop,
+        cancel,
+        priority,
+        request: Request::default(),
+        held: None,
+    };
     let mut changed = None;
     for _ in 0..=MAX_RERUNS {
         let prospect = match shop.blocking(move |shop| find(shop, at)).await?? {
             Found::Ended(ended) => return Ok(ended),
             Found::Work(prospect) => prospect,
         };
-        if grant.is_none() {
+        if leave.held.is_none() {
             let memory = shop.history.memory(shop.identified[at].name);
             let request = Request::of(&planned.spec.resources, memory);
-            grant = Some(admit(shop, planned, &request, priority, cancel).await?);
+            leave.ask(request).await.map_err(|e| refused(planned, &e))?;
             shop.tell(BuildEvent::ActionStarted(planned.event_name(at)))
                 .await;
         }
@@ -106,10 +114,8 @@ pub(super) async fn run(
             .begin(&job.scratch, planned.event_name(at), printed.clone());
         let began = SystemTime::now();
         let seed = u64::from_le_bytes(shop.identified[at].name.seed());
-        let (mut job, mut executed) = attempts(shop, planned, job, &printed, seed, cancel).await;
+        let (mut job, mut executed) = attempts(&mut leave, planned, job, &printed, seed).await;
         if is_killed_for_memory(shop, &executed) {
-            // Whatever else runs has what it needs; alone, this one has all there is.
-            drop(grant.take());
             let message = format!(
                 "{} was killed for want of memory: again, alone",
                 planned.subject()
@@ -120,13 +126,14 @@ pub(super) async fn run(
             );
             let warning = Diagnostic::warning(message).with_help(help);
             shop.complain(planned.blame(warning)).await;
+            // Whatever else runs has what it needs; alone, this one has all there is.
             let request = Request::of(&planned.spec.resources, 0).alone();
-            grant = Some(admit(shop, planned, &request, priority, cancel).await?);
+            leave.ask(request).await.map_err(|e| refused(planned, &e))?;
             shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
                 .await??;
             job.attempt += 1;
             printed.clear();
-            (job, executed) = attempts(shop, planned, job, &printed, seed, cancel).await;
+            (job, executed) = attempts(&mut leave, planned, job, &printed, seed).await;
         }
         let seen_bytes = shop.running.end(&job.scratch);
         if let Ok((executed, _)) = &mut executed {
@@ -160,19 +167,45 @@ pub(super) async fn run(
         .into())
 }
 
-/// Waits until what `request` asks for is there.
-async fn admit(
-    shop: &Workshop,
-    planned: &PlannedAction,
-    request: &Request,
+/// Leave to run, which is given back while there is nothing to run.
+struct Leave<'a> {
+    shop: &'a Workshop,
+    cancel: &'a CancellationToken,
     priority: Priority,
-    cancel: &CancellationToken,
-) -> Result<Admission, Stopped> {
-    let admitted = shop.parts.machinery.admit(request, priority, cancel).await;
-    admitted.map_err(|error| match failure::of_admission(planned, &error) {
+    request: Request,
+    held: Option<Admission>,
+}
+
+impl Leave<'_> {
+    /// Gives back what it has, and waits until what `request` asks for is there.
+    async fn ask(&mut self, request: Request) -> Result<(), AcquireError> {
+        self.request = request;
+        self.again().await
+    }
+
+    async fn again(&mut self) -> Result<(), AcquireError> {
+        self.held = None;
+        let machinery = &self.shop.parts.machinery;
+        let admitted = machinery.admit(&self.request, self.priority, self.cancel);
+        self.held = Some(admitted.await?);
+        Ok(())
+    }
+
+    /// Lets others have what it has for that long, and waits for it again.
+    async fn pause(&mut self, pause: Duration) -> Result<(), AcquireError> {
+        self.held = None;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => self.again().await,
+            () = self.cancel.cancelled() => Err(AcquireError::Cancelled),
+        }
+    }
+}
+
+fn refused(planned: &PlannedAction, error: &AcquireError) -> Stopped {
+    match failure::of_admission(planned, error) {
         Some(diagnostic) => planned.blame(diagnostic).into(),
         None => Stopped::Cancelled,
-    })
+    }
 }
 
 /// Whether it ended as what the kernel kills for want of memory does: by SIGKILL, which zako did not send, or badly in whatever way
@@ -329,40 +362,42 @@ fn make_room(shop: &Workshop, planned: &PlannedAction) -> Result<(), Stopped> {
     Ok(())
 }
 
-type Attempted = Result<(Executed, u32), zako_action::ExecuteError>;
+type Attempted = Result<(Executed, u32), ExecuteError>;
 
-/// Executes, and again as often as the action declares when it ends badly; gives the last attempt.
+/// Executes, and again as often as the action declares when it ends in a way that it names; gives the last attempt.
 async fn attempts(
-    shop: &Workshop,
+    leave: &mut Leave<'_>,
     planned: &PlannedAction,
     mut job: Job,
     printed: &Printed,
     seed: u64,
-    cancel: &CancellationToken,
 ) -> (Job, Attempted) {
-    let executor = executor(shop, planned);
-    let policy = RetryPolicy::default().with_retries(planned.spec.retries);
+    let executor = executor(leave.shop, planned);
     loop {
         printed.clear();
-        let executed = executor.execute(&job, printed, cancel).await;
+        let executed = executor.execute(&job, printed, leave.cancel).await;
         let exit = executed.as_ref().ok().map(|executed| executed.exit);
-        let Some(pause) = exit.and_then(|exit| policy.pause_after(job.attempt, exit, seed)) else {
+        let policy = planned.spec.retries.as_deref();
+        let pause = policy.and_then(|policy| policy.pause_after(job.attempt, exit?, seed));
+        let Some(pause) = pause else {
             let count = job.attempt + 1;
             return (job, executed.map(|executed| (executed, count)));
         };
         job.attempt += 1;
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = cancel.cancelled() => return (job, Err(zako_action::ExecuteError::Cancelled)),
+        match leave.pause(pause).await {
+            Ok(()) => leave.shop.running.again(&job.scratch),
+            Err(AcquireError::Cancelled) => return (job, Err(ExecuteError::Cancelled)),
+            Err(error) => return (job, Err(ExecuteError::Other(Box::new(error)))),
         }
     }
 }
 
 fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
-    let store = shop.parts.store.clone();
+    let (store, pool) = (shop.parts.store.clone(), shop.pool.clone());
     if let Some(FileWork::Fetch(fetch)) = planned.work.as_deref() {
         Box::new(FetchExecutor {
             store,
+            pool,
             cache: shop.parts.cache.clone(),
             rules: shop.parts.fetching,
             fetch: fetch.clone(),
@@ -370,6 +405,7 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     } else if let Some(work) = &planned.work {
         Box::new(FileExecutor {
             store,
+            pool,
             work: work.clone(),
         })
     } else if let Some(program) = &planned.script {
@@ -378,10 +414,11 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
             engine,
             limits,
             store,
+            pool,
             program: program.clone(),
         })
     } else {
-        let (pool, machinery) = (shop.pool.clone(), &shop.parts.machinery);
+        let machinery = &shop.parts.machinery;
         let local = LocalExecutor::new(store.clone(), pool.clone())
             .with_sandbox(shop.levels.sandbox.clone());
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;

@@ -19,6 +19,7 @@ use zako_action::{
     OutputSink, Produced, Stream, Usage,
 };
 use zako_cas::{Store, TreeError};
+use zako_exec::BlockingPool;
 use zako_path::NeutralPath;
 use zako_script::engine::{Entry, refused};
 use zako_script::{
@@ -35,6 +36,7 @@ pub(super) struct ScriptExecutor {
     pub(super) engine: Arc<ScriptEngine>,
     pub(super) limits: Limits,
     pub(super) store: Store,
+    pub(super) pool: BlockingPool,
     pub(super) program: Arc<ScriptProgram>,
 }
 
@@ -48,11 +50,11 @@ impl ScriptExecutor {
         let started = Instant::now();
         let spec = job.action.spec.clone();
         let root = job.scratch.join("root");
-        blocking({
+        let make_room = {
             let (spec, scratch, root) = (spec.clone(), job.scratch.clone(), root.clone());
             move || make_room(&spec, &scratch, &root)
-        })
-        .await?;
+        };
+        self.pool.execute(make_room).await?;
         let logged = Arc::new(Printed::default());
         let host = ScriptHost {
             job: job.clone(),
@@ -85,7 +87,7 @@ impl ScriptExecutor {
             Err(error) => return Err(ExecuteError::Other(Box::new(error))),
         };
         let store = self.store.clone();
-        blocking(move || {
+        let finish = move || {
             let outputs = if exit == Exit::Code(0) {
                 collect(&spec, &root, &store)?
             } else {
@@ -104,8 +106,8 @@ impl ScriptExecutor {
                 usage,
                 depfile: None,
             })
-        })
-        .await
+        };
+        self.pool.execute(finish).await
     }
 }
 
@@ -117,15 +119,6 @@ impl Executor for ScriptExecutor {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
         self.run(job, sink, cancel).boxed()
-    }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ExecuteError> + Send + 'static,
-) -> Result<T, ExecuteError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
     }
 }
 

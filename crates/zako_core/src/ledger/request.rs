@@ -39,7 +39,8 @@ impl RequestedTarget {
     }
 }
 
-/// The key of a request. How a build goes on after a failure, and how far actions are shut off, is no part of it.
+/// The key of a request. How a build goes on after a failure, how far actions are shut off and who waits
+/// for it is no part of it.
 pub(crate) fn key(root: &Path, patterns: &[String], options: &BuildOptions) -> Vec<u8> {
     let count = |list: usize| u32::try_from(list).unwrap_or(u32::MAX);
     let mut out = Encoder::default();

@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use zako_action::{ActionSpec, Isolation, Resources, WorkerProtocol};
+use zako_action::{ActionSpec, Isolation, Resources, RetryPolicy, WorkerProtocol, WorkerSpec};
 use zako_path::NeutralPath;
 use zako_script::{ArtifactRef, DepsetRef, TargetRef, Value, nearest};
 
 use super::depset::SetId;
-use super::quantity;
-
-/// The most times that an action is tried again; execution has the same bound.
-const MAX_RETRIES: u32 = 10;
+use super::{quantity, retries};
 
 /// A file as a script names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,17 +64,36 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Refuses what is not among `known`, which are called `noun`s.
     pub(super) fn only(&self, noun: &str, known: &[&str]) -> Result<(), String> {
+        match self.unknown(known) {
+            None => Ok(()),
+            Some((unknown, hint)) => {
+                Err(format!("{} has no {noun} \"{unknown}\"; {hint}", self.of))
+            }
+        }
+    }
+
+    /// Refuses what is not among `known` in the object that these fields are, which is the value of `key`.
+    pub(super) fn only_in(&self, key: &str, known: &[&str]) -> Result<(), String> {
+        match self.unknown(known) {
+            None => Ok(()),
+            Some((unknown, hint)) => Err(format!(
+                "\"{key}\" of {} has no \"{unknown}\"; {hint}",
+                self.of
+            )),
+        }
+    }
+
+    /// The first that is not among `known`, and what was probably meant.
+    fn unknown(&self, known: &[&str]) -> Option<(&'a str, String)> {
         // What `task` says itself, not its caller.
         let is_unknown =
             |key: &&String| *key != "commandIsFunction" && !known.contains(&key.as_str());
-        let Some(unknown) = self.fields.keys().find(is_unknown) else {
-            return Ok(());
-        };
+        let unknown = self.fields.keys().find(is_unknown)?;
         let hint = match nearest(unknown, known.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("it has {}", known.join(", ")),
         };
-        Err(format!("{} has no {noun} \"{unknown}\"; {hint}", self.of))
+        Some((unknown, hint))
     }
 
     /// What was given; `undefined` and `null` were not.
@@ -121,22 +137,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn count(&self, key: &str, most: u32) -> Result<u32, String> {
-        match self.get(key) {
-            None => Ok(0),
-            Some(Value::Number(n)) if n.fract() == 0.0 && (0.0..=f64::from(most)).contains(n) =>
-            {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "in range"
-                )]
-                Ok(*n as u32)
-            }
-            Some(_) => Err(format!(
+        let Some(value) = self.get(key) else {
+            return Ok(0);
+        };
+        whole(value, most).ok_or_else(|| {
+            format!(
                 "\"{key}\" of {} takes a whole number from 0 to {most}",
                 self.of
-            )),
-        }
+            )
+        })
     }
 
     pub(super) fn strings(&self, key: &str) -> Result<BTreeMap<String, String>, String> {
@@ -302,16 +311,46 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn worker(&self) -> Result<Option<WorkerProtocol>, String> {
-        match self.text("worker")?.as_deref() {
-            None => Ok(None),
-            Some("json") => Ok(Some(WorkerProtocol::Json)),
-            Some(other) => Err(format!(
-                "\"worker\" of {} takes \"json\", not \"{other}\"",
-                self.of
-            )),
-        }
+    fn worker(&self) -> Result<Option<WorkerSpec>, String> {
+        let of = self.of;
+        let protocol = |key: &str, value: Option<&Value>| match value {
+            Some(Value::String(name)) if name == "json" => Ok(WorkerProtocol::Json),
+            Some(Value::String(name)) => {
+                Err(format!("\"{key}\" of {of} takes \"json\", not \"{name}\""))
+            }
+            Some(other) => self.wrong(key, "\"json\"", other),
+            None => Err(format!("\"worker\" of {of} needs protocol: \"json\"")),
+        };
+        let given = match self.get("worker") {
+            None => return Ok(None),
+            Some(Value::Object(fields)) => Fields { fields, ..*self },
+            value => return Ok(Some(WorkerSpec::new(protocol("worker", value)?))),
+        };
+        let known = ["protocol", "multiplex", "sandboxDir"];
+        given.only_in("worker", &known)?;
+        let flag = |key: &str| match given.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => self.wrong(&format!("worker.{key}"), "true or false", other),
+        };
+        Ok(Some(WorkerSpec {
+            protocol: protocol("worker.protocol", given.get("protocol"))?,
+            multiplex: flag("multiplex")?,
+            sandbox_dir: flag("sandboxDir")?,
+        }))
     }
+}
+
+/// The whole number from 0 to `most` that `value` is.
+pub(super) fn whole(value: &Value, most: u32) -> Option<u32> {
+    let Value::Number(n) = value else { return None };
+    let is_fit = n.fract() == 0.0 && (0.0..=f64::from(most)).contains(n);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "in range"
+    )]
+    is_fit.then_some(*n as u32)
 }
 
 /// Files, and the sets among them, each in the order in which they were given.
@@ -333,10 +372,10 @@ pub(crate) struct Settings {
     resources: Resources,
     network: bool,
     timeout: Option<Duration>,
-    retries: u32,
+    retries: Option<Box<RetryPolicy>>,
     isolation: Option<Isolation>,
     cache: bool,
-    worker: Option<WorkerProtocol>,
+    worker: Option<WorkerSpec>,
     message: Option<String>,
 }
 
@@ -353,7 +392,7 @@ impl Settings {
             },
             network,
             timeout: fields.timeout()?,
-            retries: fields.count("retries", MAX_RETRIES)?,
+            retries: retries::parse(fields)?,
             isolation: fields.isolation()?,
             cache: fields.flag("cache", true)?,
             worker: fields.worker()?,
@@ -377,7 +416,7 @@ impl Settings {
         spec.resources.clone_from(resources);
         spec.network = *network;
         spec.timeout = *timeout;
-        spec.retries = *retries;
+        spec.retries.clone_from(retries);
         spec.isolation = *isolation;
         spec.cache = *cache;
         spec.worker = *worker;

@@ -17,6 +17,7 @@ mod met;
 mod naming;
 mod order;
 mod quantity;
+mod retries;
 mod rules;
 mod task;
 mod usage;

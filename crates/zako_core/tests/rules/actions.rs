@@ -177,6 +177,31 @@ async fn what_an_action_needs_is_checked_as_for_a_task() {
             "\"retries\" of ctx.run takes a whole number from 0 to 10",
         ),
         (
+            "retries: \"often\"",
+            "\"retries\" of ctx.run takes a whole number from 0 to 10, or { times, on, pause }, not a string",
+        ),
+        ("retries: { on: [1] }", "\"retries\" of ctx.run needs times"),
+        (
+            "retries: { times: 1, one: [1] }",
+            "\"retries\" of ctx.run has no \"one\"; did you mean \"on\"?",
+        ),
+        (
+            "retries: { times: 0.5 }",
+            "\"retries.times\" of ctx.run takes a whole number from 0 to 10",
+        ),
+        (
+            "retries: { times: 1, on: [] }",
+            "\"retries.on\" of ctx.run is empty",
+        ),
+        (
+            "retries: { times: 1, on: \"timeout\" }",
+            "\"retries.on\" of ctx.run takes a list of exit codes, signals, \"code\", \"signal\" and \"timeout\", not a string",
+        ),
+        (
+            "retries: { times: 1, on: [0] }",
+            "\"retries.on[0]\" of ctx.run takes an exit code from 1 to 255, not 0",
+        ),
+        (
             "isolation: \"some\"",
             "\"isolation\" of ctx.run takes none, basic, enhanced or maximum, not \"some\"",
         ),
@@ -191,6 +216,18 @@ async fn what_an_action_needs_is_checked_as_for_a_task() {
         (
             "worker: \"xml\"",
             "\"worker\" of ctx.run takes \"json\", not \"xml\"",
+        ),
+        (
+            "worker: { multiplex: true }",
+            "\"worker\" of ctx.run needs protocol: \"json\"",
+        ),
+        (
+            "worker: { protocol: \"json\", multiplex: 4 }",
+            "\"worker.multiplex\" of ctx.run takes true or false, not a number",
+        ),
+        (
+            "worker: { protocol: \"json\", multiplexed: true }",
+            "\"worker\" of ctx.run has no \"multiplexed\"; did you mean \"multiplex\"?",
         ),
         (
             "stdin: [\"x\"]",
@@ -235,7 +272,7 @@ async fn a_time_out_and_retries_hold_for_actions_of_rules() {
     ctx.run({
       args: ["sh", "-c", 'echo again >> COUNT; test "$(wc -l < COUNT)" -ge 2; touch "$0"', out],
       outputs: [out],
-      retries: 2,
+      retries: { times: 2, on: [1, "timeout"], pause: 0.01 },
     });
     ctx.expose("default", out);"##
             .replace("COUNT", &count.display().to_string())

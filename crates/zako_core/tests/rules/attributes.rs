@@ -118,6 +118,18 @@ async fn errors_stand_at_the_attribute() {
             "app/BUILD.ts:4:49: TypeError: \"retries\" of task takes a whole number from 0 to 10",
         ),
         (
+            "export const t = task({\n  shell: \"true\",\n  retries: { times: 2, on: [75, \"SIGSEGF\" as any] },\n});",
+            "app/BUILD.ts:6:33: TypeError: \"retries.on[1]\" of task takes an exit code, a signal as \"SIGSEGV\", \"code\", \"signal\" or \"timeout\", not \"SIGSEGF\"; did you mean \"SIGSEGV\"?",
+        ),
+        (
+            "export const t = task({ shell: \"true\", retries: { times: 2, pause: \"1h\" } });",
+            "app/BUILD.ts:4:68: TypeError: \"retries.pause\" of task takes seconds, or a time as \"200ms\" or \"5s\", up to 5 minutes",
+        ),
+        (
+            "import { test } from \"zako:test\";\nexport const t = test({ shell: \"true\", retries: { times: 1, on: [256] } });",
+            "app/BUILD.ts:5:66: TypeError: \"retries.on[0]\" of task takes an exit code from 1 to 255, not 256",
+        ),
+        (
             "export const t = word({ visibility: [\"lib\"] });",
             "app/BUILD.ts:4:37: TypeError: \"visibility\" takes \"public\", \"private\" or a list of packages",
         ),

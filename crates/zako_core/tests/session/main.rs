@@ -15,3 +15,4 @@ mod process;
 mod random;
 mod targets;
 mod tasks;
+mod urgency;

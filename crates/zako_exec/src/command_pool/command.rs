@@ -5,11 +5,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use zako_action::{Exit, Usage};
+use zako_action::{Exit, RetryPolicy, Usage};
 
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, ProcessStdin};
 use crate::resource_pool::{Priority, Request};
-use crate::retry::RetryPolicy;
 
 /// A command's number in its pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,7 +32,7 @@ pub struct Reading {
 }
 
 /// Where readings come from: `/proc` and the mount of control groups, or folders that look like them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources {
     proc: PathBuf,
     groups: PathBuf,

@@ -38,7 +38,7 @@ pub(crate) struct Amounts {
     pub(crate) cpu_millis: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) network_slots: u64,
-    pub(crate) named: Box<[u64]>,
+    pub(crate) named: Vec<u64>,
 }
 
 impl Amounts {
@@ -145,12 +145,14 @@ pub(crate) struct Ledger<W> {
     /// How many grants there were since the beginning.
     granted: u64,
     weather: Option<Weather>,
+    /// Indices of named resources that nobody has any more.
+    unused: Vec<usize>,
 }
 
 impl<W> Ledger<W> {
     pub(crate) fn new(capacity: Amounts) -> Self {
         let in_use = Amounts {
-            named: vec![0; capacity.named.len()].into(),
+            named: vec![0; capacity.named.len()],
             ..Amounts::default()
         };
         Self {
@@ -161,7 +163,29 @@ impl<W> Ledger<W> {
             grants: 0,
             granted: 0,
             weather: None,
+            unused: Vec::new(),
         }
+    }
+
+    /// There is so much more of something: gives its index.
+    pub(crate) fn add_named(&mut self, count: u64) -> usize {
+        match self.unused.pop() {
+            Some(at) => {
+                self.capacity.named[at] = count;
+                at
+            }
+            None => {
+                self.capacity.named.push(count);
+                self.in_use.named.push(0);
+                self.capacity.named.len() - 1
+            }
+        }
+    }
+
+    /// The opposite. Nothing of it may be in use or waited for.
+    pub(crate) fn remove_named(&mut self, at: usize) {
+        self.capacity.named[at] = 0;
+        self.unused.push(at);
     }
 
     pub(crate) fn in_use(&self) -> &Amounts {

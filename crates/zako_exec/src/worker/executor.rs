@@ -5,7 +5,8 @@
 //!
 //! **Invariants:** a worker is only ever used for actions with the same words before the files, the same environment, and the
 //! same tools by content. What it writes at `basic` lies in the job's scratch folder before its worker is used again. A level of
-//! isolation that a worker can't give is left to the other executor.
+//! isolation that a worker can't give is left to the other executor. Requests that share a process share no folder: at `basic` only
+//! workers that take a folder for each request get several at once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,10 +18,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionBody, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job, OutputSink,
-    Prepared, Stream, Usage, WorkerProtocol,
+    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job,
+    OutputSink, Prepared, Stream, Usage, WorkerProtocol, WorkerSpec,
 };
 use zako_cas::Store;
+use zako_path::NeutralPath;
 
 use super::pool::{Lease, WorkerPool};
 use super::{WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerIdentity};
@@ -32,6 +34,9 @@ use crate::process::Process;
 
 /// How many workers an action is tried with before it is run as the command that it is.
 const TRIES: u32 = 2;
+
+/// How many requests a process is given at once, if it takes several: more than actions are admitted on most machines.
+const MAX_MULTIPLEX: usize = 64;
 
 /// Runs actions that declare a worker with one of a pool's, and all others with `fallback`.
 pub struct WorkerExecutor<E> {
@@ -47,12 +52,25 @@ struct Work {
     /// The words of the request, files not yet read.
     words: Vec<String>,
     inputs: Vec<WorkInput>,
-    in_workspace: bool,
+    /// Those of the inputs that what starts the worker names.
+    first: Vec<NeutralPath>,
+    place: WorkPlace,
+}
+
+/// Where a worker works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WorkPlace {
+    /// In the workspace itself.
+    Workspace,
+    /// In its own folder, furnished for each request.
+    Own,
+    /// In a folder for each request below its own.
+    Request,
 }
 
 /// How an attempt with a worker ended.
 enum Attempt {
-    Done(WorkResponse, u64),
+    Done(WorkResponse),
     TimedOut(Duration),
 }
 
@@ -90,6 +108,8 @@ impl<E: Executor> WorkerExecutor<E> {
                 Err(Failure::Worker(WorkerError::Cancelled)) => {
                     return Err(ExecuteError::Cancelled);
                 }
+                // That another one was given up is no fault of the worker's, nor of this action's.
+                Err(Failure::Worker(WorkerError::Lost { .. })) => drop(passage),
                 Err(Failure::Worker(error)) => {
                     tracing::warn!(action = job.action.spec.owner, %error, "a worker failed");
                     passage.failed(Instant::now());
@@ -112,42 +132,61 @@ impl<E: Executor> WorkerExecutor<E> {
         cancel: &CancellationToken,
     ) -> Result<Executed, Failure> {
         let mut lease = self.pool.lease(&work.identity, cancel).await?;
-        let root = match work.in_workspace {
-            true => job.workspace.to_path_buf(),
-            false => lease.root(),
+        let (own, place) = (lease.root(), work.place);
+        let (start_in, root, sandbox_dir) = match place {
+            WorkPlace::Workspace => {
+                let workspace = job.workspace.to_path_buf();
+                (workspace.clone(), workspace, String::new())
+            }
+            WorkPlace::Own => (own.clone(), own, String::new()),
+            WorkPlace::Request => {
+                let (folder, name) = lease.folder_of_request();
+                (own, folder, name)
+            }
         };
         let (words, next) = (work.words.clone(), lease.beside("next"));
-        let (its_root, in_workspace) = (root.clone(), work.in_workspace);
+        let (its_root, its_start) = (root.clone(), start_in.clone());
+        let first = (!lease.is_started()).then(|| work.first.clone());
         let arguments = self
             .blocking(job, move |job| {
-                match in_workspace {
-                    true => clear_outputs(&job.action.spec, &its_root)?,
-                    false => furnish(job, &its_root, &next)?,
+                let spec = &*job.action.spec;
+                match place {
+                    WorkPlace::Workspace => clear_outputs(spec, &its_root)?,
+                    WorkPlace::Own => furnish(job, &its_root, &next)?,
+                    WorkPlace::Request => {
+                        if let Some(inputs) = first {
+                            let spec = ActionSpec {
+                                inputs,
+                                tools: spec.tools.clone(),
+                                ..ActionSpec::new("", "", spec.body.clone())
+                            };
+                            remove_all(&its_start)?;
+                            input_root(&spec)?.build(&job.workspace, &its_start)?;
+                        }
+                        input_root(spec)?.build(&job.workspace, &its_root)?;
+                    }
                 }
                 arguments(&words, &its_root)
             })
             .await?;
-        lease.start(&work.identity, Some(&root))?;
-        let started = Instant::now();
+        lease.start(&work.identity, Some(&start_in))?;
+        let (started, measure) = (Instant::now(), lease.measure());
         let request = WorkRequest {
             arguments,
             inputs: work.inputs.clone(),
+            sandbox_dir,
             ..WorkRequest::default()
         };
         let attempt = match job.action.spec.timeout {
-            None => lease.work(request, cancel).await.map(done(&lease))?,
+            None => Attempt::Done(lease.work(request, cancel).await?),
             Some(limit) => within(limit, &mut lease, request, cancel).await?,
         };
         let usage = Usage {
             wall: started.elapsed(),
-            max_rss_bytes: match attempt {
-                Attempt::Done(_, resident) => resident,
-                Attempt::TimedOut(_) => 0,
-            },
-            ..Usage::default()
+            ..measure.map(|measure| measure.end()).unwrap_or_default()
         };
         let (exit, printed) = match attempt {
-            Attempt::Done(answer, _) => (Exit::Code(answer.exit_code), answer.output),
+            Attempt::Done(answer) => (Exit::Code(answer.exit_code), answer.output),
             Attempt::TimedOut(after) => (Exit::TimedOut { after }, String::new()),
         };
         sink.write(Stream::Stderr, printed.as_bytes());
@@ -164,14 +203,17 @@ impl<E: Executor> WorkerExecutor<E> {
                     depfile: None,
                 };
                 if executed.succeeded() {
-                    let from = match in_workspace {
-                        true => root,
-                        false => move_out(job, &root)?,
+                    let from = match place {
+                        WorkPlace::Workspace => root.clone(),
+                        WorkPlace::Own | WorkPlace::Request => move_out(job, &root)?,
                     };
                     executed.outputs = outputs::collect(spec, &from, &store)?;
                     executed.depfile = outputs::depfile(spec, &from)?;
-                } else if in_workspace {
+                } else if place == WorkPlace::Workspace {
                     clear_outputs(spec, &root)?;
+                }
+                if place == WorkPlace::Request {
+                    remove_all(&root)?;
                 }
                 Ok(executed)
             })
@@ -186,10 +228,7 @@ impl<E: Executor> WorkerExecutor<E> {
         work: impl FnOnce(&Job) -> Result<T, ExecuteError> + Send + 'static,
     ) -> Result<T, ExecuteError> {
         let job = job.clone();
-        match self.blocking.run(move || work(&job)).await {
-            Ok(result) => result,
-            Err(panicked) => Err(ExecuteError::Other(Box::new(panicked))),
-        }
+        self.blocking.execute(move || work(&job)).await
     }
 }
 
@@ -222,11 +261,6 @@ impl From<ExecuteError> for Failure {
     }
 }
 
-fn done(lease: &Lease) -> impl FnOnce(WorkResponse) -> Attempt {
-    let resident = lease.resident();
-    move |answer| Attempt::Done(answer, resident)
-}
-
 /// The same with a time limit, after which the request is cancelled.
 async fn within(
     limit: Duration,
@@ -247,7 +281,7 @@ async fn within(
         }
     };
     match answer {
-        Some(answer) => Ok(done(lease)(answer?)),
+        Some(answer) => Ok(Attempt::Done(answer?)),
         None if cancel.is_cancelled() => Err(WorkerError::Cancelled.into()),
         None => Ok(Attempt::TimedOut(limit)),
     }
@@ -258,13 +292,18 @@ impl Work {
     fn of(job: &Job) -> Option<Self> {
         let action = &*job.action;
         let spec = &*action.spec;
-        let WorkerProtocol::Json = spec.worker?;
+        let WorkerSpec {
+            protocol: WorkerProtocol::Json,
+            multiplex,
+            sandbox_dir,
+        } = spec.worker?;
         let ActionBody::Command { argv } = &spec.body else {
             return None;
         };
-        let in_workspace = match action.isolation {
-            Isolation::None => true,
-            Isolation::Basic => false,
+        let place = match action.isolation {
+            Isolation::None => WorkPlace::Workspace,
+            Isolation::Basic if multiplex && sandbox_dir => WorkPlace::Request,
+            Isolation::Basic => WorkPlace::Own,
             Isolation::Enhanced | Isolation::Maximum => return None,
         };
         let (name, words) = argv.split_first()?;
@@ -279,7 +318,8 @@ impl Work {
         let mut process = Process::new(program, &*job.workspace);
         process.arg0 = Some(name.into());
         process.env = environment(action);
-        let salt = salt(job, &startup);
+        let first = named(job, &startup);
+        let salt = salt(job, &first);
         process.args = startup.into_iter().map(Into::into).collect();
         let inputs = action.inputs.iter().chain(&action.staged);
         let inputs = inputs.map(|(path, value)| WorkInput {
@@ -291,11 +331,15 @@ impl Work {
                 name: spec.mnemonic.clone(),
                 process,
                 salt,
-                multiplex: 1,
+                multiplex: match multiplex && place != WorkPlace::Own {
+                    true => MAX_MULTIPLEX,
+                    false => 1,
+                },
             },
             words,
             inputs: inputs.collect(),
-            in_workspace,
+            first: first.into_iter().map(|(path, _)| path.clone()).collect(),
+            place,
         })
     }
 }
@@ -314,8 +358,16 @@ fn environment(action: &Prepared) -> BTreeMap<String, String> {
     env
 }
 
+/// The inputs that `startup` names, with what they are.
+fn named<'a>(job: &'a Job, startup: &[String]) -> Vec<(&'a NeutralPath, &'a ArtifactValue)> {
+    let inputs = job.action.inputs.iter().chain(&job.action.staged);
+    inputs
+        .filter(|(path, _)| startup.iter().any(|word| word.contains(path.as_str())))
+        .collect()
+}
+
 /// What a worker is made of: its tools, and the files that its words name.
-fn salt(job: &Job, startup: &[String]) -> Vec<u8> {
+fn salt(job: &Job, named: &[(&NeutralPath, &ArtifactValue)]) -> Vec<u8> {
     let action = &*job.action;
     let mut salt = format!("{}\n{:?}\n", job.workspace.display(), action.isolation);
     for tool in &action.tools {
@@ -326,10 +378,8 @@ fn salt(job: &Job, startup: &[String]) -> Vec<u8> {
             tool.digest
         ));
     }
-    for (path, value) in action.inputs.iter().chain(&action.staged) {
-        if startup.iter().any(|word| word.contains(path.as_str())) {
-            salt.push_str(&format!("{path} {}\n", digest_of(value)));
-        }
+    for (path, value) in named {
+        salt.push_str(&format!("{path} {}\n", digest_of(value)));
     }
     salt.into_bytes()
 }
@@ -345,17 +395,19 @@ fn digest_of(value: &ArtifactValue) -> String {
     }
 }
 
+/// What the action declares, as a folder.
+fn input_root(spec: &ActionSpec) -> Result<InputRoot, ExecuteError> {
+    InputRoot::of(spec).map_err(|path| ExecuteError::Unsupported {
+        executor: "worker",
+        reason: format!("`{path}` is an input and an output of it at once"),
+    })
+}
+
 /// Puts links to what the action declares into the worker's folder, in place of what was there. The folder itself stays: it is where
 /// the worker is.
 fn furnish(job: &Job, root: &Path, next: &Path) -> Result<(), ExecuteError> {
-    let both = |path| ExecuteError::Unsupported {
-        executor: "worker",
-        reason: format!("`{path}` is an input and an output of it at once"),
-    };
     remove_all(next)?;
-    InputRoot::of(&job.action.spec)
-        .map_err(both)?
-        .build(&job.workspace, next)?;
+    input_root(&job.action.spec)?.build(&job.workspace, next)?;
     for entry in fs::read_dir(root).map_err(io_error("list", root))? {
         remove_all(&entry.map_err(io_error("list", root))?.path())?;
     }

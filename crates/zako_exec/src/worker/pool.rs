@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::measure::{Measure, status_bytes};
 use super::process::WorkerProcess;
 use super::{WorkRequest, WorkResponse, WorkerError, WorkerIdentity, WorkerKey};
 use crate::breaker::{Breaker, BreakerOptions, BreakerState};
@@ -116,6 +117,8 @@ struct Entry {
     /// `None` until it was started.
     process: Option<Arc<WorkerProcess>>,
     in_flight: usize,
+    /// Leases that there were of it.
+    requests: u64,
     served: u64,
     /// Given no more work.
     is_retired: bool,
@@ -138,12 +141,9 @@ impl Entry {
     }
 }
 
-/// Resident memory of a process, in bytes (proc(5), `VmRSS`).
+/// Resident memory of a process, in bytes.
 fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
+    status_bytes(pid, "VmRSS:")
 }
 
 impl WorkerPool {
@@ -309,9 +309,19 @@ impl Shared {
             .workers
             .iter_mut()
             .filter(|entry| entry.key == *key && !entry.is_retired);
-        if let Some(entry) = own.find(|entry| entry.process.is_some() && entry.in_flight < room) {
+        let mut starts = false;
+        if let Some(entry) = own.find(|entry| {
+            let has_room = entry.in_flight < room;
+            starts |= has_room && entry.process.is_none();
+            has_room && entry.process.is_some()
+        }) {
             entry.in_flight += 1;
+            entry.requests += 1;
             return (Ok(Some(self.lease_of(entry))), gone);
+        }
+        // One that will have room as soon as it was started: whoever starts it tells, or that it came to nothing.
+        if starts {
+            return (Ok(None), gone);
         }
         let count = state
             .workers
@@ -345,6 +355,7 @@ impl Shared {
             dir,
             process: None,
             in_flight: 1,
+            requests: 1,
             served: 0,
             is_retired: false,
             idle_since: Instant::now(),
@@ -361,6 +372,8 @@ impl Shared {
         Lease {
             shared: Arc::clone(self),
             number: entry.number,
+            request: entry.requests,
+            folder: None,
             dir: entry.dir.clone(),
             process: entry.process.clone(),
             is_clean: true,
@@ -414,6 +427,10 @@ async fn reap(shared: Weak<Shared>, idle: Duration) {
 pub struct Lease {
     shared: Arc<Shared>,
     number: u64,
+    /// Which lease of this worker it is.
+    request: u64,
+    /// The folder of this request alone, if it has one.
+    folder: Option<PathBuf>,
     dir: PathBuf,
     process: Option<Arc<WorkerProcess>>,
     is_clean: bool,
@@ -432,10 +449,23 @@ impl Lease {
         self.dir.join("tmp")
     }
 
-    /// Resident memory of the worker now, in bytes; zero where that can't be told.
-    pub(super) fn resident(&self) -> u64 {
-        let pid = self.process.as_ref().map(|process| process.pid());
-        pid.map_or(0, resident_bytes)
+    /// Begins to measure what the worker uses, if it is this request's alone: what several use at once is nobody's.
+    pub(super) fn measure(&self) -> Option<Measure> {
+        let process = self.process.as_ref()?;
+        (!process.is_multiplex()).then(|| Measure::begin(process.pid()))
+    }
+
+    /// Whether its process runs already.
+    pub(super) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// A folder below [`root`](Self::root) for this request alone, by its name there; it is removed with the lease.
+    pub(super) fn folder_of_request(&mut self) -> (PathBuf, String) {
+        let name = format!("__request-{}", self.request);
+        let folder = self.root().join(&name);
+        self.folder = Some(folder.clone());
+        (folder, name)
     }
 
     /// A folder beside the other two.
@@ -554,6 +584,12 @@ impl Drop for Lease {
         drop(state);
         self.process = None;
         drop(gone);
+        if let Some(folder) = self.folder.take()
+            && let Err(error) = std::fs::remove_dir_all(&folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(folder = %folder.display(), %error, "cannot remove a request's folder");
+        }
         self.shared.freed.notify_waiters();
     }
 }

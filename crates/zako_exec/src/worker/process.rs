@@ -43,6 +43,12 @@ pub enum WorkerError {
         /// The last that it wrote to standard error.
         stderr: String,
     },
+    /// It was ended because another request that it worked on was given up, and it did not stop working on that.
+    #[error("the worker {name} was ended, because it did not give another request up")]
+    Lost {
+        /// The worker.
+        name: String,
+    },
     /// The request was given up.
     #[error("cancelled")]
     Cancelled,
@@ -77,6 +83,8 @@ struct Shared {
     ended: Mutex<String>,
     stderr: Mutex<VecDeque<String>>,
     is_gone: AtomicBool,
+    /// Whether it was killed for one of its requests.
+    is_killed: AtomicBool,
 }
 
 impl WorkerProcess {
@@ -122,12 +130,20 @@ impl WorkerProcess {
         self.handle.pid()
     }
 
+    /// Whether it works on several requests at once.
+    pub(super) fn is_multiplex(&self) -> bool {
+        self.is_multiplex
+    }
+
     /// Whether it can be given work.
     pub(super) fn is_healthy(&self) -> bool {
         !self.shared.is_gone.load(Ordering::Acquire) && self.handle.is_alive()
     }
 
     pub(super) fn kill(&self) {
+        // One that ended of itself has done so for all of its requests.
+        let is_gone = self.shared.is_gone.load(Ordering::Acquire);
+        self.shared.is_killed.fetch_or(!is_gone, Ordering::AcqRel);
         self.handle.kill();
     }
 
@@ -162,6 +178,11 @@ impl WorkerProcess {
     }
 
     fn broken(&self) -> WorkerError {
+        if self.shared.is_killed.load(Ordering::Acquire) {
+            return WorkerError::Lost {
+                name: self.name.clone(),
+            };
+        }
         let how = self.shared.ended.lock().clone();
         let lines = self.shared.stderr.lock();
         WorkerError::Broken {

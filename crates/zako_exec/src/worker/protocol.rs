@@ -14,6 +14,9 @@ pub struct WorkRequest {
     /// Which request this is; zero for a worker that does one at a time.
     #[serde(default)]
     pub request_id: i32,
+    /// The folder, relative to the worker's own, that all paths of this request are relative to; empty for the worker's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sandbox_dir: String,
     /// Stop working on the request of this number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel: bool,
@@ -56,11 +59,19 @@ mod tests {
                 digest: "c".into(),
             }],
             request_id: 3,
-            cancel: false,
+            ..WorkRequest::default()
         };
         assert_eq!(
             serde_json::to_string(&request).unwrap(),
             r#"{"arguments":["-o","a"],"inputs":[{"path":"b","digest":"c"}],"requestId":3}"#
+        );
+        let apart = WorkRequest {
+            sandbox_dir: "7".into(),
+            ..WorkRequest::default()
+        };
+        assert_eq!(
+            serde_json::to_string(&apart).unwrap(),
+            r#"{"arguments":[],"inputs":[],"requestId":0,"sandboxDir":"7"}"#
         );
         let response: WorkResponse =
             serde_json::from_str(r#"{"requestId": 3, "output": "x", "new": 1}"#).unwrap();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zako_action::{RetryCauses, RetryPolicy};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,16 +260,103 @@ async fn retries_are_bounded_and_only_the_last_attempt_is_shown() {
         &["a"],
         &["zako-out/b"],
     );
-    flaky.retries = 3;
+    flaky.retries = Some(Box::new(RetryPolicy::default().with_retries(3)));
     let built = world.check(&[flaky], &[Ran]).await;
     assert_eq!(built.output(0), Some("try 2\n"));
     let mut failing = sh("exit 1", &["a"], &["zako-out/c"]);
-    failing.retries = 1;
+    failing.retries = Some(Box::new(RetryPolicy::default().with_retries(1)));
     let built = world.check(&[failing], &[Failed]).await;
     assert_eq!(
         built.error().message,
         "make a failed: exit code 1, after 2 attempts"
     );
+}
+
+/// Tries again after these, twice at most.
+fn on(causes: RetryCauses) -> Option<Box<RetryPolicy>> {
+    Some(Box::new(RetryPolicy {
+        causes,
+        ..RetryPolicy::default().with_retries(2)
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_ends_that_are_named_are_tried_again() {
+    let mut world = World::new(&[("a", "")]);
+    // They count in a file elsewhere, which a sandbox does not show.
+    world.isolation = Some(Isolation::Basic);
+    let runs = world.cache.join("runs");
+    let first_then = |first: &str, then: &str| {
+        let runs = runs.display();
+        format!("if test ! -e {runs}; then : > {runs}; {first}; fi; {then}")
+    };
+    let code = || RetryCauses {
+        codes: vec![75],
+        ..RetryCauses::default()
+    };
+    let signal = || RetryCauses {
+        signals: vec![11],
+        ..RetryCauses::default()
+    };
+    for (first, causes) in [("exit 75", code()), ("kill -SEGV $$", signal())] {
+        let mut action = sh(&first_then(first, "echo > $out"), &["a"], &["zako-out/b"]);
+        action.retries = on(causes.clone());
+        world.check(&[action], &[Ran]).await;
+        fs::remove_file(&runs).unwrap();
+        // The next one ends in another way.
+        let mut action = sh(&first_then(first, "exit 3"), &["a"], &["zako-out/b"]);
+        action.retries = on(causes);
+        let built = world.check(&[action], &[Failed]).await;
+        assert_eq!(
+            built.error().message,
+            "make a failed: exit code 3, after 2 attempts; not tried again, because its `retries` do not name that"
+        );
+        fs::remove_file(&runs).unwrap();
+    }
+    let mut slow = sh("sleep 600", &["a"], &["zako-out/b"]);
+    slow.timeout = Some(Duration::from_millis(50));
+    slow.retries = on(code());
+    let built = world.check(&[slow.clone()], &[Failed]).await;
+    assert_eq!(
+        built.error().message,
+        "make a timed out after 50ms; not tried again, because its `retries` do not name that"
+    );
+    slow.retries = on(RetryCauses {
+        timeout: true,
+        ..RetryCauses::default()
+    });
+    let built = world.check(&[slow], &[Failed]).await;
+    assert_eq!(
+        built.error().message,
+        "make a timed out after 50ms, after 3 attempts"
+    );
+}
+
+/// One that waits to be tried again holds nothing: with one processor for all, what it waits for is made meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_lets_others_run() {
+    let mut world = World::new(&[("a", "")]);
+    world.isolation = Some(Isolation::Basic);
+    world.parts.machinery = machinery(&world.cache, 1000);
+    let flag = world.cache.join("flag").display().to_string();
+    let mut waits = sh(
+        &format!("test -e {flag}; echo > $out"),
+        &["a"],
+        &["zako-out/w"],
+    );
+    // Until then it fails: ten times in all, if nobody else gets to run.
+    waits.retries = Some(Box::new(RetryPolicy::default().with_retries(10)));
+    let makes = sh(
+        &format!("echo > {flag}; echo > $out"),
+        &["a"],
+        &["zako-out/m"],
+    );
+    // What much depends on goes first.
+    let after = cat(&["zako-out/w"], "zako-out/x");
+    let last = cat(&["zako-out/x"], "zako-out/y");
+    world
+        .check(&[waits, makes, after, last], &[Ran, Ran, Ran, Ran])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -447,6 +536,7 @@ async fn a_stuck_action_is_named_while_it_runs() {
         isolation: world.isolation,
         weaker_told: Default::default(),
         dry_run: false,
+        urgency: Urgency::Normal,
         ledger: SharedLedger::new(ledger),
         events: send,
         cancel: CancellationToken::new(),

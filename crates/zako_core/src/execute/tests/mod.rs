@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use zako_action::{ActionBody, OutputKind, OutputSpec};
 use zako_cas::StoreOptions;
-use zako_exec::{Capacity, ResourcePool};
+use zako_exec::Capacity;
 use zako_path::NeutralPath;
 use zako_script::ScriptEngineOptions;
 
@@ -103,6 +103,16 @@ fn cat(inputs: &[&str], output: &str) -> ActionSpec {
     sh("cat $in > $out", inputs, &[output])
 }
 
+/// With that many thousandths of a processor.
+fn machinery(cache: &Path, cpu_millis: u64) -> Arc<Machinery> {
+    let capacity = Capacity {
+        cpu_millis,
+        ..Capacity::of_this_machine()
+    };
+    let admitting = Admitting::new(capacity);
+    Arc::new(Machinery::new(admitting, &cache.join("state"), None))
+}
+
 /// What a process that begins has.
 fn parts(cache: &Path) -> ExecuteParts {
     let store = Store::open(StoreOptions::new(cache.join("cas"))).unwrap();
@@ -111,14 +121,7 @@ fn parts(cache: &Path) -> ExecuteParts {
             .unwrap()
             .with_store(store.clone()),
         store,
-        machinery: Arc::new(super::Machinery::new(
-            ResourcePool::new(Capacity {
-                cpu_millis: 4000,
-                ..Capacity::of_this_machine()
-            }),
-            &cache.join("state"),
-            None,
-        )),
+        machinery: machinery(cache, 4000),
         policy: Arc::default(),
         stuck_after: super::health::STUCK_AFTER,
         engine: ENGINE.clone(),
@@ -180,6 +183,7 @@ impl World {
             isolation: self.isolation,
             weaker_told: Default::default(),
             dry_run: false,
+            urgency: Urgency::Normal,
             ledger: ledger.clone(),
             events: send,
             cancel: cancel.clone(),

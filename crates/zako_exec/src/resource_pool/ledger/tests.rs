@@ -47,6 +47,24 @@ fn priority_goes_before_age() {
 }
 
 #[test]
+fn named_resources_come_and_go() {
+    let mut ledger = Ledger::<Id>::new(Amounts::default());
+    let of = |at, n| Demand {
+        named: [(at, n)].into(),
+        ..Demand::default()
+    };
+    let (gpu, licence) = (ledger.add_named(1), ledger.add_named(2));
+    assert!(ledger.take_if_free(&of(licence, 2)) && !ledger.take_if_free(&of(licence, 1)));
+    assert!(ledger.take_if_free(&of(gpu, 1)));
+    release(&mut ledger, &of(gpu, 1));
+    ledger.remove_named(gpu);
+    assert!(!ledger.take_if_free(&of(gpu, 1)));
+    // The next one has its place.
+    assert_eq!(ledger.add_named(3), gpu);
+    assert!(ledger.take_if_free(&of(gpu, 3)));
+}
+
+#[test]
 fn what_fits_overtakes_what_does_not() {
     let mut ledger = Ledger::new(whole());
     assert_eq!(ask(&mut ledger, cpu(3), 0, 0), [0]);

@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
-use zako_action::Exit;
+use serde::{Deserialize, Serialize};
+
+use crate::Exit;
 
 /// The most retries of anything, whatever was declared.
 pub const MAX_RETRIES: u32 = 10;
 
 /// Ends that are worth another try. None of them: a failure is final.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryCauses {
     /// Any exit code but zero.
     pub any_code: bool,
@@ -52,7 +54,7 @@ impl RetryCauses {
 }
 
 /// How often, on what, and how far apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Tries after the first one; above [`MAX_RETRIES`] counts as that.
     pub retries: u32,
