@@ -47,7 +47,7 @@ pub(crate) use confirm::confirm;
 pub(crate) use cycle::told;
 pub(crate) use host::{TargetDeclaration, label};
 pub(crate) use kept::codecs;
-pub(crate) use leaf::{ConfigValue, FileThere, Listing, PackageList, PackageModule, path_of_leaf};
+pub(crate) use leaf::{FileThere, Listing, PackageList, PackageModule, path_of_leaf};
 pub(crate) use machine::{Answer, Machine, Question};
 pub(crate) use memory::evaluate_text;
 pub(crate) use module::{add_builtins, closure, module_set};
