@@ -7,6 +7,7 @@
 //! - [`CommandPool`] runs commands for embedders, with all of the above.
 //! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
 //! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
+//! - [`Census`] knows which processes are whose, and what they use.
 //! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
 //!
@@ -15,6 +16,7 @@
 
 mod blocking_pool;
 mod breaker;
+mod census;
 mod command_pool;
 mod companion;
 mod input_root;
@@ -39,6 +41,7 @@ mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
 pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
+pub use census::Census;
 pub use command_pool::{
     Command, CommandError, CommandExecutor, CommandHandle, CommandId, CommandObserver,
     CommandOutput, CommandPool, CommandPoolOptions, CommandPoolState, CommandResult, InProcess,

@@ -24,6 +24,7 @@ use zako_cas::Store;
 use zako_path::NeutralPath;
 
 use crate::blocking_pool::BlockingPool;
+use crate::census::Census;
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
 use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
@@ -72,6 +73,7 @@ pub struct LocalExecutor {
     pool: BlockingPool,
     sandbox: Option<Sandbox>,
     jobs: Option<Arc<JobSession>>,
+    census: Option<Census>,
 }
 
 /// Where one job runs.
@@ -242,6 +244,7 @@ impl LocalExecutor {
             pool,
             sandbox: None,
             jobs: None,
+            census: None,
         }
     }
 
@@ -249,6 +252,13 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_sandbox(mut self, sandbox: Sandbox) -> Self {
         self.sandbox = Some(sandbox);
+        self
+    }
+
+    /// Lists the processes of actions in `census` while they run.
+    #[must_use]
+    pub fn with_census(mut self, census: Census) -> Self {
+        self.census = Some(census);
         self
     }
 
@@ -296,6 +306,8 @@ impl LocalExecutor {
         let place = Place::of(job)?;
         let mut process = place.process(job, self.grace, self.jobs.as_deref())?;
         self.prepare(job, &place, &mut process).await?;
+        let census = self.census.clone();
+        process.census = census.map(|census| (census, job.scratch.clone()));
 
         let mut spool = Spool::new(self.store.clone());
         let mut broken = None;

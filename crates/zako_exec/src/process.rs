@@ -44,6 +44,7 @@ pub(crate) use launch::raw;
 pub use attributes::{Attributes, Limits};
 pub use program::{FIXED_PATH, find_program};
 
+use crate::census::Census;
 use exit_watch::ExitWatch;
 use group::Signal;
 use streams::Streams;
@@ -79,6 +80,8 @@ pub struct Process {
     pub attributes: Attributes,
     /// What it is shut off from; `dir` and `program`, which must be absolute, are as it sees them.
     pub(crate) walls: Option<std::sync::Arc<crate::sandbox::Walls>>,
+    /// Where it is listed while it runs, and for the action with which scratch folder.
+    pub(crate) census: Option<(Census, PathBuf)>,
 }
 
 /// What a process reads from standard input.
@@ -174,6 +177,7 @@ impl Process {
             grace: DEFAULT_GRACE,
             attributes: Attributes::default(),
             walls: None,
+            census: None,
         }
     }
 
@@ -198,6 +202,9 @@ impl Process {
         let started = Instant::now();
         let spawned = spawn::spawn(self, cancel).await?;
         let group = spawned.group;
+        let listed = self.census.as_ref();
+        let leader = group.leader().as_raw_nonzero().get().unsigned_abs();
+        let listed = listed.map(|(census, scratch)| census.enter(scratch, leader));
         let watch = |source| ProcessError::Watch {
             program: self.program.display().to_string(),
             source,
@@ -245,6 +252,7 @@ impl Process {
             .drain(receive, Instant::now().checked_add(DRAIN_LIMIT))
             .await
             .map_err(watch)?;
+        drop(listed);
         let reaped = group.reap().map_err(watch)?;
         if let Some(source) = reaped.failure {
             return Err(ProcessError::Spawn {

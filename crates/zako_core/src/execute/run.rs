@@ -382,7 +382,8 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     } else {
         let (pool, machinery) = (shop.pool.clone(), &shop.parts.machinery);
         let local = LocalExecutor::new(store.clone(), pool.clone())
-            .with_sandbox(shop.levels.sandbox.clone());
+            .with_sandbox(shop.levels.sandbox.clone())
+            .with_census(shop.running.census.clone());
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
         let shares = NestedExecutor::shares(&planned.spec);
         let own: Box<dyn Executor> = match machinery.jobs_if(shares) {
