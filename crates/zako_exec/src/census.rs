@@ -11,11 +11,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::control_group::ControlGroup;
 use crate::pressure::{Crew, Pulse, Sources};
 
 /// The processes of actions, by the scratch folders of these. Clones are the same census.
 #[derive(Clone, Debug, Default)]
-pub struct Census(Arc<Mutex<HashMap<PathBuf, u32>>>);
+pub struct Census(Arc<Mutex<HashMap<PathBuf, Leader>>>);
+
+/// Of what was started for an action.
+#[derive(Debug)]
+struct Leader {
+    pid: u32,
+    control: Option<Arc<ControlGroup>>,
+}
 
 impl Census {
     /// What each action uses now whose processes are known, by its scratch folder. Takes a millisecond or so for each
@@ -24,11 +32,11 @@ impl Census {
     pub fn pulses(&self, sources: &Sources) -> Vec<(PathBuf, Pulse)> {
         let listed: Vec<(PathBuf, Crew)> = {
             let leaders = self.0.lock();
-            let crew = |(scratch, leader): (&PathBuf, &u32)| {
-                let leader = *leader;
+            let crew = |(scratch, leader): (&PathBuf, &Leader)| {
+                let control = leader.control.as_ref();
                 let crew = Crew {
-                    leader,
-                    listed: Vec::new(),
+                    leader: leader.pid,
+                    listed: control.map_or_else(Vec::new, |control| control.members()),
                 };
                 (scratch.clone(), crew)
             };
@@ -44,7 +52,16 @@ impl Census {
 
     /// The action with this scratch folder has a leader, until what is given is dropped: not later than it is collected, by
     /// which its pid may become another's.
-    pub(crate) fn enter(&self, scratch: &Path, leader: u32) -> Entered {
+    pub(crate) fn enter(
+        &self,
+        scratch: &Path,
+        leader: u32,
+        control: Option<&Arc<ControlGroup>>,
+    ) -> Entered {
+        let leader = Leader {
+            pid: leader,
+            control: control.cloned(),
+        };
         self.0.lock().insert(scratch.to_owned(), leader);
         Entered {
             census: self.clone(),

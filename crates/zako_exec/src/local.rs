@@ -25,17 +25,20 @@ use zako_path::NeutralPath;
 
 use crate::blocking_pool::BlockingPool;
 use crate::census::Census;
+use crate::control_group::{ControlGroups, GroupLimits};
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
+use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE};
 use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
-use crate::sandbox::{
-    INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE, Sandbox, settle_links, written_below,
-};
+use crate::sandbox::{Sandbox, settle_links, written_below};
 use crate::spool::Spool;
 
 /// The home folder of every action: one that does not exist, so that no setting of a person slips in.
 pub const FIXED_HOME: &str = "/nonexistent";
+
+/// How many processes and threads an action at `maximum` has at most, where control groups can limit them.
+const MAX_TASKS: u64 = 4096;
 
 /// The list of inputs that is too long for the environment, in the temporary folder of a sandbox.
 const IN_FILE: &str = ".zako-inputs";
@@ -74,6 +77,7 @@ pub struct LocalExecutor {
     sandbox: Option<Sandbox>,
     jobs: Option<Arc<JobSession>>,
     census: Option<Census>,
+    groups: Option<ControlGroups>,
 }
 
 /// Where one job runs.
@@ -245,6 +249,7 @@ impl LocalExecutor {
             sandbox: None,
             jobs: None,
             census: None,
+            groups: None,
         }
     }
 
@@ -259,6 +264,14 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_census(mut self, census: Census) -> Self {
         self.census = Some(census);
+        self
+    }
+
+    /// With a control group for each action, where it can be had: at `none` and `basic` it ends daemons too, as a sandbox does;
+    /// at `maximum` it limits memory, to what the action declares, and processes.
+    #[must_use]
+    pub fn with_groups(mut self, groups: ControlGroups) -> Self {
+        self.groups = Some(groups);
         self
     }
 
@@ -308,6 +321,7 @@ impl LocalExecutor {
         self.prepare(job, &place, &mut process).await?;
         let census = self.census.clone();
         process.census = census.map(|census| (census, job.scratch.clone()));
+        process.groups = self.groups_for(job);
 
         let mut spool = Spool::new(self.store.clone());
         let mut broken = None;
@@ -358,6 +372,22 @@ impl LocalExecutor {
             .await?;
         }
         executed
+    }
+
+    /// Where the processes of an action belong, and their limits.
+    fn groups_for(&self, job: &Job) -> Option<(ControlGroups, Option<GroupLimits>)> {
+        let resources = &job.action.spec.resources;
+        let limits = match job.action.isolation {
+            Isolation::None | Isolation::Basic => None,
+            // Its PID namespace does all that a group without limits would.
+            Isolation::Enhanced => return None,
+            Isolation::Maximum => Some(GroupLimits {
+                memory: resources.memory,
+                tasks: MAX_TASKS,
+                cpu_millis: resources.cpu_millis,
+            }),
+        };
+        Some((self.groups.clone()?, limits))
     }
 
     async fn prepare(

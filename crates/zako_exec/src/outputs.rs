@@ -234,6 +234,11 @@ pub(crate) fn similar(spec: &ActionSpec, missing: &NeutralPath, root: &Path) -> 
                     if score >= ALIKE
                         && let Ok(path) = NeutralPath::from_os_path(&below)
                         && spec.outputs.iter().all(|output| output.path != path)
+                        && !spec
+                            .inputs
+                            .iter()
+                            .chain(&spec.staged)
+                            .any(|input| path.starts_with(input))
                     {
                         found.push((score, path));
                     }

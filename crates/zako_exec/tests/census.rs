@@ -1,6 +1,5 @@
 //! The processes of actions, found in whatever they run, with real ones.
 #![cfg(walls)]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -59,6 +59,11 @@ fn exit(result: &Result<Executed, ExecuteError>) -> Exit {
     result.as_ref().unwrap().exit
 }
 
+#[test]
+fn the_same_where_no_overlay_can_be_had() {
+    support::all_others("the_same_where_no_overlay_can_be_had", "copies");
+}
+
 #[tokio::test]
 async fn daemons_end_with_the_action() {
     let Some(w) = World::new(&[]) else { return };

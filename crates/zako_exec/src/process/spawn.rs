@@ -83,7 +83,9 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
 
     use super::launch::{Launched, Order, launch};
 
-    let order = Arc::new(Order::new(process, program)?);
+    let groups = process.groups.as_ref();
+    let control = groups.and_then(|(groups, limits)| groups.take(limits.as_ref()));
+    let order = Arc::new(Order::new(process, program, control.map(Arc::new))?);
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let ends = [
@@ -150,7 +152,7 @@ fn start_by_std(process: &Process, program: &Path, stdin: &File) -> io::Result<S
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    let group = Group::new(Pid::from_child(&child), None);
+    let group = Group::new(Pid::from_child(&child), None, None);
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok(Spawned {
             group,

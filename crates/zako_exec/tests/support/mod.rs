@@ -21,7 +21,7 @@ use zako_action::{
     NoSink, OutputSpec, Prepared, ResolvedTool,
 };
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, Sandbox, find_program};
+use zako_exec::{BlockingPool, FIXED_PATH, Layering, LocalExecutor, Sandbox, find_program};
 use zako_path::NeutralPath;
 
 pub struct World {
@@ -30,6 +30,22 @@ pub struct World {
     pub store: Store,
     pub sandbox: Sandbox,
     pub executor: LocalExecutor,
+}
+
+/// Tells a process of a test binary how inputs come into its sandboxes: `memory` or `copies`; the best way without it.
+const LAYERING: &str = "ZAKO_TEST_LAYERING";
+
+/// Runs all other tests of this binary with inputs that come into sandboxes in that way.
+pub fn all_others(name: &str, layering: &str) {
+    if std::env::var_os(LAYERING).is_some() {
+        return;
+    }
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--skip", name])
+        .env(LAYERING, layering)
+        .status()
+        .unwrap();
+    assert!(status.success(), "with inputs by `{layering}`: {status}");
 }
 
 pub fn path(text: &str) -> NeutralPath {
@@ -53,6 +69,11 @@ impl World {
         fs::create_dir(&workspace).unwrap();
         let store = Store::open(StoreOptions::new(store)).unwrap();
         let sandbox = Sandbox::new(workspace.join(".zako/exec/shared"), Some(path("zako-out")));
+        let sandbox = match std::env::var(LAYERING).as_deref() {
+            Ok("memory") => sandbox.with_layering(Layering::OverlayInMemory),
+            Ok("copies") => sandbox.with_layering(Layering::Copies),
+            _ => sandbox,
+        };
         if let Err(lack) = sandbox.check(Isolation::Enhanced) {
             println!(
                 "skipped: no sandbox on this machine: {lack} ({})",

@@ -433,6 +433,7 @@ async fn what_is_killed_for_memory_runs_again_alone_once() {
 
 /// It waits for a pipe that nobody writes to, until it was called stuck.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "it says what it skips")]
 async fn a_stuck_action_is_named_while_it_runs_at_every_level() {
     for level in [
         Isolation::None,
