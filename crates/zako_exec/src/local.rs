@@ -26,7 +26,7 @@ use zako_path::NeutralPath;
 use crate::blocking_pool::BlockingPool;
 use crate::census::Census;
 use crate::control_group::{ControlGroups, GroupLimits};
-use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
+use crate::input_root::{InputRoot, clear_outputs, io_error, kept_in, remove_all, root_of};
 use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE};
 use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
@@ -109,7 +109,7 @@ impl Place {
     fn of(job: &Job) -> Result<Self, ExecuteError> {
         let (level, root) = match job.action.isolation {
             Isolation::None => (Level::Workspace, job.workspace.to_path_buf()),
-            Isolation::Basic => (Level::Links, job.scratch.join("root")),
+            Isolation::Basic => (Level::Links, root_of(&job.scratch)),
             Isolation::Enhanced | Isolation::Maximum => return Self::walled(job),
         };
         let (tmp, in_file) = (job.scratch.join("tmp"), job.scratch.join("inputs"));
@@ -140,8 +140,15 @@ impl Place {
     /// Makes the scratch folder ready. Blocks.
     fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
         let spec = &job.action.spec;
-        let rooms = (self.level == Level::Walls).then_some("root");
-        if !is_fresh(&job.scratch, &self.tmp, rooms) {
+        let root = root_of(&job.scratch);
+        let kept = kept_in(&job.scratch);
+        let others: &[&Path] = match self.level {
+            Level::Workspace => &[],
+            Level::Links => &[&kept],
+            // Rooms that another action had.
+            Level::Walls => &[&kept, &root],
+        };
+        if !is_fresh(&job.scratch, &self.tmp, others) {
             remove_all(&job.scratch)?;
             std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
         }
@@ -151,9 +158,13 @@ impl Place {
                 let both = |path: NeutralPath| {
                     unsupported(format!("`{path}` is an input and an output of it at once"))
                 };
-                InputRoot::of(spec)
-                    .map_err(both)?
-                    .build(&job.workspace, &self.root)?;
+                let links = InputRoot::of(spec).map_err(both)?;
+                match std::fs::rename(&kept, &self.root) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(io_error("move", &kept)(error));
+                    }
+                    _ => links.build(&job.workspace, &self.root)?,
+                }
             }
             Level::Walls => {}
         }
@@ -440,15 +451,15 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `other`.
-fn is_fresh(scratch: &Path, tmp: &Path, other: Option<&str>) -> bool {
+/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `others`.
+fn is_fresh(scratch: &Path, tmp: &Path, others: &[&Path]) -> bool {
     let is_tmp = |entry: &std::fs::DirEntry| {
         let is_usable = |found: std::fs::Metadata| {
             found.is_dir() && found.permissions().mode() & 0o700 == 0o700
         };
         Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
     };
-    let is_other = |entry: &std::fs::DirEntry| other.is_some_and(|name| entry.file_name() == name);
+    let is_other = |entry: &std::fs::DirEntry| others.contains(&&*entry.path());
     let Ok(entries) = std::fs::read_dir(scratch) else {
         return false;
     };

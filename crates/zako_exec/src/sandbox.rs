@@ -30,7 +30,7 @@ use nix::libc;
 use zako_action::{ActionSpec, ArtifactValue, ExecuteError, Isolation, Job, ToolRef};
 use zako_path::NeutralPath;
 
-use crate::input_root::{InputRoot, io_error, remove_all};
+use crate::input_root::{InputRoot, io_error, kept_in, remove_all, root_of};
 use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE, Layering, SandboxCounts};
 
 pub use capability::capabilities;
@@ -81,7 +81,7 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     pub(crate) fn of(scratch: &Path) -> Self {
-        let root = scratch.join("root");
+        let root = root_of(scratch);
         Self {
             written: root.join("up"),
             memory: root.join("memory"),
@@ -176,7 +176,7 @@ pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
     let rooms = Rooms::of(scratch);
     match rooms.are_there() {
         true => rooms.leave(),
-        false => remove_all(&rooms.root),
+        false => InputRoot::keep(&rooms.root, &kept_in(scratch)),
     }
 }
 

@@ -8,6 +8,7 @@ use zako_action::{ActionSpec, ExecuteError, Isolation, Job};
 use zako_path::NeutralPath;
 
 use crate::control_group::ControlGroups;
+use crate::input_root::{InputRoot, kept_in, root_of};
 use crate::isolation::{Capabilities, Lack, SandboxCounts};
 
 /// Walls, of which there are none.
@@ -77,7 +78,7 @@ impl Sandbox {
 /// Where what an action wrote in a sandbox would lie.
 #[must_use]
 pub fn written_below(scratch: &Path) -> PathBuf {
-    scratch.join("root").join("up")
+    root_of(scratch).join("up")
 }
 
 /// Files and folders of the machine that the words of a command name; of no interest without sandboxes.
@@ -91,7 +92,7 @@ pub fn named_outside(_spec: &ActionSpec, _workspace: &Path) -> BTreeSet<PathBuf>
 /// # Errors
 /// When something can't be removed.
 pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
-    crate::input_root::remove_all(&scratch.join("root"))
+    InputRoot::keep(&root_of(scratch), &kept_in(scratch))
 }
 
 pub(crate) fn settle_links(_job: &Job, _written: &Path) -> Result<(), ExecuteError> {

@@ -1,8 +1,5 @@
 //! A file system that is really full: this binary starts itself in a mount namespace of its own, with small file systems in memory.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(walls)]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod support;

@@ -1,8 +1,5 @@
 //! Actions that do what they should not, behind walls: after each, nothing of it is left and the workspace is as it was.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(walls)]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;

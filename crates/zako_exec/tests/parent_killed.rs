@@ -1,9 +1,6 @@
 //! What becomes of actions whose zako is killed by SIGKILL: this binary starts itself as a zako, waits until its action runs, and
 //! kills it.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(walls)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;

@@ -1,8 +1,5 @@
 //! What actions see and leave at `enhanced` and `maximum`, with real namespaces.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(walls)]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;

@@ -1,8 +1,5 @@
 //! What is recorded of an action's reading and writing, on a real disk.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#![cfg(walls)]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod support;

@@ -443,7 +443,7 @@ mod tests {
         assert_eq!((reading.group_limit, reading.stalled_us), (None, None));
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(linux)]
     #[test]
     fn this_system_tells() {
         let reading = Sources::default().read();

@@ -7,6 +7,7 @@
 //! reads in our memory is kept until it was collected.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use rustix::process::{Pid, kill_process, kill_process_group};
@@ -39,8 +40,10 @@ pub(super) struct Reaped {
 #[cfg(walls)]
 pub(super) type Inside = (super::launch::Kept, Arc<super::launch::Order>);
 
+/// Nobody is behind walls.
 #[cfg(not(walls))]
-pub(super) type Inside = std::convert::Infallible;
+#[derive(Debug)]
+pub(super) enum Inside {}
 
 impl Group {
     /// For a child that was started as the leader of a new group, in that control group, and that nobody else waits for; with
@@ -90,7 +93,7 @@ impl Group {
         let waited = reap::wait(self.leader);
         if waited.is_err() {
             // It may still be there and read.
-            std::mem::forget(self.inside.take());
+            let _for_ever = ManuallyDrop::new(self.inside.take());
         }
         let (exit, usage) = waited?;
         Ok(self.tell(exit, usage))
@@ -147,7 +150,7 @@ impl Drop for Group {
             let waited = reap::wait(leader);
             let inside = kept.lock().take();
             if waited.is_err() {
-                std::mem::forget(inside);
+                let _for_ever = ManuallyDrop::new(inside);
             }
         };
         // A killed process can take a moment to go (it may be in the kernel), and a future's drop must not wait for it.
