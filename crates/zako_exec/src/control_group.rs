@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
@@ -47,6 +47,9 @@ const TRIES: usize = 4;
 /// How often everybody in a group is killed one by one, on kernels that can't do it at once (before Linux 5.14): as often as
 /// there are generations of processes that are faster.
 const ROUNDS: usize = 64;
+
+/// How long is waited between two looks whether a killed group is empty, as many times as that.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The weight of a group with one processor, as the kernel has it for any group; and what it takes.
 const WEIGHT: u64 = 100;
@@ -286,6 +289,11 @@ fn clear_away_locked(files: &dyn Hierarchy, base: &Path) {
     for group in groups.iter().rev() {
         if is_populated(files, group) {
             kill(files, group);
+        }
+        // Whoever was killed takes a moment to go, and this is at the end of a process or for what should not be there.
+        let mut rounds = 0..ROUNDS;
+        while is_populated(files, group) && rounds.next().is_some() {
+            std::thread::sleep(PAUSE);
         }
         if let Err(error) = files.remove(group) {
             tracing::debug!(group = %group.display(), %error, "a control group is still there");

@@ -9,7 +9,7 @@ use zako_path::NeutralPath;
 
 use crate::control_group::ControlGroups;
 use crate::input_root::{InputRoot, kept_in, root_of};
-use crate::isolation::{Capabilities, Lack, SandboxCounts};
+use crate::isolation::{Capabilities, Lack, Layering, SandboxCounts};
 
 /// Walls, of which there are none.
 pub(crate) type Walls = Infallible;
@@ -40,6 +40,20 @@ impl Sandbox {
     #[must_use]
     pub fn new(_home: impl Into<PathBuf>, _outputs: Option<NeutralPath>) -> Self {
         Self
+    }
+
+    /// Takes what it takes elsewhere.
+    #[must_use]
+    pub fn with_layering(self, _layering: Layering) -> Self {
+        self
+    }
+
+    /// Why there can be no sandbox.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn layering(&self) -> Result<Layering, Lack> {
+        Err(lack())
     }
 
     /// What was shared so far.

@@ -1,9 +1,6 @@
 //! The processes of actions, found in whatever they run, with real ones.
-#![cfg(walls)]
 
-mod support;
-
-use support::{World, shell};
+use crate::world::{World, is_alone, shell};
 use tokio_util::sync::CancellationToken;
 use zako_action::{ExecuteError, Executor, Isolation, OutputSink, Stream};
 use zako_exec::{Census, Pulse, Sources};
@@ -32,6 +29,9 @@ impl OutputSink for Up {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn actions_are_found_with_their_memory_alone_at_every_level() {
+    if !is_alone("census::actions_are_found_with_their_memory_alone_at_every_level") {
+        return;
+    }
     let Some(w) = World::new(&[]) else { return };
     let mut own = vec![0u8; OWN];
     own.iter_mut().step_by(4096).for_each(|byte| *byte = 1);

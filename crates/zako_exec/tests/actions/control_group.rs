@@ -1,17 +1,16 @@
 //! What control groups do for actions, with real ones as far as this machine has them.
-#![cfg(walls)]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
-
-mod support;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use support::{World, processes_with, shell};
+use crate::world::{World, processes_with, shell};
 use tokio_util::sync::CancellationToken;
 use zako_action::{ExecuteError, Executor, Exit, Isolation, NoSink, OutputSink, Stream};
 use zako_exec::{Census, ControlGroups, Sources, capabilities};
+
+/// Long enough for a loaded machine: only what never ends takes that long.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Those at which nothing but a control group knows of a process that has left its process group.
 const LEVELS: [Isolation; 2] = [Isolation::None, Isolation::Basic];
@@ -130,13 +129,16 @@ async fn a_dropped_action_takes_its_daemons_along() {
         ended = w.executor.execute(&job, &sink, &cancel) => panic!("it does not end: {ended:?}"),
         () = sink.0.notified() => {}
     }
+    let began = Instant::now();
     while !processes_with(&mark).is_empty() {
         // Whoever was killed takes a moment to go.
+        assert!(began.elapsed() < LIMIT, "{:?}", processes_with(&mark));
         tokio::task::yield_now().await;
     }
     drop((w, groups));
     while base.exists() {
         // The thread that collects the leader has the group as well.
+        assert!(began.elapsed() < LIMIT, "{} is there", base.display());
         tokio::task::yield_now().await;
     }
 }

@@ -1,19 +1,26 @@
 //! A workspace on a file system that no overlay can write to: one that is an overlay itself, as in a container.
-#![cfg(walls)]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
-
-mod support;
 
 use std::process::Command;
 
-use support::{World, shell};
+use crate::world::{World, all_of, shell};
 use zako_action::Exit;
 use zako_exec::Layering;
+
+#[test]
+fn what_is_promised_with_overlays_holds_without() {
+    for (module, layering) in [
+        ("sandbox", "memory"),
+        ("sandbox", "copies"),
+        ("hostile", "copies"),
+    ] {
+        all_of(module, layering);
+    }
+}
 
 /// Tells a process of this binary that it is in the namespace, and where its folders are.
 const INSIDE: &str = "ZAKO_TEST_ON_OVERLAY";
 
-const NAME: &str = "on_an_overlay_actions_are_shut_off_all_the_same";
+const NAME: &str = "no_overlay::on_an_overlay_actions_are_shut_off_all_the_same";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_an_overlay_actions_are_shut_off_all_the_same() {

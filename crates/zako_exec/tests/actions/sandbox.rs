@@ -1,24 +1,12 @@
 //! What actions see and leave at `enhanced` and `maximum`, with real namespaces.
-#![cfg(walls)]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use support::{World, path, shell};
+use crate::world::{World, path, shell};
 use zako_action::{ActionBody, ActionSpec, ExecuteError, Exit, Isolation, Stdin};
 
 const LEVELS: [Isolation; 2] = [Isolation::Enhanced, Isolation::Maximum];
-
-#[test]
-fn the_same_where_no_overlay_can_be_had() {
-    let name = "the_same_where_no_overlay_can_be_had";
-    for layering in ["memory", "copies"] {
-        support::all_others(name, layering);
-    }
-}
 
 /// A layer that is shown as it is can't be written to; all else is as with an overlay.
 #[tokio::test]
