@@ -59,7 +59,8 @@ pub use tokio_util::sync::CancellationToken;
 pub use watch::{Changes, Watch};
 pub use zako_action::Isolation;
 pub use zako_exec::{
-    Capabilities, Capacity, FIXED_PATH, Lack, Urgency, capabilities, find_program, processors,
+    Capabilities, Capacity, FIXED_PATH, Groups, Lack, Layering, Urgency, capabilities,
+    find_program, processors, step_aside,
 };
 pub use zako_path::NeutralPath;
 pub use zako_script::{Debugger, GcEvent, GcHook, Limits, Profiler, Waiting};

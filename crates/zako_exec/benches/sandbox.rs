@@ -12,18 +12,22 @@ use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, Executor, Isolation, Job, NoSink, Prepared, ResolvedTool,
 };
 use zako_cas::{DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, LocalExecutor, Sandbox, recycle};
+use zako_exec::{BlockingPool, ControlGroups, Layering, LocalExecutor, Sandbox, recycle};
 use zako_path::NeutralPath;
 
 const TRUE: &str = "/bin/true";
 
 /// Isolation, and megabytes that are resident meanwhile.
-const CASES: [(&str, usize); 6] = [
+const CASES: [(&str, usize); 8] = [
     ("none", 0),
+    // In a control group, where they can be had.
+    ("none, grouped", 0),
     ("none", 500),
     ("basic", 0),
     ("enhanced", 0),
     ("enhanced", 500),
+    // Where no overlay can be had.
+    ("enhanced, copies", 0),
     ("maximum", 0),
 ];
 
@@ -33,9 +37,9 @@ fn main() {
 
 fn level(name: &str) -> Isolation {
     match name {
-        "none" => Isolation::None,
+        "none" | "none, grouped" => Isolation::None,
         "basic" => Isolation::Basic,
-        "enhanced" => Isolation::Enhanced,
+        "enhanced" | "enhanced, copies" => Isolation::Enhanced,
         _ => Isolation::Maximum,
     }
 }
@@ -48,7 +52,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().canonicalize().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,7 +65,14 @@ impl World {
         let shared = base.join("ws/.zako/exec/shared");
         let outputs = NeutralPath::new("zako-out").unwrap();
         let sandbox = Sandbox::new(shared, Some(outputs));
-        let executor = LocalExecutor::new(store, pool).with_sandbox(sandbox);
+        let sandbox = match name {
+            "enhanced, copies" => sandbox.with_layering(Layering::Copies),
+            _ => sandbox,
+        };
+        let mut executor = LocalExecutor::new(store, pool).with_sandbox(sandbox);
+        if name == "none, grouped" {
+            executor = executor.with_groups(ControlGroups::new());
+        }
         let inputs = (0..100).map(|n| NeutralPath::new(format!("src/d{}/f{n}.h", n % 10)).unwrap());
         let inputs: Vec<NeutralPath> = inputs.collect();
         for input in &inputs {
@@ -116,7 +127,7 @@ impl World {
 fn bench(bencher: Bencher<'_, '_>, inputs: usize, name: &str, megabytes: usize) {
     let mut memory = vec![0u8; megabytes << 20];
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
-    let world = World::new();
+    let world = World::new(name);
     let job = world.job(level(name), inputs);
     let cancel = CancellationToken::new();
     bencher.bench_local(|| {

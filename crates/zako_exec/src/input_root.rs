@@ -7,12 +7,28 @@
 //! root, never a link into the workspace: whatever is written there stays there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zako_action::{ActionSpec, ExecuteError, ToolRef};
 use zako_path::NeutralPath;
+
+/// Where the links of an action lie, below its scratch folder, and where they are kept for the next one that has it.
+const ROOT: &str = "root";
+const KEPT: &str = "links";
+
+/// The input root of an action at `basic`, below its scratch folder.
+pub(crate) fn root_of(scratch: &Path) -> PathBuf {
+    scratch.join(ROOT)
+}
+
+/// Where [`InputRoot::keep`] keeps links.
+pub(crate) fn kept_in(scratch: &Path) -> PathBuf {
+    scratch.join(KEPT)
+}
 
 /// What there will be at each path of an input root.
 #[derive(Debug, Default)]
@@ -113,40 +129,145 @@ impl InputRoot {
         Ok(())
     }
 
-    /// Makes the folder `root`, which must not exist, with links into `workspace`.
+    /// Makes the folder `root` with links into `workspace`, and nothing else. What is there already and right is left as it is:
+    /// making links is what a file system is slow at, and looking at them is not.
     pub(crate) fn build(&self, workspace: &Path, root: &Path) -> Result<(), ExecuteError> {
-        fs::create_dir(root).map_err(io_error("create", root))?;
-        fill(&self.top, workspace, root)
+        let owner = root.parent().and_then(|above| Owner::of(above).ok());
+        let is_there = owner.is_some() && Owner::of(root).ok() == owner;
+        if !is_there {
+            remove_all(root)?;
+            fs::create_dir(root).map_err(io_error("create", root))?;
+        }
+        let mut filling = Filling { owner };
+        filling.fill(&self.top, workspace, root, is_there)
+    }
+
+    /// Keeps what an action left of its links in `root` for the next one, in the folder `kept`; all else goes.
+    pub(crate) fn keep(root: &Path, kept: &Path) -> Result<(), ExecuteError> {
+        let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+        if !is_folder(root) || is_folder(kept) {
+            return remove_all(root);
+        }
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else {
+                // The action has taken its own permissions away.
+                remove_all(&folder)?;
+                continue;
+            };
+            for entry in entries {
+                let entry = entry.map_err(io_error("list", &folder))?;
+                match entry.file_type().map_err(io_error("read", &entry.path()))? {
+                    kind if kind.is_dir() => folders.push(entry.path()),
+                    kind if kind.is_symlink() => {}
+                    _ => remove_all(&entry.path())?,
+                }
+            }
+        }
+        match fs::rename(root, kept) {
+            // It was the root that had no permissions.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.map_err(io_error("move", root)),
+        }
     }
 }
 
-/// Fills the folder `here`, which stands for `there` in the workspace. Recursion is as deep as paths are.
-fn fill(node: &Node, there: &Path, here: &Path) -> Result<(), ExecuteError> {
-    for (name, child) in &node.children {
-        let (there, here) = (there.join(&**name), here.join(&**name));
-        match child.leaf {
-            Some(Leaf::Input) if child.children.is_empty() => link(&there, &here)?,
-            // The action writes it: nothing is there before.
-            Some(Leaf::Output) if child.children.is_empty() => {}
-            _ => {
-                fs::create_dir(&here).map_err(io_error("create", &here))?;
-                fill(child, &there, &here)?;
-            }
+/// Whose a folder is, and who may do what there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    mode: u32,
+    user: u32,
+    group: u32,
+}
+
+impl Owner {
+    /// Of the folder at `path`; an error if it is none.
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        match found.is_dir() {
+            true => Ok(Self {
+                mode: found.mode(),
+                user: found.uid(),
+                group: found.gid(),
+            }),
+            false => Err(io::ErrorKind::NotADirectory.into()),
         }
     }
-    // A folder as an input, with an output (or another input) inside: what else is in it, one by one.
-    if node.leaf == Some(Leaf::Input) {
-        for entry in fs::read_dir(there).map_err(io_error("list", there))? {
-            let name = entry.map_err(io_error("list", there))?.file_name();
-            if name
-                .to_str()
-                .is_none_or(|name| !node.children.contains_key(name))
-            {
-                link(&there.join(&name), &here.join(&name))?;
+}
+
+/// What should be at a place.
+enum Wanted<'a> {
+    Link,
+    Folder(&'a Node),
+}
+
+struct Filling {
+    /// Of folders that zako made.
+    owner: Option<Owner>,
+}
+
+impl Filling {
+    /// Fills the folder `here`, which stands for `there` in the workspace; `is_old` if something may be in it. Recursion is as
+    /// deep as paths are.
+    fn fill(
+        &mut self,
+        node: &Node,
+        there: &Path,
+        here: &Path,
+        is_old: bool,
+    ) -> Result<(), ExecuteError> {
+        let mut wanted: BTreeMap<OsString, Wanted<'_>> = BTreeMap::new();
+        for (name, child) in &node.children {
+            let what = match child.leaf {
+                Some(Leaf::Input) if child.children.is_empty() => Wanted::Link,
+                // The action writes it: nothing is there before.
+                Some(Leaf::Output) if child.children.is_empty() => continue,
+                _ => Wanted::Folder(child),
+            };
+            wanted.insert((**name).into(), what);
+        }
+        // A folder as an input, with an output (or another input) inside: what else is in it, one by one.
+        if node.leaf == Some(Leaf::Input) {
+            for entry in fs::read_dir(there).map_err(io_error("list", there))? {
+                let name = entry.map_err(io_error("list", there))?.file_name();
+                let is_child = |name: &str| node.children.contains_key(name);
+                if !name.to_str().is_some_and(is_child) {
+                    wanted.insert(name, Wanted::Link);
+                }
             }
         }
+        if is_old {
+            for entry in fs::read_dir(here).map_err(io_error("list", here))? {
+                let name = entry.map_err(io_error("list", here))?.file_name();
+                let place = here.join(&name);
+                match wanted.get(&name) {
+                    Some(Wanted::Link) if is_link_to(&place, &there.join(&name)) => {
+                        wanted.remove(&name);
+                    }
+                    Some(Wanted::Folder(child)) if Owner::of(&place).ok() == self.owner => {
+                        self.fill(child, &there.join(&name), &place, true)?;
+                        wanted.remove(&name);
+                    }
+                    _ => remove_all(&place)?,
+                }
+            }
+        }
+        for (name, what) in wanted {
+            let (there, here) = (there.join(&name), here.join(&name));
+            match what {
+                Wanted::Link => link(&there, &here)?,
+                Wanted::Folder(child) => {
+                    fs::create_dir(&here).map_err(io_error("create", &here))?;
+                    self.fill(child, &there, &here, false)?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+fn is_link_to(place: &Path, target: &Path) -> bool {
+    fs::read_link(place).is_ok_and(|found| found == target)
 }
 
 fn link(target: &Path, place: &Path) -> Result<(), ExecuteError> {

@@ -7,6 +7,8 @@
 //! - [`CommandPool`] runs commands for embedders, with all of the above.
 //! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
 //! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
+//! - [`ControlGroups`] find, end and limit all processes of an action, where the system lets us.
+//! - [`Census`] knows which processes are whose, and what they use.
 //! - [`BlockingPool`] is where file work around processes is done.
 //! - [`LocalExecutor`] is the [`zako_action::Executor`] that joins process, input root and store.
 //!
@@ -15,9 +17,16 @@
 
 mod blocking_pool;
 mod breaker;
+mod census;
 mod command_pool;
 mod companion;
+#[cfg(walls)]
+mod control_group;
+#[cfg(not(walls))]
+#[path = "control_group_elsewhere.rs"]
+mod control_group;
 mod input_root;
+mod isolation;
 mod jobserver;
 mod local;
 mod machine;
@@ -38,12 +47,17 @@ mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
 pub use breaker::{Breaker, BreakerEvent, BreakerOptions, BreakerState, Passage, transition};
+pub use census::Census;
 pub use command_pool::{
     Command, CommandError, CommandExecutor, CommandHandle, CommandId, CommandObserver,
     CommandOutput, CommandPool, CommandPoolOptions, CommandPoolState, CommandResult, InProcess,
     Lines, MAX_QUEUED, MAX_SHOWN_LINE, NoObserver, Processes, Say, SubmitError,
 };
 pub use companion::{ChildReader, ChildWriter, Companion, CompanionHandle, MAX_LINE};
+pub use control_group::{ControlGroups, step_aside};
+pub use isolation::{
+    Capabilities, Groups, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Layering, SandboxCounts,
+};
 pub use jobserver::{
     JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,
     NestedExecutor,
@@ -60,13 +74,10 @@ pub use process::{
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool, Urgency,
 };
+pub use sandbox::{Sandbox, capabilities, named_outside, recycle, written_below};
 // What commands are given, too; the types are of whoever declares actions.
 pub use zako_action::{MAX_RETRIES, RetryCauses, RetryPolicy};
 
-pub use sandbox::{
-    Capabilities, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Sandbox, SandboxCounts, capabilities,
-    named_outside, recycle, written_below,
-};
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
 pub use shell_commands::shell_commands;
 pub use worker::{

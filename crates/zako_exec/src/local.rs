@@ -24,13 +24,14 @@ use zako_cas::Store;
 use zako_path::NeutralPath;
 
 use crate::blocking_pool::BlockingPool;
-use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
+use crate::census::Census;
+use crate::control_group::{ControlGroups, GroupLimits};
+use crate::input_root::{InputRoot, clear_outputs, io_error, kept_in, remove_all, root_of};
+use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE};
 use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
 use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
-use crate::sandbox::{
-    INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE, Sandbox, settle_links, written_below,
-};
+use crate::sandbox::{Sandbox, settle_links, written_below};
 use crate::spool::Spool;
 
 /// The home folder of every action: one that does not exist, so that no setting of a person slips in.
@@ -38,6 +39,9 @@ pub const FIXED_HOME: &str = "/nonexistent";
 
 /// An action's own folder for temporary files, in its scratch folder.
 const TMP: &str = "tmp";
+
+/// How many processes and threads an action at `maximum` has at most, where control groups can limit them.
+const MAX_TASKS: u64 = 4096;
 
 /// The list of inputs that is too long for the environment, in the temporary folder of a sandbox.
 const IN_FILE: &str = ".zako-inputs";
@@ -75,6 +79,8 @@ pub struct LocalExecutor {
     pool: BlockingPool,
     sandbox: Option<Sandbox>,
     jobs: Option<Arc<JobSession>>,
+    census: Option<Census>,
+    groups: Option<ControlGroups>,
 }
 
 /// Where one job runs.
@@ -106,7 +112,7 @@ impl Place {
     fn of(job: &Job) -> Result<Self, ExecuteError> {
         let (level, root) = match job.action.isolation {
             Isolation::None => (Level::Workspace, job.workspace.to_path_buf()),
-            Isolation::Basic => (Level::Links, job.scratch.join("root")),
+            Isolation::Basic => (Level::Links, root_of(&job.scratch)),
             Isolation::Enhanced | Isolation::Maximum => return Self::walled(job),
         };
         let (tmp, in_file) = (job.scratch.join(TMP), job.scratch.join("inputs"));
@@ -137,8 +143,15 @@ impl Place {
     /// Makes the scratch folder ready. Blocks.
     fn prepare(&self, job: &Job) -> Result<(), ExecuteError> {
         let spec = &job.action.spec;
-        let rooms = (self.level == Level::Walls).then_some("root");
-        if !is_fresh(&job.scratch, &self.tmp, rooms) {
+        let root = root_of(&job.scratch);
+        let kept = kept_in(&job.scratch);
+        let others: &[&Path] = match self.level {
+            Level::Workspace => &[],
+            Level::Links => &[&kept],
+            // Rooms that another action had.
+            Level::Walls => &[&kept, &root],
+        };
+        if !is_fresh(&job.scratch, &self.tmp, others) {
             remove_all(&job.scratch)?;
             std::fs::create_dir_all(&self.tmp).map_err(io_error("create", &self.tmp))?;
         }
@@ -148,9 +161,13 @@ impl Place {
                 let both = |path: NeutralPath| {
                     unsupported(format!("`{path}` is an input and an output of it at once"))
                 };
-                InputRoot::of(spec)
-                    .map_err(both)?
-                    .build(&job.workspace, &self.root)?;
+                let links = InputRoot::of(spec).map_err(both)?;
+                match std::fs::rename(&kept, &self.root) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(io_error("move", &kept)(error));
+                    }
+                    _ => links.build(&job.workspace, &self.root)?,
+                }
             }
             Level::Walls => {}
         }
@@ -245,6 +262,8 @@ impl LocalExecutor {
             pool,
             sandbox: None,
             jobs: None,
+            census: None,
+            groups: None,
         }
     }
 
@@ -252,6 +271,21 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_sandbox(mut self, sandbox: Sandbox) -> Self {
         self.sandbox = Some(sandbox);
+        self
+    }
+
+    /// Lists the processes of actions in `census` while they run.
+    #[must_use]
+    pub fn with_census(mut self, census: Census) -> Self {
+        self.census = Some(census);
+        self
+    }
+
+    /// With a control group for each action, where it can be had: at `none` and `basic` it ends daemons too, as a sandbox does;
+    /// at `maximum` it limits memory, to what the action declares, and processes.
+    #[must_use]
+    pub fn with_groups(mut self, groups: ControlGroups) -> Self {
+        self.groups = Some(groups);
         self
     }
 
@@ -299,6 +333,9 @@ impl LocalExecutor {
         let place = Place::of(job)?;
         let mut process = place.process(job, self.grace, self.jobs.as_deref())?;
         self.prepare(job, &place, &mut process).await?;
+        let census = self.census.clone();
+        process.census = census.map(|census| (census, job.scratch.clone()));
+        process.groups = self.groups_for(job);
 
         let mut spool = Spool::new(self.store.clone());
         let mut broken = None;
@@ -351,6 +388,22 @@ impl LocalExecutor {
         executed
     }
 
+    /// Where the processes of an action belong, and their limits.
+    fn groups_for(&self, job: &Job) -> Option<(ControlGroups, Option<GroupLimits>)> {
+        let resources = &job.action.spec.resources;
+        let limits = match job.action.isolation {
+            Isolation::None | Isolation::Basic => None,
+            // Its PID namespace does all that a group without limits would.
+            Isolation::Enhanced => return None,
+            Isolation::Maximum => Some(GroupLimits {
+                memory: resources.memory,
+                tasks: MAX_TASKS,
+                cpu_millis: resources.cpu_millis,
+            }),
+        };
+        Some((self.groups.clone()?, limits))
+    }
+
     async fn prepare(
         &self,
         job: &Job,
@@ -401,18 +454,18 @@ impl Executor for LocalExecutor {
 /// Whether a scratch folder is as good as a new one, for whichever action is next.
 #[must_use]
 pub fn is_spare(scratch: &Path) -> bool {
-    is_fresh(scratch, &scratch.join(TMP), None)
+    is_fresh(scratch, &scratch.join(TMP), &[])
 }
 
-/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `other`.
-fn is_fresh(scratch: &Path, tmp: &Path, other: Option<&str>) -> bool {
+/// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `others`.
+fn is_fresh(scratch: &Path, tmp: &Path, others: &[&Path]) -> bool {
     let is_tmp = |entry: &std::fs::DirEntry| {
         let is_usable = |found: std::fs::Metadata| {
             found.is_dir() && found.permissions().mode() & 0o700 == 0o700
         };
         Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
     };
-    let is_other = |entry: &std::fs::DirEntry| other.is_some_and(|name| entry.file_name() == name);
+    let is_other = |entry: &std::fs::DirEntry| others.contains(&&*entry.path());
     let Ok(entries) = std::fs::read_dir(scratch) else {
         return false;
     };

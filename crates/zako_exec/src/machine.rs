@@ -39,7 +39,7 @@ impl Capacity {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(linux)]
 fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
     let bytes = u128::from(info.totalram) * u128::from(info.mem_unit);
@@ -49,7 +49,7 @@ fn total_memory() -> u64 {
         .unwrap_or(UNKNOWN_MEMORY)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(linux))]
 fn total_memory() -> u64 {
     UNKNOWN_MEMORY
 }

@@ -79,7 +79,7 @@ fn collect_one(output: &OutputSpec, root: &Path, store: &Store) -> Result<Produc
         OutputKind::Directory => {
             links_stay_inside(output, &place)?;
             // The overlay's note that nothing of a lower layer shows through.
-            #[cfg(target_os = "linux")]
+            #[cfg(linux)]
             let _not_there = rustix::fs::removexattr(&place, "user.overlay.opaque");
             ArtifactValue::Directory {
                 tree: store.put_directory(&place).map_err(tree_error)?,
@@ -234,6 +234,11 @@ pub(crate) fn similar(spec: &ActionSpec, missing: &NeutralPath, root: &Path) -> 
                     if score >= ALIKE
                         && let Ok(path) = NeutralPath::from_os_path(&below)
                         && spec.outputs.iter().all(|output| output.path != path)
+                        && !spec
+                            .inputs
+                            .iter()
+                            .chain(&spec.staged)
+                            .any(|input| path.starts_with(input))
                     {
                         found.push((score, path));
                     }

@@ -10,6 +10,7 @@ mod reading;
 
 pub use observer::Watch;
 pub(crate) use observer::{Bell, Observed};
+pub(crate) use reading::Crew;
 pub use reading::{Pulse, Reading, Sources};
 
 /// Memory that is left to everybody else, as a part of all there is (a twentieth), within these bounds in bytes.

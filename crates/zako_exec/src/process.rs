@@ -10,8 +10,8 @@
 //!   resident size.
 //! - The leader is not reaped before the last signal was sent to its group: its pid, which is the group's id, can't
 //!   belong to somebody else meanwhile.
-//! - When [`Process::run`] returns, or its future is dropped, the group has been killed. Behind walls that is every process
-//!   that came of it, whatever group it made for itself.
+//! - When [`Process::run`] returns, or its future is dropped, the group has been killed. Behind walls, and in a control group,
+//!   that is every process that came of it, whatever group it made for itself.
 //! - On Linux the leader is killed when this process ends in whatever way.
 //!
 //! Waiting costs no thread: the leader's end is a readable pidfd in tokio's reactor (elsewhere than on Linux a thread
@@ -46,6 +46,8 @@ pub use attributes::{Attributes, Limits};
 pub use program::{FIXED_PATH, find_program};
 pub use signals::{SIGNALS, signal_number};
 
+use crate::census::Census;
+use crate::control_group::{ControlGroups, GroupLimits};
 use exit_watch::ExitWatch;
 use group::Signal;
 use streams::Streams;
@@ -87,6 +89,10 @@ pub struct Process {
     pub attributes: Attributes,
     /// What it is shut off from; `dir` and `program`, which must be absolute, are as it sees them.
     pub(crate) walls: Option<std::sync::Arc<crate::sandbox::Walls>>,
+    /// Where it is listed while it runs, and for the action with which scratch folder.
+    pub(crate) census: Option<(Census, PathBuf)>,
+    /// Whose control group it gets, and with which limits.
+    pub(crate) groups: Option<(ControlGroups, Option<GroupLimits>)>,
 }
 
 /// What a process reads from standard input.
@@ -108,7 +114,7 @@ pub struct Finished {
     pub exit: Exit,
     /// What it used. `max_rss_bytes` is zero when it is not larger than the peak of this very process: a child counts
     /// the memory of the process that it was spawned from as its own until it runs its program (`exec_mmap` in Linux), so
-    /// a smaller number would be ours, not the child's.
+    /// a smaller number would be ours, not the child's. In a control group with limits it is the peak of all together.
     pub usage: Usage,
 }
 
@@ -182,6 +188,8 @@ impl Process {
             grace: DEFAULT_GRACE,
             attributes: Attributes::default(),
             walls: None,
+            census: None,
+            groups: None,
         }
     }
 
@@ -206,6 +214,9 @@ impl Process {
         let started = Instant::now();
         let spawned = spawn::spawn(self, cancel).await?;
         let group = spawned.group;
+        let listed = self.census.as_ref();
+        let leader = group.leader().as_raw_nonzero().get().unsigned_abs();
+        let listed = listed.map(|(census, scratch)| census.enter(scratch, leader, group.control()));
         let watch = |source| ProcessError::Watch {
             program: self.program.display().to_string(),
             source,
@@ -249,10 +260,15 @@ impl Process {
             let _wants_no_more = streams.drain(receive, alarm).await.map_err(watch)?;
         }
         group.signal(Signal::KILL);
+        if let Some(control) = group.control() {
+            let deadline = Instant::now() + DRAIN_LIMIT;
+            control.emptied(deadline).await;
+        }
         let flow = streams
             .drain(receive, Instant::now().checked_add(DRAIN_LIMIT))
             .await
             .map_err(watch)?;
+        drop(listed);
         let reaped = group.reap().map_err(watch)?;
         if let Some(source) = reaped.failure {
             return Err(ProcessError::Spawn {
@@ -266,6 +282,7 @@ impl Process {
         if usage.max_rss_bytes <= reap::own_peak_bytes() {
             usage.max_rss_bytes = 0;
         }
+        usage.max_rss_bytes = reaped.group_peak.unwrap_or(usage.max_rss_bytes);
         match ending {
             None if flow.is_break() => Err(ProcessError::Stopped),
             None => Ok(Finished { exit, usage }),

@@ -2,8 +2,8 @@
 //!
 //! Inside, the action is process 2 of its own PID namespace, user 1000 of its own user namespace, and its root is made of a
 //! read-only base (`base`), the toolchains that it declares (`toolchain`), a private `/tmp`, and its inputs at
-//! [`INSIDE_WORKSPACE`] (`layer`), over which lies an empty folder that takes all that it writes: an overlay mount. Outputs
-//! are collected there; the rest is thrown away.
+//! [`INSIDE_WORKSPACE`] (`layer`), over which lies an empty folder that takes all that it writes: an overlay mount, or where there
+//! can be none what stands for it (`copies`). Outputs are collected there; the rest is thrown away.
 //!
 //! It must never know how actions are admitted or cached.
 //!
@@ -13,6 +13,7 @@
 
 pub(crate) mod base;
 mod capability;
+mod copies;
 mod filter;
 mod layer;
 mod settle;
@@ -29,26 +30,24 @@ use nix::libc;
 use zako_action::{ActionSpec, ArtifactValue, ExecuteError, Isolation, Job, ToolRef};
 use zako_path::NeutralPath;
 
-use crate::input_root::{InputRoot, io_error, remove_all};
+use crate::input_root::{InputRoot, io_error, kept_in, remove_all, root_of};
+use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE, Layering, SandboxCounts};
 
-pub use base::INSIDE_WORKSPACE;
-pub use capability::{Capabilities, Lack, capabilities};
+pub use capability::capabilities;
 pub(crate) use capability::{Piece, WallError};
-pub use layer::SandboxCounts;
 pub(crate) use settle::settle_links;
 pub use toolchain::named_outside;
 pub(crate) use walls::Walls;
 
-use layer::{Group, Layers};
+use copies::Copies;
+use layer::{Group, Laid, Layers};
 use walls::{Apart, WallsBuilder, below_root};
 
-/// The folder for temporary files inside.
-pub const INSIDE_TMP: &str = "/tmp";
-
-/// Where the pipe of a jobserver is inside. It is there for actions that share one, and for no other.
-pub(crate) const INSIDE_JOBS: &str = "/dev/jobserver";
-
 /// What the sandboxes of one build share: layers of inputs and views of the machine. Clones share them too.
+///
+/// They are of one build because nothing tells afterwards that they still hold: what was built is in them as hard links, which
+/// change with whoever writes to it between builds, and the machine's settings and toolchains as they were. To look again would
+/// be to read as much as making them anew.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -60,6 +59,8 @@ struct Shared {
     layers: Layers,
     skeletons: base::Skeletons,
     probed: capability::Probed,
+    /// How inputs come in, if it is not the best that can be had.
+    layering: Option<Layering>,
 }
 
 /// Files that an action alone reads and that are larger are shown in their place, not copied into memory.
@@ -80,7 +81,7 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     pub(crate) fn of(scratch: &Path) -> Self {
-        let root = scratch.join("root");
+        let root = root_of(scratch);
         Self {
             written: root.join("up"),
             memory: root.join("memory"),
@@ -175,7 +176,7 @@ pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
     let rooms = Rooms::of(scratch);
     match rooms.are_there() {
         true => rooms.leave(),
-        false => remove_all(&rooms.root),
+        false => InputRoot::keep(&rooms.root, &kept_in(scratch)),
     }
 }
 
@@ -189,10 +190,27 @@ impl Sandbox {
             layers: Layers::new(&home, outputs),
             skeletons: base::Skeletons::new(&home),
             probed: capability::Probed::default(),
+            layering: None,
             home,
         };
         Self {
             shared: Arc::new(shared),
+        }
+    }
+
+    /// With inputs that come in this way and in no better one; for a sandbox that nothing was done with.
+    #[must_use]
+    pub fn with_layering(self, layering: Layering) -> Self {
+        let shared = &self.shared;
+        let other = Shared {
+            home: shared.home.clone(),
+            layers: Layers::new(&shared.home, shared.layers.outputs().cloned()),
+            skeletons: base::Skeletons::new(&shared.home),
+            probed: capability::Probed::default(),
+            layering: Some(layering),
+        };
+        Self {
+            shared: Arc::new(other),
         }
     }
 
@@ -202,17 +220,33 @@ impl Sandbox {
         self.shared.layers.counts()
     }
 
-    /// Removes all that is kept on disk, when no action runs. Blocks.
+    /// Removes all that is kept on disk, when no action runs; what runs after it makes it again. Blocks.
     ///
     /// # Errors
     /// When it can't be removed.
     pub fn clear(&self) -> Result<(), ExecuteError> {
+        self.shared.layers.forget();
+        self.shared.skeletons.forget();
         remove_all(&self.shared.home)
     }
 
     /// Makes everything ready for `job`, whose scratch folder has its `tmp` and nothing else, and which sees the named pipe
     /// `jobs`, if any, at [`INSIDE_JOBS`]. Blocks.
     pub(crate) fn walls(&self, job: &Job, jobs: Option<&Path>) -> Result<Walls, ExecuteError> {
+        let layering = self.layering().map_err(|lack| ExecuteError::Unsupported {
+            executor: "local",
+            reason: lack.to_string(),
+        })?;
+        self.walls_by(layering, job, jobs)
+    }
+
+    /// The same with inputs that come in this way.
+    fn walls_by(
+        &self,
+        layering: Layering,
+        job: &Job,
+        jobs: Option<&Path>,
+    ) -> Result<Walls, ExecuteError> {
         let action = &job.action;
         let spec = &action.spec;
         let rooms = Rooms::of(&job.scratch);
@@ -224,17 +258,25 @@ impl Sandbox {
             tools.iter().map(|(path, value)| (path, value)).collect(),
         ];
         let laid = self.shared.layers.lay(&job.workspace, &groups)?;
-        let layers = laid.layers.iter();
-        let lower: Vec<PathBuf> = layers
-            .map(|layer| self.shared.layers.folder().join(layer))
-            .collect();
-        InputRoot::make_room(spec, &rooms.written, &lower)?;
         let outputs = spec.outputs.iter().map(|output| &output.path);
         let folders: BTreeSet<NeutralPath> = outputs
             .chain(&spec.depfile)
             .filter_map(NeutralPath::parent)
             .collect();
         let are_apart = are_apart(&folders, &groups);
+        let is_overlay = match layering {
+            Layering::Overlay => true,
+            Layering::OverlayInMemory => are_apart,
+            Layering::Copies => false,
+        };
+        let layers = laid.layers.iter().filter(|_| is_overlay);
+        let lower: Vec<PathBuf> = layers
+            .map(|layer| self.shared.layers.folder().join(layer))
+            .collect();
+        InputRoot::make_room(spec, &rooms.written, &lower)?;
+        let trees = laid.layers.iter().filter(|_| !is_overlay);
+        let trees = trees.map(|name| self.shared.layers.tree(name));
+        let trees = trees.collect::<Result<Vec<_>, _>>()?;
 
         let path = spec.env.get("PATH").map(String::as_str);
         let mut extras = toolchain::extras(&action.tools, path, &job.workspace);
@@ -272,31 +314,19 @@ impl Sandbox {
             // Names in the options are relative, so that nothing in them has to be escaped and they fit a page.
             walls.enter(&rooms.root)?;
             walls.file_system("tmpfs", Path::new("memory"), quiet, Some("mode=755"))?;
-            let own = Path::new("memory/own");
-            walls.folder(own)?;
-            let mut shown = laid.shown.clone();
-            own_inputs(&mut walls, own, &laid.own, &job.workspace, &mut shown)?;
-            let mut options = String::from("userxattr,volatile,");
-            if are_apart {
-                walls.folder(Path::new("memory/up"))?;
-                walls.folder(Path::new("memory/work"))?;
-                options.push_str("upperdir=memory/up,workdir=memory/work,lowerdir=memory/own");
-            } else {
-                options.push_str("upperdir=up,workdir=work,lowerdir=memory/own");
-            }
-            let folder = relative(self.shared.layers.folder(), &rooms.root)?;
-            for name in &laid.layers {
-                options.push_str(&format!(":{folder}/{name}"));
-            }
-            walls.file_system("overlay", &inside, quiet, Some(&options))?;
-            for folder in folders.iter().filter(|_| are_apart) {
-                let place = folder.to_os_path(&inside);
-                let parents = folder.ancestors().filter(|parent| !parent.is_root());
-                for parent in parents.collect::<Vec<_>>().into_iter().rev() {
-                    walls.folder(&parent.to_os_path(&inside))?;
-                }
-                walls.bind(&folder.to_os_path(&rooms.written), &place)?;
-            }
+            walls.folder(Path::new(copies::IN_MEMORY))?;
+            let view = View {
+                job,
+                rooms: &rooms,
+                inside: &inside,
+                laid: &laid,
+                layers: self.shared.layers.folder(),
+                folders: &folders,
+            };
+            let shown = match is_overlay {
+                true => view.overlay(&mut walls, are_apart)?,
+                false => view.copies(&mut walls, &trees)?,
+            };
             for path in &shown {
                 let place = path.to_os_path(&inside);
                 walls.bind(&path.to_os_path(&job.workspace), &place)?;
@@ -317,6 +347,125 @@ impl Sandbox {
             Ok(walls.finish(apart, filters))
         })();
         built.map_err(io_error("plan the sandbox in", &rooms.root))
+    }
+}
+
+/// Makes the workspace that one action sees, in `inside`; from the folder of its rooms, where its memory is mounted.
+struct View<'a> {
+    job: &'a Job,
+    rooms: &'a Rooms,
+    inside: &'a Path,
+    laid: &'a Laid<'a>,
+    /// Where layers are.
+    layers: &'a Path,
+    /// Of outputs.
+    folders: &'a BTreeSet<NeutralPath>,
+}
+
+impl View<'_> {
+    /// Layers under a folder that takes what is written; gives what is to be shown in its place.
+    fn overlay(
+        &self,
+        walls: &mut WallsBuilder,
+        are_apart: bool,
+    ) -> std::io::Result<Vec<NeutralPath>> {
+        let mut shown = self.laid.shown.clone();
+        let own = Path::new(copies::IN_MEMORY);
+        let place = |path: &NeutralPath| path.to_os_path(own);
+        own_inputs(
+            walls,
+            place,
+            &self.laid.own,
+            &self.job.workspace,
+            &mut shown,
+        )?;
+        let mut options = String::from("userxattr,volatile,");
+        if are_apart {
+            walls.folder(Path::new("memory/up"))?;
+            walls.folder(Path::new("memory/work"))?;
+            options.push_str("upperdir=memory/up,workdir=memory/work,lowerdir=memory/own");
+        } else {
+            options.push_str("upperdir=up,workdir=work,lowerdir=memory/own");
+        }
+        let folder = relative(self.layers, &self.rooms.root)?;
+        for name in &self.laid.layers {
+            options.push_str(&format!(":{folder}/{name}"));
+        }
+        let quiet = libc::MS_NOSUID | libc::MS_NODEV;
+        walls.file_system("overlay", self.inside, quiet, Some(&options))?;
+        for folder in self.folders.iter().filter(|_| are_apart) {
+            let place = folder.to_os_path(self.inside);
+            let parents = folder.ancestors().filter(|parent| !parent.is_root());
+            for parent in parents.collect::<Vec<_>>().into_iter().rev() {
+                walls.folder(&parent.to_os_path(self.inside))?;
+            }
+            walls.bind(&folder.to_os_path(&self.rooms.written), &place)?;
+        }
+        Ok(shown)
+    }
+
+    /// Copies, and large trees in their place; gives what is to be shown in its place.
+    fn copies(
+        &self,
+        walls: &mut WallsBuilder,
+        trees: &[Arc<copies::Tree>],
+    ) -> std::io::Result<Vec<NeutralPath>> {
+        let top = Path::new("");
+        let spec = &self.job.action.spec;
+        let outputs = spec.outputs.iter().map(|output| &output.path);
+        let outputs = outputs.chain(&spec.depfile);
+        let outputs: BTreeSet<PathBuf> = outputs.map(|path| path.to_os_path(top)).collect();
+        let is_outer = |folder: &&NeutralPath| {
+            let mut others = self.folders.iter().filter(|other| other != folder);
+            !others.any(|other| folder.starts_with(other))
+        };
+        let folders = self.folders.iter().filter(is_outer);
+        let folders: Vec<PathBuf> = folders.map(|folder| folder.to_os_path(top)).collect();
+        let own = self.laid.own.keys().map(|path| path.to_os_path(top));
+        let own: BTreeSet<PathBuf> = own.collect();
+        let layers: Vec<PathBuf> = self
+            .laid
+            .layers
+            .iter()
+            .map(|name| self.layers.join(name))
+            .collect();
+        let parts: Vec<_> = trees
+            .iter()
+            .zip(&layers)
+            .map(|(tree, layer)| (&**tree, &**layer))
+            .collect();
+        let binds = Copies::add(walls, &parts, &outputs, &own, &folders)?;
+        let mut shown = self.laid.shown.clone();
+        let place = |path: &NeutralPath| copies::place_of(&folders, &path.to_os_path(top));
+        own_inputs(
+            walls,
+            place,
+            &self.laid.own,
+            &self.job.workspace,
+            &mut shown,
+        )?;
+        // The whole workspace is on disk when outputs are at its top.
+        let is_top = |folder: &PathBuf| folder.as_os_str().is_empty();
+        if folders.iter().any(is_top) {
+            walls.bind(&self.rooms.written, self.inside)?;
+        } else {
+            let memory = self.rooms.root.join(copies::IN_MEMORY);
+            walls.bind(&memory, self.inside)?;
+            for folder in &folders {
+                let place = self.inside.join(folder);
+                let above: Vec<&Path> = folder.ancestors().filter(|path| *path != top).collect();
+                for parent in above.into_iter().rev() {
+                    walls.folder(&self.inside.join(parent))?;
+                }
+                walls.bind(&self.rooms.written.join(folder), &place)?;
+            }
+        }
+        for (source, path) in &binds {
+            let place = self.inside.join(path);
+            walls.bind(source, &place)?;
+            walls.read_only(&place)?;
+        }
+        Ok(shown)
     }
 }
 
@@ -343,10 +492,10 @@ fn are_apart(folders: &BTreeSet<NeutralPath>, inputs: &[Group<'_>]) -> bool {
             .any(|input| meets(input))
 }
 
-/// Steps that put what the action alone reads into memory below `top`; what is too large for that is added to `shown`.
+/// Steps that put what the action alone reads where `place` says; what is too large for that is added to `shown`.
 fn own_inputs(
     walls: &mut WallsBuilder,
-    top: &Path,
+    place: impl Fn(&NeutralPath) -> PathBuf,
     own: &Group<'_>,
     workspace: &Path,
     shown: &mut Vec<NeutralPath>,
@@ -356,10 +505,10 @@ fn own_inputs(
         let parents: Vec<NeutralPath> = path.ancestors().skip(1).collect();
         for parent in parents.into_iter().rev().filter(|parent| !parent.is_root()) {
             if made.insert(parent.clone()) {
-                walls.folder(&parent.to_os_path(top))?;
+                walls.folder(&place(&parent))?;
             }
         }
-        let (there, here) = (path.to_os_path(workspace), path.to_os_path(top));
+        let (there, here) = (path.to_os_path(workspace), place(path));
         match value {
             ArtifactValue::File { digest, .. } if digest.size > LARGE_OWN => {
                 walls.copy(Path::new("/dev/null"), &here, 0, false)?;
@@ -368,7 +517,7 @@ fn own_inputs(
             ArtifactValue::File { digest, executable } => {
                 walls.copy(&there, &here, digest.size, *executable)?;
             }
-            ArtifactValue::Symlink { target } => walls.link(target, &here)?,
+            ArtifactValue::Symlink { target } => walls.link(target.as_ref(), &here)?,
             ArtifactValue::Directory { .. } => {}
         }
     }

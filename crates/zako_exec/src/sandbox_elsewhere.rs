@@ -7,58 +7,12 @@ use std::path::{Path, PathBuf};
 use zako_action::{ActionSpec, ExecuteError, Isolation, Job};
 use zako_path::NeutralPath;
 
-/// The working directory of every process in a sandbox.
-pub const INSIDE_WORKSPACE: &str = "/workspace";
-
-/// The folder for temporary files inside.
-pub const INSIDE_TMP: &str = "/tmp";
-
-/// Where the pipe of a jobserver would be inside.
-pub(crate) const INSIDE_JOBS: &str = "/dev/jobserver";
+use crate::control_group::ControlGroups;
+use crate::input_root::{InputRoot, kept_in, root_of};
+use crate::isolation::{Capabilities, Lack, Layering, SandboxCounts};
 
 /// Walls, of which there are none.
 pub(crate) type Walls = Infallible;
-
-/// Something that a machine does not give.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct Lack {
-    /// What is missing, and why.
-    pub what: String,
-    /// What to do to have it.
-    pub cure: String,
-}
-
-/// What a machine gives, by level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Why [`Isolation::Enhanced`] can't be had.
-    pub enhanced: Result<(), Lack>,
-    /// Why [`Isolation::Maximum`] can't be had.
-    pub maximum: Result<(), Lack>,
-    /// Why limits of memory and processes for whole actions can't be had.
-    pub cgroup: Result<PathBuf, Lack>,
-}
-
-impl Capabilities {
-    /// The strongest level that actions have by themselves.
-    #[must_use]
-    pub fn best(&self) -> Isolation {
-        Isolation::Basic
-    }
-
-    /// Why a level can't be had.
-    ///
-    /// # Errors
-    /// What is missing.
-    pub fn check(&self, level: Isolation) -> Result<(), &Lack> {
-        match level {
-            Isolation::None | Isolation::Basic => Ok(()),
-            Isolation::Enhanced => self.enhanced.as_ref().copied(),
-            Isolation::Maximum => self.maximum.as_ref().copied(),
-        }
-    }
-}
 
 fn lack() -> Lack {
     Lack {
@@ -73,21 +27,8 @@ pub fn capabilities(_home: &Path) -> Capabilities {
     Capabilities {
         enhanced: Err(lack()),
         maximum: Err(lack()),
-        cgroup: Err(lack()),
+        groups: ControlGroups::new().capabilities(),
     }
-}
-
-/// What was shared so far: nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SandboxCounts {
-    /// Files that were copied out of the workspace.
-    pub copied: u64,
-    /// Links that were made in layers.
-    pub linked: u64,
-    /// Layers that were built.
-    pub layers_built: u64,
-    /// Layers that were there already when an action asked for them.
-    pub layers_reused: u64,
 }
 
 /// What the sandboxes of one build would share.
@@ -99,6 +40,20 @@ impl Sandbox {
     #[must_use]
     pub fn new(_home: impl Into<PathBuf>, _outputs: Option<NeutralPath>) -> Self {
         Self
+    }
+
+    /// Takes what it takes elsewhere.
+    #[must_use]
+    pub fn with_layering(self, _layering: Layering) -> Self {
+        self
+    }
+
+    /// Why there can be no sandbox.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn layering(&self) -> Result<Layering, Lack> {
+        Err(lack())
     }
 
     /// What was shared so far.
@@ -137,7 +92,7 @@ impl Sandbox {
 /// Where what an action wrote in a sandbox would lie.
 #[must_use]
 pub fn written_below(scratch: &Path) -> PathBuf {
-    scratch.join("root").join("up")
+    root_of(scratch).join("up")
 }
 
 /// Files and folders of the machine that the words of a command name; of no interest without sandboxes.
@@ -151,7 +106,7 @@ pub fn named_outside(_spec: &ActionSpec, _workspace: &Path) -> BTreeSet<PathBuf>
 /// # Errors
 /// When something can't be removed.
 pub fn recycle(scratch: &Path) -> Result<(), ExecuteError> {
-    crate::input_root::remove_all(&scratch.join("root"))
+    InputRoot::keep(&root_of(scratch), &kept_in(scratch))
 }
 
 pub(crate) fn settle_links(_job: &Job, _written: &Path) -> Result<(), ExecuteError> {

@@ -541,6 +541,47 @@ async fn scratch_of_an_earlier_attempt_is_gone() {
     assert!(f.workspace.join("a/x").exists(), "links are not followed");
 }
 
+/// Whatever the action before did to its links, the next one finds what it would find in a new folder.
+#[tokio::test]
+async fn links_of_the_action_before_are_used_and_never_trusted() {
+    let files: Vec<String> = (0..6).map(|n| format!("d{}/e/f{n}", n % 2)).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|name| (&**name, "")).collect();
+    let f = Fixture::new(&files);
+    fs::create_dir(f.workspace.join("whole")).unwrap();
+    fs::write(f.workspace.join("whole/x"), "").unwrap();
+    let look = "find . \\( -type l -printf '%p -> %l\\n' \\) -o \\( -type d -printf '%p %m %U %G\\n' \\) -o -print | sort";
+    let inputs = ["d0/e/f0", "d0/e/f2", "d1/e/f1", "whole"];
+    let look = format!("{look}; mkdir -p d1/out; : > whole/out; : > d1/out/o");
+    let next = || shell(&look, &inputs, &["whole/out", "d1/out/o"]);
+    let found = f.basic(next()).await.unwrap();
+    let fresh = f.text(&found.stdout);
+    assert_eq!(fresh.matches(" -> ").count(), 4, "{fresh}");
+    zako_exec::recycle(&f.scratch).unwrap();
+    for damage in [
+        "true",
+        "rm d0/e/f2; ln -s /etc/passwd d0/e/f2",
+        "rm d0/e/f2; echo x > d0/e/f2; rm whole; echo x > whole; echo x > d1/more; mkfifo d1/fifo",
+        "rm -r d0; ln -s $PWD/d1 d0; rm -r d1/e; mkdir d1/out; echo x > d1/out/o",
+        "chmod 777 d0; chmod 1755 d1",
+        "chmod 000 d0/e; chmod 000 d1",
+        "rm -r d0 d1 whole; mkdir -p d0/e/f0/deep; chmod 000 .",
+        "rm whole; mkdir whole; ln -s /etc/passwd whole/out; ln -s x whole/more",
+    ] {
+        // It has other inputs, too.
+        let before = [
+            "d0/e/f0", "d0/e/f2", "d0/e/f4", "d1/e/f1", "d1/e/f5", "whole",
+        ];
+        f.basic(shell(damage, &before, &[])).await.unwrap();
+        zako_exec::recycle(&f.scratch).unwrap();
+        let found = f.basic(next()).await.unwrap();
+        zako_exec::recycle(&f.scratch).unwrap();
+        let found = f.text(&found.stdout);
+        assert_eq!(found, fresh, "{damage}");
+    }
+    assert!(f.workspace.join("whole/x").exists());
+    assert!(!f.workspace.join("whole/out").exists());
+}
+
 #[tokio::test]
 async fn a_scratch_folder_that_another_action_had_is_as_good_as_new() {
     let f = Fixture::new(&[]);

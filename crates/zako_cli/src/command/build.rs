@@ -83,8 +83,9 @@ pub(crate) fn run(patterns: &[String], kind: Kind, options: &Options, terminal: 
     Ok(ended?.map_or(Exit::INTERRUPTED, |report| Exit::of_report(&report)))
 }
 
-/// Takes over the signals.
+/// Takes over the signals, and leaves the control group to actions.
 pub(crate) fn listen() -> Result<Interrupts, Failure> {
+    zako_core::step_aside();
     Ok(Interrupts::listen().map_err(|error| io_failure("listen to signals", &error))?)
 }
 

@@ -1,7 +1,7 @@
 //! Looks after a build while it runs: tells how it fares, measures what each action uses, and names one that is stuck.
 //!
-//! An action's processes are found by the scratch folder that they were started with. What is found out adds to what is known of an
-//! action and decides nothing.
+//! An action's processes are those that the executor lists in a census, behind walls or not. What is found out adds to what is known of
+//! an action and decides nothing.
 //!
 //! **Invariants:** a build that is over within [`LOOK_EVERY`] costs nothing here. Looking takes at most a fiftieth of a processor.
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use zako_exec::{Pulse, Sources};
+use zako_exec::{Census, Pulse, Sources};
 
 use super::Machinery;
 use super::printed::Printed;
@@ -30,9 +30,12 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// After how long without output and without using a processor an action is called stuck.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// The actions that run, by their scratch folders.
+/// The actions that run, by their scratch folders, and their processes.
 #[derive(Debug, Default)]
-pub(super) struct Running(Mutex<HashMap<PathBuf, Patient>>);
+pub(super) struct Running {
+    patients: Mutex<HashMap<PathBuf, Patient>>,
+    pub(super) census: Census,
+}
 
 #[derive(Debug)]
 struct Patient {
@@ -48,7 +51,7 @@ struct Patient {
 impl Patient {
     /// Takes note of a look at it; whether it has just been still for `limit`.
     fn look(&mut self, pulse: &Pulse, now: Instant, limit: Duration) -> bool {
-        self.peak_bytes = self.peak_bytes.max(pulse.resident_bytes);
+        self.peak_bytes = self.peak_bytes.max(pulse.peak_bytes);
         let seen = (self.printed.written(), pulse.cpu_ticks);
         if self.seen != Some(seen) {
             (self.seen, self.since, self.is_told) = (Some(seen), now, false);
@@ -70,37 +73,31 @@ impl Running {
             peak_bytes: 0,
             is_told: false,
         };
-        self.0.lock().insert(scratch.to_owned(), patient);
+        self.patients.lock().insert(scratch.to_owned(), patient);
     }
 
     /// It begins anew: what was seen of it is of another process.
     pub(super) fn again(&self, scratch: &Path) {
-        if let Some(patient) = self.0.lock().get_mut(scratch) {
+        if let Some(patient) = self.patients.lock().get_mut(scratch) {
             (patient.seen, patient.is_told) = (None, false);
         }
     }
 
     /// It has ended: the most memory that it was seen to hold at once, in bytes; zero if it was never looked at.
     pub(super) fn end(&self, scratch: &Path) -> u64 {
-        self.0
+        self.patients
             .lock()
             .remove(scratch)
             .map_or(0, |patient| patient.peak_bytes)
     }
 
     /// Those that have just become stuck, with how long they have been still.
-    fn look(&self, pulses: &[Pulse], limit: Duration) -> Vec<(ActionName, Duration)> {
+    fn look(&self, pulses: &[(PathBuf, Pulse)], limit: Duration) -> Vec<(ActionName, Duration)> {
         let now = Instant::now();
         let mut stuck = Vec::new();
-        for (scratch, patient) in self.0.lock().iter_mut() {
-            let is_its = |pulse: &&Pulse| {
-                let places = [&pulse.tmp, &pulse.dir];
-                places
-                    .into_iter()
-                    .flatten()
-                    .any(|place| place.starts_with(scratch))
-            };
-            if let Some(pulse) = pulses.iter().find(is_its)
+        let mut patients = self.patients.lock();
+        for (scratch, pulse) in pulses {
+            if let Some(patient) = patients.get_mut(scratch)
                 && patient.look(pulse, now, limit)
             {
                 stuck.push((patient.action.clone(), now - patient.since));
@@ -110,7 +107,7 @@ impl Running {
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().is_empty()
+        self.patients.lock().is_empty()
     }
 }
 
@@ -169,9 +166,10 @@ async fn look_after(
             rest = LOOK_EVERY;
             continue;
         }
-        let looked = tokio::task::spawn_blocking(|| {
+        let census = running.census.clone();
+        let looked = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
-            (Sources::default().pulses(), began.elapsed())
+            (census.pulses(&Sources::default()), began.elapsed())
         });
         let Ok((pulses, took)) = looked.await else {
             return;
@@ -225,14 +223,15 @@ mod tests {
             message: "m".to_owned(),
         };
         running.begin(Path::new("/ws/.zako/exec/a"), action, printed.clone());
-        let pulse = |cpu_ticks: u64, resident_bytes: u64| Pulse {
-            pid: 1,
-            dir: Some("/ws/.zako/exec/a/root".into()),
-            tmp: None,
-            cpu_ticks,
-            resident_bytes,
+        let pulse = |cpu_ticks: u64, peak_bytes: u64| {
+            let pulse = Pulse {
+                cpu_ticks,
+                resident_bytes: 3,
+                peak_bytes,
+            };
+            (PathBuf::from("/ws/.zako/exec/a"), pulse)
         };
-        let look = |pulse: Pulse| running.look(&[pulse], Duration::ZERO).len();
+        let look = |pulse| running.look(&[pulse], Duration::ZERO).len();
         // Seen for the first time, then still: told once.
         assert_eq!(
             (look(pulse(1, 5)), look(pulse(1, 9)), look(pulse(1, 7))),
@@ -243,11 +242,7 @@ mod tests {
         printed.push(b"x");
         assert_eq!((look(pulse(2, 5)), look(pulse(2, 5))), (0, 1));
         assert!(running.look(&[pulse(2, 5)], Duration::MAX).is_empty());
-        let other = Pulse {
-            dir: Some("/elsewhere".into()),
-            tmp: Some("/ws/.zako/exec/ab/tmp".into()),
-            ..pulse(9, 999)
-        };
+        let other = (PathBuf::from("/ws/.zako/exec/ab"), pulse(9, 999).1);
         assert_eq!(look(other), 0);
         assert_eq!(running.end(Path::new("/ws/.zako/exec/a")), 9);
         assert!(running.is_empty());

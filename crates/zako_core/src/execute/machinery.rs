@@ -1,5 +1,5 @@
 //! What a session runs actions with, besides the store: the resource pool and who watches the machine for it, the jobserver of nested
-//! build tools, and the workers.
+//! build tools, control groups, and the workers.
 //!
 //! Threads and folders come with the first build that runs something. Processors, memory and network, and who watches the
 //! machine for them, are of all sessions of a [`GlobalState`](crate::GlobalState).
@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 use zako_exec::{
-    AcquireError, Capacity, Grant, JobClient, JobServer, JobToken, Priority, Request, ResourcePool,
-    Sources, Watch, WorkerPool, WorkerPoolOptions,
+    AcquireError, Capacity, ControlGroups, Grant, JobClient, JobServer, JobToken, Priority,
+    Request, ResourcePool, Sources, Watch, WorkerPool, WorkerPoolOptions,
 };
 
 use crate::diagnostic::Diagnostic;
@@ -57,6 +57,7 @@ impl Admitting {
 pub(crate) struct Machinery {
     pub(crate) pool: ResourcePool,
     pub(crate) workers: WorkerPool,
+    pub(crate) groups: ControlGroups,
     jobs: OnceLock<Option<JobServer>>,
     makeflags: Option<String>,
     client: OnceLock<Option<JobClient>>,
@@ -71,6 +72,7 @@ impl Machinery {
         Machinery {
             pool,
             workers: WorkerPool::new(state.join(WORKERS_DIR), WorkerPoolOptions::default()),
+            groups: ControlGroups::new(),
             jobs: OnceLock::new(),
             makeflags,
             client: OnceLock::new(),

@@ -420,7 +420,9 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
     } else {
         let machinery = &shop.parts.machinery;
         let local = LocalExecutor::new(store.clone(), pool.clone())
-            .with_sandbox(shop.levels.sandbox.clone());
+            .with_sandbox(shop.levels.sandbox.clone())
+            .with_census(shop.running.census.clone())
+            .with_groups(machinery.groups.clone());
         let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
         let shares = NestedExecutor::shares(&planned.spec);
         let own: Box<dyn Executor> = match machinery.jobs_if(shares) {

@@ -3,9 +3,7 @@
 //! It must never decide anything: it reads files and gives numbers, `None` for what a system does not tell.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,7 +25,7 @@ pub struct Reading {
     pub group_headroom: Option<u64>,
     /// Microseconds in which some process stood still for want of memory, since the system (or the group) began.
     pub stalled_us: Option<u64>,
-    /// Resident bytes of all processes below this one.
+    /// Resident bytes of all processes below this one, but for those that share its memory.
     pub ours: u64,
 }
 
@@ -63,7 +61,7 @@ impl Sources {
     #[must_use]
     pub fn read(&self) -> Reading {
         Reading {
-            ours: self.descendants_bytes(),
+            ours: Family::of(self).resident(),
             ..self.glance()
         }
     }
@@ -121,120 +119,115 @@ impl Sources {
         folders
     }
 
-    /// Resident memory of all processes whose ancestor this one is.
-    fn descendants_bytes(&self) -> u64 {
-        Family::of(self)
-            .sums()
-            .values()
-            .map(|sum| sum.resident)
-            .sum()
+    /// What the processes of each of `crews` use now, in that order; of a crew that has none, nothing.
+    pub(crate) fn pulses(&self, crews: &[Crew]) -> Vec<Option<Pulse>> {
+        let family = Family::of(self);
+        let mut pulses: Vec<Option<Pulse>> = vec![None; crews.len()];
+        for (pid, member) in &family.processes {
+            let Some(crew) = family.crew_of(*pid, crews) else {
+                continue;
+            };
+            let pulse = pulses[crew].get_or_insert_default();
+            pulse.cpu_ticks += member.cpu_ticks;
+            pulse.resident_bytes += member.resident;
+            if member.resident > 0 {
+                pulse.peak_bytes = pulse.peak_bytes.max(self.peak_bytes(*pid));
+            }
+        }
+        for pulse in pulses.iter_mut().flatten() {
+            pulse.peak_bytes = pulse.peak_bytes.max(pulse.resident_bytes);
+        }
+        pulses
     }
 
-    /// What each child of this process, with all that it started, uses now.
-    #[must_use]
-    pub fn pulses(&self) -> Vec<Pulse> {
-        let sums = Family::of(self).sums();
-        let pulse = |(child, sum): (u32, Sum)| {
-            let file = |name: &str| self.proc.join(child.to_string()).join(name);
-            let environment = fs::read(file("environ")).unwrap_or_default();
-            let tmp = environment
-                .split(|byte| *byte == 0)
-                .find_map(|pair| pair.strip_prefix(b"TMPDIR="));
-            Pulse {
-                pid: child,
-                dir: fs::read_link(file("cwd")).ok(),
-                tmp: tmp.map(|tmp| PathBuf::from(OsStr::from_bytes(tmp))),
-                cpu_ticks: sum.cpu_ticks,
-                resident_bytes: sum.resident,
-            }
-        };
-        sums.into_iter().map(pulse).collect()
+    /// The most memory that a process has held since it runs its program.
+    fn peak_bytes(&self, pid: u32) -> u64 {
+        let status = self.text(&format!("{pid}/status"));
+        status
+            .and_then(|status| kibibytes(&status, "VmHWM:"))
+            .unwrap_or(0)
     }
 }
 
-/// What a child and all that it started use at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The processes of one action, as far as they can be told apart: a leader with all that came of it, its process group, and
+/// what is in a control group.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Crew {
+    pub(crate) leader: u32,
+    pub(crate) listed: Vec<u32>,
+}
+
+/// What the processes of one action use at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// The child.
-    pub pid: u32,
-    /// The folder that it is in, where that can be told.
-    pub dir: Option<PathBuf>,
-    /// The TMPDIR that it was started with.
-    pub tmp: Option<PathBuf>,
     /// CPU time of those that live, in the kernel's ticks: to be compared with an earlier one.
     pub cpu_ticks: u64,
     /// Their resident memory, in bytes. What they share counts for each.
     pub resident_bytes: u64,
+    /// The most that is known of: that, or what the largest of them alone has held before.
+    pub peak_bytes: u64,
 }
 
-/// What some processes use together.
+/// A process.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum {
+struct Member {
+    parent: u32,
+    group: u32,
     cpu_ticks: u64,
+    /// In bytes; none for what shares the memory of this process, as PID 1 of a sandbox does.
     resident: u64,
 }
 
 /// All processes with their parents.
 struct Family {
     own: u32,
-    /// (parent, what it uses) by process
-    processes: HashMap<u32, (u32, Sum)>,
+    processes: HashMap<u32, Member>,
 }
 
 impl Family {
     fn of(sources: &Sources) -> Self {
+        let own = sources.pid;
+        let stat = |pid: u32| sources.text(&format!("{pid}/stat")).unwrap_or_default();
+        let own_stack = stack_in(&stat(own));
         let mut processes = HashMap::new();
         for entry in fs::read_dir(&sources.proc).into_iter().flatten().flatten() {
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            if let Some((parent, cpu_ticks, pages)) = usage_in(&stat) {
-                let resident = pages * sources.page;
-                processes.insert(
-                    pid,
-                    (
-                        parent,
-                        Sum {
-                            cpu_ticks,
-                            resident,
-                        },
-                    ),
-                );
+            let stat = stat(pid);
+            if let Some((mut member, pages)) = member_in(&stat) {
+                let is_shared = pid != own && own_stack.is_some() && stack_in(&stat) == own_stack;
+                member.resident = if is_shared { 0 } else { pages * sources.page };
+                processes.insert(pid, member);
             }
         }
-        let own = sources.pid;
         Self { own, processes }
     }
 
-    /// The child of this process that `pid` descends from, or is.
-    fn child_above(&self, mut pid: u32) -> Option<u32> {
-        // A chain of parents is no longer than there are processes, even when it was read while it changed.
-        for _ in 0..self.processes.len() {
-            let (parent, _) = self.processes.get(&pid)?;
-            if *parent == self.own {
-                return Some(pid);
-            }
-            pid = *parent;
-        }
-        None
+    /// `pid`, its parent, that one's parent and so on. No longer than there are processes, even when it was read while it
+    /// changed.
+    fn line(&self, pid: u32) -> impl Iterator<Item = u32> + '_ {
+        let parent = |pid: &u32| Some(self.processes.get(pid)?.parent);
+        std::iter::successors(Some(pid), parent).take(self.processes.len())
     }
 
-    /// By child of this process.
-    fn sums(&self) -> HashMap<u32, Sum> {
-        let mut sums: HashMap<u32, Sum> = HashMap::new();
-        for (pid, (_, used)) in &self.processes {
-            if let Some(child) = self.child_above(*pid) {
-                let sum = sums.entry(child).or_default();
-                sum.cpu_ticks += used.cpu_ticks;
-                sum.resident += used.resident;
-            }
-        }
-        sums
+    /// Which of `crews` a process belongs to.
+    fn crew_of(&self, pid: u32, crews: &[Crew]) -> Option<usize> {
+        let leads = |pid: u32| crews.iter().position(|crew| crew.leader == pid);
+        let of_group = || leads(self.processes.get(&pid)?.group);
+        let of_list = || crews.iter().position(|crew| crew.listed.contains(&pid));
+        self.line(pid)
+            .find_map(leads)
+            .or_else(of_group)
+            .or_else(of_list)
+    }
+
+    /// Resident memory of all that this process has started.
+    fn resident(&self) -> u64 {
+        let is_ours = |pid: u32| self.line(pid).skip(1).any(|above| above == self.own);
+        let ours = self.processes.iter().filter(|(pid, _)| is_ours(**pid));
+        ours.map(|(_, member)| member.resident).sum()
     }
 }
 
@@ -247,15 +240,33 @@ fn page_bytes() -> u64 {
         .unwrap_or(4096)
 }
 
-/// Parent, CPU ticks and resident pages from `/proc/PID/stat`: the name in parentheses may hold anything, so fields are counted
-/// behind its end (proc(5)).
-fn usage_in(stat: &str) -> Option<(u32, u64, u64)> {
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
-    let user: u64 = fields.nth(9)?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    let pages = fields.nth(8)?.parse().ok()?;
-    Some((parent, user + system, pages))
+/// A process without its memory, and its resident pages, from `/proc/PID/stat`.
+fn member_in(stat: &str) -> Option<(Member, u64)> {
+    let mut fields = fields_in(stat)?;
+    let member = Member {
+        parent: fields.nth(1)?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        cpu_ticks: {
+            let user: u64 = fields.nth(8)?.parse().ok()?;
+            let system: u64 = fields.next()?.parse().ok()?;
+            user + system
+        },
+        resident: 0,
+    };
+    Some((member, fields.nth(8)?.parse().ok()?))
+}
+
+/// Where code and stack of a process begin, if that is told: two processes that have both in common share their memory.
+fn stack_in(stat: &str) -> Option<(u64, u64)> {
+    let mut fields = fields_in(stat)?;
+    let code = fields.nth(23)?.parse().ok()?;
+    let stack = fields.nth(1)?.parse().ok()?;
+    (stack != 0).then_some((code, stack))
+}
+
+/// The fields from the third on: the name in parentheses may hold anything, so they are counted behind its end (proc(5)).
+fn fields_in(stat: &str) -> Option<std::str::SplitAsciiWhitespace<'_>> {
+    Some(stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace())
 }
 
 /// A group's limit and what is left below it; `None` when it has no limit.
@@ -318,9 +329,10 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    fn stat(parent: u32, pages: u64) -> String {
-        let (before, after) = ("0 ".repeat(9), "0 ".repeat(8));
-        format!("7 (a ) b) S {parent} {before}3 4 {after}{pages} 0\n")
+    /// Of a process whose group is 77, and whose code and stack begin at `memory`.
+    fn stat(parent: u32, pages: u64, memory: u64) -> String {
+        let (before, after) = ("0 ".repeat(8), "0 ".repeat(8));
+        format!("7 (a ) b) S {parent} 77 {before}3 4 {after}{pages} 0 {memory} 9 {memory} 0\n")
     }
 
     fn proc_with(dir: &Path, cgroup: &str) {
@@ -379,20 +391,48 @@ mod tests {
     }
 
     #[test]
-    fn only_descendants_are_ours() {
+    fn only_descendants_with_memory_of_their_own_are_ours() {
         let dir = tempfile::tempdir().unwrap();
-        for (pid, parent, pages) in [(10, 1, 1), (11, 10, 10), (12, 11, 100), (13, 1, 1000)] {
-            write(dir.path(), &format!("{pid}/stat"), &stat(parent, pages));
+        for (pid, parent, pages, memory) in [
+            (10, 1, 1, 500),
+            (11, 10, 10, 501),
+            (12, 11, 100, 502),
+            // PID 1 of a sandbox, and the command in it.
+            (13, 10, 1000, 500),
+            (14, 13, 10_000, 503),
+            (15, 1, 100_000, 504),
+        ] {
+            let text = stat(parent, pages, memory);
+            write(dir.path(), &format!("{pid}/stat"), &text);
         }
         let sources = Sources::at(dir.path(), dir.path(), 10);
-        assert_eq!(sources.read().ours, 110 * sources.page);
-        write(dir.path(), "11/environ", "A=b\0TMPDIR=/x/tmp\0");
-        let [pulse] = &sources.pulses()[..] else {
-            panic!("one child")
+        assert_eq!(sources.read().ours, 10_110 * sources.page);
+    }
+
+    #[test]
+    fn a_crew_is_what_came_of_its_leader_its_group_and_what_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        for (pid, parent, pages) in [(10, 1, 1), (77, 10, 10), (12, 77, 100), (13, 10, 1000)] {
+            write(dir.path(), &format!("{pid}/stat"), &stat(parent, pages, 0));
+        }
+        write(dir.path(), "13/status", "VmHWM:\t 999999 kB\n");
+        let sources = Sources::at(dir.path(), dir.path(), 10);
+        let pulses = |leader: u32, listed: &[u32]| {
+            let listed = listed.to_vec();
+            sources.pulses(&[Crew { leader, listed }])[0]
         };
-        assert_eq!((pulse.pid, pulse.cpu_ticks), (11, 14));
-        assert_eq!(pulse.tmp.as_deref(), Some(Path::new("/x/tmp")));
-        assert_eq!(pulse.resident_bytes, 110 * sources.page);
+        let pulse = |ticks: u64, pages: u64, peak_bytes: u64| Pulse {
+            cpu_ticks: ticks,
+            resident_bytes: pages * sources.page,
+            peak_bytes,
+        };
+        // Nobody leads the group 13, and what is in the group of nobody is nobody's.
+        assert_eq!(pulses(12, &[]), Some(pulse(7, 100, 100 * sources.page)));
+        assert_eq!(pulses(13, &[]), Some(pulse(7, 1000, 999_999 << 10)));
+        assert_eq!(pulses(12, &[13]), Some(pulse(14, 1100, 999_999 << 10)));
+        // All of them are in the group of 77.
+        assert_eq!(pulses(77, &[]), Some(pulse(28, 1111, 999_999 << 10)));
+        assert_eq!(pulses(5, &[]), None);
     }
 
     #[test]
@@ -403,7 +443,7 @@ mod tests {
         assert_eq!((reading.group_limit, reading.stalled_us), (None, None));
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(linux)]
     #[test]
     fn this_system_tells() {
         let reading = Sources::default().read();

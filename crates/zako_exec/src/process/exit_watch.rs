@@ -4,13 +4,13 @@ use std::io;
 
 use rustix::process::Pid;
 
-#[cfg(target_os = "linux")]
+#[cfg(linux)]
 pub(super) use pidfd::ExitWatch;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(linux))]
 pub(super) use thread::ExitWatch;
 
-#[cfg(target_os = "linux")]
+#[cfg(linux)]
 mod pidfd {
     use std::os::fd::OwnedFd;
 

@@ -17,7 +17,7 @@ mod order;
 pub(crate) mod raw;
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -119,9 +119,16 @@ fn serve(requests: &Arc<Mutex<Receiver<Request>>>, own: &Arc<OwnedFd>, mut other
         let Ok(request) = next else {
             return;
         };
-        let launched = start(&request.order, &request.stdio, own, &stack);
+        let Request {
+            order,
+            stdio,
+            answer,
+        } = request;
+        let launched = start(&order, &stdio, own, &stack);
+        // Whoever gets the answer has all that is left of it.
+        drop((order, stdio));
         // A group that nobody waits for any more is killed by its drop.
-        let _nobody_waits = request.answer.send(launched);
+        let _nobody_waits = answer.send(launched);
         if others > 0 {
             if let Err(error) = begin(requests.clone(), own.clone(), others) {
                 tracing::warn!(%error, "one thread alone starts programs");
@@ -146,39 +153,34 @@ fn start(
     own: &OwnedFd,
     stack: &raw::Stack,
 ) -> Result<Launched, Failure> {
-    let begin = Start {
+    let begin = Box::new(Start {
         order: order.clone(),
         stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
         parent: getpid().as_raw_nonzero().get(),
         parent_pidfd: own.as_raw_fd(),
-    };
-    let shared = libc::CLONE_VM as u64 | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
-    let (cloned, kept) = match order.walls() {
-        None => {
-            let flags = shared | libc::CLONE_VFORK as u64;
-            #[expect(unsafe_code, reason = "see `raw`")]
-            // SAFETY: with CLONE_VFORK this thread sleeps until the child is done with what it borrows here; `child`
-            // calls nothing but `raw` and atomics.
-            let cloned = unsafe { raw::clone_with(flags, stack, child::run, &raw const begin) };
-            (cloned, None)
-        }
-        Some(walls) => {
-            let begin = Box::new(begin);
-            let flags = shared | walls.namespaces();
-            #[expect(unsafe_code, reason = "see `raw`")]
-            // SAFETY: `begin` and the order, which has the stack, are kept until the child was collected (`Kept`); `init`
-            // calls nothing but `raw` and atomics.
-            let cloned =
-                unsafe { raw::clone_with(flags, order.stack(), init::run, &raw const *begin) };
-            (cloned, Some(Kept { _begin: begin }))
+    });
+    let mut control = order.control();
+    let cloned = loop {
+        let folder = control.and_then(|control| control.folder());
+        match clone(order, &begin, folder, stack) {
+            // The system may have groups, and not let us use them.
+            Err(errno) if control.take().is_some() => {
+                tracing::debug!(
+                    errno = errno.0,
+                    "an action starts outside of its control group"
+                );
+            }
+            cloned => break cloned,
         }
     };
+    let kept = order.walls().map(|_| Kept { _begin: begin });
     let (pid, pidfd) = cloned.map_err(|errno| Failure::of_errno(errno.0))?;
     #[expect(unsafe_code, reason = "the kernel gives a number")]
     // SAFETY: the kernel has just made this descriptor, for us alone.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let leader = Pid::from_raw(pid).ok_or(Failure::of_errno(libc::ECHILD))?;
-    let group = Group::new(leader, kept.map(|kept| (kept, order.clone())));
+    let kept = kept.map(|kept| (kept, order.clone()));
+    let group = Group::new(leader, kept, control.cloned());
     match order.report().failure() {
         // It has ended by itself, and is collected by the drop of its group. Behind walls it is still about to begin.
         Some(failure) if order.walls().is_none() => {
@@ -186,6 +188,36 @@ fn start(
             Err(failure)
         }
         _ => Ok(Launched { group, pidfd }),
+    }
+}
+
+/// The clone itself: pid and pidfd of the child. What is behind walls goes on reading `begin` after this.
+fn clone(
+    order: &Order,
+    begin: &Start,
+    control: Option<BorrowedFd<'_>>,
+    stack: &raw::Stack,
+) -> Result<(i32, i32), raw::Errno> {
+    let shared = libc::CLONE_VM as u64 | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
+    match order.walls() {
+        None => {
+            let flags = shared | libc::CLONE_VFORK as u64;
+            #[expect(unsafe_code, reason = "see `raw`")]
+            // SAFETY: with CLONE_VFORK this thread sleeps until the child is done with what it borrows here; `child`
+            // calls nothing but `raw` and atomics.
+            unsafe {
+                raw::clone_with(flags, control, stack, child::run, begin)
+            }
+        }
+        Some(walls) => {
+            let (flags, stack) = (shared | walls.namespaces(), order.stack());
+            #[expect(unsafe_code, reason = "see `raw`")]
+            // SAFETY: `begin` and the order, which has the stack, are kept until the child was collected (`Kept`); `init`
+            // calls nothing but `raw` and atomics.
+            unsafe {
+                raw::clone_with(flags, control, stack, init::run, begin)
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::group::Group;
 use super::program::{FIXED_PATH, find_program, is_program};
 use super::{Process, ProcessError, ProcessStdin};
+use crate::control_group::ControlGroup;
 
 /// How often a busy executable is tried before it is an error.
 const BUSY_TRIES: u32 = 12;
@@ -79,11 +81,11 @@ pub(super) async fn spawn(
 /// One try, by our own launcher where there is one.
 #[cfg(walls)]
 async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
-    use std::sync::Arc;
-
     use super::launch::{Launched, Order, launch};
 
-    let order = Arc::new(Order::new(process, program)?);
+    let groups = process.groups.as_ref();
+    let control = groups.and_then(|(groups, limits)| groups.take(limits.as_ref()));
+    let order = Arc::new(Order::new(process, program, control.map(Arc::new))?);
     let (stdout, stdout_end) = pipe()?;
     let (stderr, stderr_end) = pipe()?;
     let ends = [
@@ -104,7 +106,7 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
                 && process.walls.is_none()
                 && process.attributes == super::Attributes::default() =>
         {
-            start_by_std(process, program, stdin)
+            start_by_std(process, program, stdin, None)
         }
         Err(failure) => Err(failure.explain(order.walls())),
     }
@@ -133,10 +135,18 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
         let why = "limits, umask, nice and affinity of processes are not to be had on this system";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    start_by_std(process, program, stdin)
+    let groups = process.groups.as_ref();
+    let control = groups.and_then(|(groups, limits)| groups.take(limits.as_ref()));
+    start_by_std(process, program, stdin, control.map(Arc::new))
 }
 
-fn start_by_std(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
+/// Started by the standard library; `control` is whose it is to be.
+fn start_by_std(
+    process: &Process,
+    program: &Path,
+    stdin: &File,
+    control: Option<Arc<ControlGroup>>,
+) -> io::Result<Spawned> {
     let name = process.arg0.as_deref();
     let mut command = Command::new(program);
     command
@@ -150,7 +160,7 @@ fn start_by_std(process: &Process, program: &Path, stdin: &File) -> io::Result<S
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    let group = Group::new(Pid::from_child(&child), None);
+    let group = Group::new(Pid::from_child(&child), None, control);
     match (child.stdout.take(), child.stderr.take()) {
         (Some(stdout), Some(stderr)) => Ok(Spawned {
             group,

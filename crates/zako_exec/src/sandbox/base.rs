@@ -19,9 +19,6 @@ use super::toolchain::Extras;
 use super::walls::{INSIDE_USER, below_root};
 use crate::input_root::{io_error, remove_all};
 
-/// The working directory of every process behind walls: the root of the workspace's shape.
-pub const INSIDE_WORKSPACE: &str = "/workspace";
-
 /// The system's own folders; those that are links on this machine are links inside.
 const SYSTEM: [&str; 10] = [
     "/usr",
@@ -107,6 +104,11 @@ impl Skeletons {
         }
     }
 
+    /// Forgets all, when no action runs: what was made is about to be removed.
+    pub(crate) fn forget(&self) {
+        self.made.lock().clear();
+    }
+
     /// The skeleton with these extras, with or without the network's settings.
     pub(crate) fn get(
         &self,
@@ -164,7 +166,10 @@ fn make(root: &Path, extras: &Extras, network: bool) -> io::Result<Skeleton> {
         symlink(target, root.join("dev").join(name))?;
     }
     if extras.has_jobs {
-        fs::write(root.join(below_root(Path::new(super::INSIDE_JOBS))), "")?;
+        fs::write(
+            root.join(below_root(Path::new(crate::isolation::INSIDE_JOBS))),
+            "",
+        )?;
     }
     settings(&root.join("etc"), network, &mut binds)?;
     for shown in &extras.shown {

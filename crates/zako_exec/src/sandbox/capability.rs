@@ -5,60 +5,23 @@
 //! **Invariant:** nothing is guessed from versions: what is said to work has worked.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use nix::libc;
 use tokio_util::sync::CancellationToken;
-use zako_action::{ActionBody, ActionSpec, Exit, Isolation, Job, Prepared};
+use zako_action::{ActionBody, ActionSpec, Exit, Isolation, Job, OutputSpec, Prepared};
+use zako_path::NeutralPath;
 
-use super::{INSIDE_TMP, Sandbox};
+use super::Sandbox;
+use crate::control_group::{ControlGroups, GroupLimits};
 use crate::input_root::remove_all;
+use crate::isolation::{Capabilities, Groups, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Layering};
 use crate::process::{FIXED_PATH, Process, ProcessError, find_program};
 
-/// Something that a machine does not give.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub struct Lack {
-    /// What is missing, and why.
-    pub what: String,
-    /// What to do to have it.
-    pub cure: String,
-}
-
-/// What a machine gives, by level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Why [`Isolation::Enhanced`] can't be had, if so.
-    pub enhanced: Result<(), Lack>,
-    /// Why [`Isolation::Maximum`] can't be had, if so.
-    pub maximum: Result<(), Lack>,
-    /// Why limits of memory and processes for whole actions (by cgroup) can't be had. No level depends on it.
-    pub cgroup: Result<PathBuf, Lack>,
-}
-
-impl Capabilities {
-    /// The strongest level that actions have by themselves: `enhanced`, or else `basic`.
-    #[must_use]
-    pub fn best(&self) -> Isolation {
-        match self.enhanced {
-            Ok(()) => Isolation::Enhanced,
-            Err(_) => Isolation::Basic,
-        }
-    }
-
-    /// Why a level can't be had.
-    ///
-    /// # Errors
-    /// What is missing.
-    pub fn check(&self, level: Isolation) -> Result<(), &Lack> {
-        match level {
-            Isolation::None | Isolation::Basic => Ok(()),
-            Isolation::Enhanced => self.enhanced.as_ref().copied(),
-            Isolation::Maximum => self.enhanced.as_ref().and(self.maximum.as_ref()).copied(),
-        }
-    }
-}
+/// What a program that does nothing may use when limits are tried out.
+const PROBED_BYTES: u64 = 64 << 20;
+const PROBED_TASKS: u64 = 8;
 
 /// Finds out what can be had for scratch folders in `home`, a folder of its own that may be made and is removed. Blocks for
 /// some milliseconds.
@@ -66,9 +29,9 @@ impl Capabilities {
 pub fn capabilities(home: &Path) -> Capabilities {
     let sandbox = Sandbox::new(home, None);
     let found = Capabilities {
-        enhanced: sandbox.check(Isolation::Enhanced),
+        enhanced: sandbox.layering(),
         maximum: sandbox.check(Isolation::Maximum),
-        cgroup: cgroup(),
+        groups: groups(),
     };
     if let Err(error) = sandbox.clear() {
         tracing::debug!(%error, "what was probed is still there");
@@ -79,7 +42,7 @@ pub fn capabilities(home: &Path) -> Capabilities {
 /// What was found out once.
 #[derive(Debug, Default)]
 pub(super) struct Probed {
-    enhanced: OnceLock<Result<(), Lack>>,
+    enhanced: OnceLock<Result<Layering, Lack>>,
     maximum: OnceLock<Result<(), Lack>>,
 }
 
@@ -90,22 +53,58 @@ impl Sandbox {
     /// # Errors
     /// What is missing.
     pub fn check(&self, level: Isolation) -> Result<(), Lack> {
-        let probed = &self.shared.probed;
-        let probe = || probe(self, level);
         match level {
             Isolation::None | Isolation::Basic => Ok(()),
-            Isolation::Enhanced => probed.enhanced.get_or_init(probe).clone(),
-            Isolation::Maximum => probed.maximum.get_or_init(probe).clone(),
+            Isolation::Enhanced => self.layering().map(drop),
+            Isolation::Maximum => {
+                let layering = self.layering()?;
+                let probe = || probe(self, level, layering).map_err(|(lack, _)| lack);
+                self.shared.probed.maximum.get_or_init(probe).clone()
+            }
         }
+    }
+
+    /// The best way in which inputs come in; found out once, as [`check`](Self::check) does.
+    ///
+    /// # Errors
+    /// Why there can be no sandbox at all.
+    pub fn layering(&self) -> Result<Layering, Lack> {
+        let find = || {
+            let all = [
+                Layering::Overlay,
+                Layering::OverlayInMemory,
+                Layering::Copies,
+            ];
+            let forced = self.shared.layering.as_ref().map(std::slice::from_ref);
+            let mut last = None;
+            for layering in forced.unwrap_or(&all) {
+                match probe(self, Isolation::Enhanced, *layering) {
+                    Ok(()) => return Ok(*layering),
+                    // Anything else would be missing the next time, too.
+                    Err((lack, Some(Piece::Overlay))) => last = Some(lack),
+                    Err((lack, _)) => return Err(lack),
+                }
+            }
+            Err(last.unwrap_or_else(|| strange("nothing was tried".to_owned())))
+        };
+        self.shared.probed.enhanced.get_or_init(find).clone()
     }
 }
 
-/// Builds the walls of `level` around `true`.
-fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
-    let lack = |what: String| Lack {
+fn strange(what: String) -> Lack {
+    Lack {
         what,
         cure: "look at the message; `zako doctor` tries again".to_owned(),
-    };
+    }
+}
+
+/// Builds the walls of `level` around `true`. An error is what is missing, and which piece of walls that is.
+fn probe(
+    sandbox: &Sandbox,
+    level: Isolation,
+    layering: Layering,
+) -> Result<(), (Lack, Option<Piece>)> {
+    let lack = |what: String| (strange(what), None);
     let Some(program) = find_program("true", FIXED_PATH) else {
         return Err(lack(format!("there is no program `true` in {FIXED_PATH}")));
     };
@@ -119,7 +118,11 @@ fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
     let scratch = dir.path().join("1");
     std::fs::create_dir_all(scratch.join("tmp")).map_err(io)?;
     let argv = vec![program.display().to_string()];
-    let spec = ActionSpec::new("probe", "probe", ActionBody::Command { argv });
+    let mut spec = ActionSpec::new("probe", "probe", ActionBody::Command { argv });
+    if let (Layering::Overlay, Ok(output)) = (layering, NeutralPath::new("out")) {
+        // Beside everything, so that nothing can be written to memory.
+        spec.outputs.push(OutputSpec::file(output));
+    }
     let action = Prepared {
         spec: Arc::new(spec),
         inputs: Default::default(),
@@ -135,53 +138,98 @@ fn probe(sandbox: &Sandbox, level: Isolation) -> Result<(), Lack> {
         attempt: 0,
     };
     let walls = sandbox
-        .walls(&job, None)
+        .walls_by(layering, &job, None)
         .map_err(|error| lack(error.to_string()))?;
-    let mut process = Process::new(program, super::INSIDE_WORKSPACE);
+    let mut process = Process::new(program, INSIDE_WORKSPACE);
     process
         .env
         .insert("TMPDIR".to_owned(), INSIDE_TMP.to_owned());
     process.walls = Some(Arc::new(walls));
+    let ended = match run(&process) {
+        Ok((Exit::Code(0), _)) => Ok(()),
+        Ok((exit, _)) => Err(lack(format!("`true` ended with {exit:?} in a sandbox"))),
+        Err(error) => Err(explain(&error)),
+    };
+    // An overlay leaves a folder that nobody may look into.
+    if let Err(error) = remove_all(dir.path()) {
+        tracing::debug!(%error, "what was probed is still there");
+    }
+    ended
+}
+
+/// How a process ends, and what it says.
+fn run(process: &Process) -> Result<(Exit, String), ProcessError> {
+    let watch = |source| ProcessError::Watch {
+        program: process.program.display().to_string(),
+        source,
+    };
     // A runtime of its own, on a thread of its own: who asks may be inside of one, or have none.
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let ended = runtime.map_err(io)?.block_on(process.run(
-            &mut |_, _| ControlFlow::Continue(()),
-            &CancellationToken::new(),
-        ));
-        match ended {
-            Ok(finished) if finished.exit == Exit::Code(0) => Ok(()),
-            Ok(finished) => Err(lack(format!(
-                "`true` ended with {:?} in a sandbox",
-                finished.exit
-            ))),
-            Err(error) => Err(explain(&error)),
-        }
+        let mut said = Vec::new();
+        let mut receive = |_, bytes: &[u8]| {
+            said.extend_from_slice(bytes);
+            ControlFlow::Continue(())
+        };
+        let cancel = CancellationToken::new();
+        let ended = process.run(&mut receive, &cancel);
+        let finished = runtime.map_err(watch)?.block_on(ended)?;
+        Ok((finished.exit, String::from_utf8_lossy(&said).into_owned()))
     };
     let ended = std::thread::scope(|scope| scope.spawn(run).join());
-    // The overlay leaves a folder that nobody may look into.
-    if let Err(error) = remove_all(dir.path()) {
-        tracing::debug!(%error, "what was probed is still there");
-    }
-    ended.unwrap_or_else(|_| Err(lack("the probe panicked".to_owned())))
+    ended.unwrap_or_else(|_| Err(watch(std::io::Error::other("it panicked"))))
 }
 
-fn explain(error: &ProcessError) -> Lack {
+/// What control groups give, tried out.
+fn groups() -> Groups {
+    let groups = ControlGroups::new();
+    let mut found = groups.capabilities();
+    if let (Ok(base), Some(cat)) = (&found.place, find_program("cat", FIXED_PATH)) {
+        let limits = GroupLimits {
+            memory: Some(PROBED_BYTES),
+            tasks: PROBED_TASKS,
+            cpu_millis: 1000,
+        };
+        let name = base.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("/{name}/");
+        let check = |limits: Option<GroupLimits>| {
+            let mut process = Process::new(&cat, "/");
+            process.args = vec!["/proc/self/cgroup".into()];
+            process.groups = Some((groups.clone(), limits));
+            let said = run(&process).map_or_else(|error| error.to_string(), |(_, said)| said);
+            let is_in = said
+                .lines()
+                .any(|line| line.starts_with("0::") && line.contains(&name));
+            let lack = Lack {
+                what: "processes can't be started in a control group of zako's".to_owned(),
+                cure: "it needs Linux 5.7 or newer, and a container that allows `clone3`"
+                    .to_owned(),
+            };
+            is_in.then_some(()).ok_or(lack)
+        };
+        found.limits = found.limits.and_then(|()| check(Some(limits)));
+        found.place = check(None).map(|()| base.clone());
+    }
+    found
+}
+
+fn explain(error: &ProcessError) -> (Lack, Option<Piece>) {
     let what = error.to_string();
     let ProcessError::Spawn { source, .. } = error else {
         let cure = "this should not happen: please report it".to_owned();
-        return Lack { what, cure };
+        return (Lack { what, cure }, None);
     };
     let wall = source
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<WallError>());
     let cure = wall.map_or("it needs Linux 5.12 or newer", WallError::cure);
-    Lack {
+    let lack = Lack {
         what: wall.map_or(what, ToString::to_string),
         cure: cure.to_owned(),
-    }
+    };
+    (lack, wall.map(|wall| wall.piece))
 }
 
 /// Why walls could not be built.
@@ -240,35 +288,4 @@ impl WallError {
             Piece::Mounts => "it needs Linux 5.12 or newer, and a container that allows `mount`",
         }
     }
-}
-
-/// A cgroup (version 2) that we may make children of, with the controllers for memory and processes.
-fn cgroup() -> Result<PathBuf, Lack> {
-    let lack = |what: &str| Lack {
-        what: what.to_owned(),
-        cure: "run zako in a delegated cgroup, as by `systemd-run --user --scope -p Delegate=yes`"
-            .to_owned(),
-    };
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
-    let own = own.ok_or_else(|| lack("there are no cgroups of version 2"))?;
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mounted = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (_, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(place))
-    });
-    let place = mounted
-        .ok_or_else(|| lack("cgroups of version 2 are not mounted"))?
-        .join(own);
-    let controllers = std::fs::read_to_string(place.join("cgroup.controllers")).unwrap_or_default();
-    let has = |name: &str| controllers.split_whitespace().any(|found| found == name);
-    if !has("memory") || !has("pids") {
-        return Err(lack(
-            "the cgroup that zako runs in has no controllers for memory and processes",
-        ));
-    }
-    let may_write = rustix::fs::access(&place, rustix::fs::Access::WRITE_OK);
-    may_write.map_err(|_| lack("the cgroup that zako runs in is not its own to divide"))?;
-    Ok(place)
 }

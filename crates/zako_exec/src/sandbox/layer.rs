@@ -25,7 +25,9 @@ use zako_action::{ArtifactValue, ExecuteError};
 use zako_cas::{Digest, TreeBuilder};
 use zako_path::NeutralPath;
 
+use super::copies::Tree;
 use crate::input_root::{io_error, remove_all};
+use crate::isolation::SandboxCounts;
 
 /// A group that is smaller is no layer: its files are copied for the action alone, into memory.
 pub(crate) const MIN_SHARED: usize = 16;
@@ -44,19 +46,6 @@ pub(crate) const MAX_SHOWN: usize = 32;
 
 /// How large pieces are copied.
 const CHUNK: usize = 64 << 10;
-
-/// What was done so far, for whoever wants to know what sharing saves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SandboxCounts {
-    /// Files that were copied out of the workspace.
-    pub copied: u64,
-    /// Links that were made in layers.
-    pub linked: u64,
-    /// Layers that were built.
-    pub layers_built: u64,
-    /// Layers that were there already when an action asked for them.
-    pub layers_reused: u64,
-}
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -90,6 +79,8 @@ pub(crate) struct Layers {
     outputs: Option<NeutralPath>,
     built: Mutex<HashMap<String, Arc<Mutex<bool>>>>,
     mirrored: Mutex<HashMap<String, Arc<Mutex<bool>>>>,
+    /// What lies in layers, for those who asked.
+    trees: Mutex<HashMap<String, Arc<Tree>>>,
     counters: Counters,
 }
 
@@ -101,6 +92,7 @@ impl Layers {
             outputs,
             built: Mutex::default(),
             mirrored: Mutex::default(),
+            trees: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -117,6 +109,24 @@ impl Layers {
             layers_built: count(&self.counters.built),
             layers_reused: count(&self.counters.reused),
         }
+    }
+
+    /// Forgets all, when no action runs: what was built is about to be removed.
+    pub(crate) fn forget(&self) {
+        self.built.lock().clear();
+        self.mirrored.lock().clear();
+        self.trees.lock().clear();
+    }
+
+    /// What lies in a layer that was built.
+    pub(crate) fn tree(&self, name: &str) -> Result<Arc<Tree>, ExecuteError> {
+        if let Some(tree) = self.trees.lock().get(name) {
+            return Ok(tree.clone());
+        }
+        let place = self.folder.join(name);
+        let tree = Arc::new(Tree::read(&place).map_err(io_error("read", &place))?);
+        self.trees.lock().insert(name.to_owned(), tree.clone());
+        Ok(tree)
     }
 
     /// Lays out `groups` of inputs: large ones in layers.
@@ -184,6 +194,10 @@ impl Layers {
         };
         let large = group.iter().filter(is_large);
         large.take(MAX_SHOWN).map(|(path, _)| (*path).clone())
+    }
+
+    pub(crate) fn outputs(&self) -> Option<&NeutralPath> {
+        self.outputs.as_ref()
     }
 
     fn is_output(&self, path: &NeutralPath) -> bool {

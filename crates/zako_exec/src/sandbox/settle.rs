@@ -8,8 +8,9 @@ use std::path::{Component, Path, PathBuf};
 use zako_action::{ExecuteError, Job, OutputKind};
 use zako_path::NeutralPath;
 
-use super::base::{self, INSIDE_WORKSPACE};
+use super::base;
 use crate::input_root::{io_error, remove_all};
+use crate::isolation::INSIDE_WORKSPACE;
 
 /// How many links after one another are followed (as in Linux).
 const MAX_LINKS: usize = 40;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use zako_action::{ActionBody, ActionSpec, ResolvedTool};
 
 use super::base;
+use crate::isolation::{INSIDE_TMP, INSIDE_WORKSPACE};
 use crate::process::{FIXED_PATH, find_program};
 
 /// How long the first line of a script may be (as in Linux).
@@ -70,7 +71,7 @@ pub fn named_outside(spec: &ActionSpec, workspace: &Path) -> BTreeSet<PathBuf> {
         let flag = FLAGS.iter().find_map(|flag| word.strip_prefix(flag));
         Path::new(flag.unwrap_or(word))
     });
-    let inside = [super::INSIDE_WORKSPACE, super::INSIDE_TMP].map(Path::new);
+    let inside = [INSIDE_WORKSPACE, INSIDE_TMP].map(Path::new);
     let system = ["/proc", "/dev", "/sys", "/etc"].map(Path::new);
     words
         .filter(|path| path.is_absolute() && !base::has(path) && !inside.contains(path))

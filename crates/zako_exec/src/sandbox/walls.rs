@@ -194,8 +194,8 @@ impl WallsBuilder {
         Ok(())
     }
 
-    pub(crate) fn link(&mut self, target: &str, path: &Path) -> io::Result<()> {
-        let step = Step::Link(word(target.as_ref())?, word(path.as_os_str())?);
+    pub(crate) fn link(&mut self, target: &OsStr, path: &Path) -> io::Result<()> {
+        let step = Step::Link(word(target)?, word(path.as_os_str())?);
         self.steps.push(step);
         Ok(())
     }

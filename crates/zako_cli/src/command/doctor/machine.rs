@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zako_core::{Capacity, capabilities};
+use zako_core::{Capacity, Groups, Layering, capabilities};
 
 use super::Check;
 use crate::quantity::{show_bytes, show_count};
@@ -40,10 +40,12 @@ pub(super) fn isolation(start: &Path) -> Vec<Check> {
     let home = state.unwrap_or_else(std::env::temp_dir).join(name);
     let found = capabilities(&home);
     let check = match (&found.enhanced, &found.maximum) {
-        (Ok(()), Ok(())) => {
-            Check::good("isolation", "none, basic, enhanced (the default), maximum")
+        (Ok(layering), Ok(())) => {
+            let how = inputs_by(*layering);
+            let levels = format!("none, basic, enhanced (the default), maximum; {how}");
+            Check::good("isolation", levels)
         }
-        (Ok(()), Err(lack)) => Check::doubtful(
+        (Ok(_), Err(lack)) => Check::doubtful(
             "isolation",
             format!("none, basic, enhanced (the default); no maximum: {lack}"),
             &lack.cure,
@@ -54,12 +56,35 @@ pub(super) fn isolation(start: &Path) -> Vec<Check> {
             &lack.cure,
         ),
     };
-    let limits = match &found.cgroup {
-        Ok(place) => format!(
-            "a cgroup of our own is there ({}), which this version does not use yet",
-            place.display()
+    vec![check, limits(&found.groups)]
+}
+
+/// How inputs come into sandboxes.
+fn inputs_by(layering: Layering) -> &'static str {
+    match layering {
+        Layering::Overlay => "inputs by overlayfs",
+        Layering::OverlayInMemory => {
+            "inputs by overlayfs, and copied for actions that write beside them (the workspace is on no file system for more)"
+        }
+        Layering::Copies => {
+            "inputs copied, large trees shown read-only (no overlayfs in user namespaces here)"
+        }
+    }
+}
+
+/// What control groups are used for. Nothing needs them, so what is missing is no doubt.
+fn limits(groups: &Groups) -> Check {
+    let said = match (&groups.place, &groups.limits) {
+        (Ok(_), Ok(())) => {
+            "of memory and processes for whole actions at maximum, by control groups; daemons end with their action at every isolation"
+                .to_owned()
+        }
+        (Ok(_), Err(lack)) => format!(
+            "none for whole actions: {lack}; daemons end with their action at every isolation, by control groups"
         ),
-        Err(lack) => format!("of processes (rlimit) only: {lack}"),
+        (Err(lack), _) => format!(
+            "none for whole actions, and daemons end with their action at enhanced and maximum only: {lack}"
+        ),
     };
-    vec![check, Check::good("limits", limits)]
+    Check::good("limits", said)
 }

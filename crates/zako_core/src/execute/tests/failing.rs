@@ -508,58 +508,69 @@ async fn what_is_killed_for_memory_runs_again_alone_once() {
     assert_eq!(world.parts.machinery.pool.state().grants, 0);
 }
 
-/// It waits for a word from a pipe; it gets it when it was called stuck.
+/// It waits for a pipe that nobody writes to, until it was called stuck.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stuck_action_is_named_while_it_runs() {
-    let mut world = World::new(&[]);
-    // It waits for a pipe that it does not declare.
-    world.isolation = Some(Isolation::Basic);
-    world.parts.stuck_after = Duration::from_millis(1);
-    let pipe = world.place("pipe");
-    let made = std::process::Command::new("mkfifo")
-        .arg(&pipe)
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let script = format!("read word < {}; echo $word > $out", pipe.display());
-    let action = PlannedAction::new(sh(&script, &[], &["zako-out/a"]));
-    let (send, mut events) = mpsc::channel(64);
-    let (ledger, _) = Ledger::open(
-        &world.place(".zako/state"),
-        world.parts.store.function(),
-        "tests",
-    )
-    .unwrap();
-    let execution = Execution {
-        actions: vec![action],
-        keep_going: false,
-        isolation: world.isolation,
-        weaker_told: Default::default(),
-        dry_run: false,
-        urgency: Urgency::Normal,
-        ledger: SharedLedger::new(ledger),
-        events: send,
-        cancel: CancellationToken::new(),
-    };
-    let dirs = WorkspaceDirs {
-        root: world.root.as_path().into(),
-    };
-    let listen = async {
-        let (mut stuck, mut health) = (Vec::new(), Vec::new());
-        while let Some(event) = events.recv().await {
-            match event {
-                BuildEvent::ActionStuck { action, .. } => {
-                    stuck.push(action.message);
-                    fs::write(&pipe, "word\n").unwrap();
-                }
-                BuildEvent::Health(now) => health.push(now),
-                _ => {}
-            }
+#[expect(clippy::print_stdout, reason = "it says what it skips")]
+async fn a_stuck_action_is_named_while_it_runs_at_every_level() {
+    for level in [
+        Isolation::None,
+        Isolation::Basic,
+        Isolation::Enhanced,
+        Isolation::Maximum,
+    ] {
+        let mut world = World::new(&[]);
+        let machine = zako_exec::capabilities(&world.place(".zako/probe"));
+        if let Err(lack) = machine.check(level) {
+            println!("skipped: {level:?} can't be had here: {lack}");
+            continue;
         }
-        (stuck, health)
-    };
-    let (summary, (stuck, health)) = tokio::join!(execute(&world.parts, &dirs, execution), listen);
-    assert_eq!(summary.statuses, [Ran]);
-    assert_eq!(stuck, ["make zako-out/a"]);
-    assert_eq!((health[0].running, health[0].cpu_millis), (1, 1000));
+        world.isolation = Some(level);
+        world.parts.stuck_after = Duration::from_millis(1);
+        let script = "mkfifo \"$TMPDIR/pipe\"; read word < \"$TMPDIR/pipe\"; : > $out";
+        let action = PlannedAction::new(sh(script, &[], &["zako-out/a"]));
+        let (send, mut events) = mpsc::channel(64);
+        let (ledger, _) = Ledger::open(
+            &world.place(".zako/state"),
+            world.parts.store.function(),
+            "tests",
+        )
+        .unwrap();
+        let cancel = CancellationToken::new();
+        let execution = Execution {
+            actions: vec![action],
+            keep_going: false,
+            isolation: world.isolation,
+            weaker_told: Default::default(),
+            dry_run: false,
+            urgency: Urgency::Normal,
+            ledger: SharedLedger::new(ledger),
+            events: send,
+            cancel: cancel.clone(),
+        };
+        let dirs = WorkspaceDirs {
+            root: world.root.as_path().into(),
+        };
+        let listen = async {
+            let (mut stuck, mut seen) = (Vec::new(), None);
+            while let Some(event) = events.recv().await {
+                match event {
+                    BuildEvent::ActionStuck { action, .. } => stuck.push(action.message),
+                    BuildEvent::Health(now) => seen = seen.max(Some((now.running, now.cpu_millis))),
+                    _ => {}
+                }
+                // How the build fares is told now and then, so it may have been before the action.
+                if !stuck.is_empty() && seen > Some((0, 0)) {
+                    cancel.cancel();
+                }
+            }
+            (stuck, seen)
+        };
+        let (summary, (stuck, seen)) =
+            tokio::join!(execute(&world.parts, &dirs, execution), listen);
+        assert_eq!(summary.statuses, [Cancelled]);
+        // Again, if it had come to itself in between.
+        assert!(!stuck.is_empty());
+        assert!(stuck.iter().all(|name| name == "make zako-out/a"));
+        assert_eq!(seen, Some((1, 1000)));
+    }
 }

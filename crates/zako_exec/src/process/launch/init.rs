@@ -83,7 +83,7 @@ fn try_command(order: &Order, stack: &raw::Stack, flags: u64) -> Option<i32> {
     #[expect(unsafe_code, reason = "see `raw`")]
     // SAFETY: with CLONE_VFORK this process sleeps until the child runs its program or is gone; the stack is used for
     // nothing else, and `command` calls nothing but `raw` and atomics.
-    let cloned = unsafe { raw::clone_with(flags, stack, command, order) };
+    let cloned = unsafe { raw::clone_with(flags, None, stack, command, order) };
     match cloned {
         Err(errno) => {
             order.report.fail(Stage::Clone, errno);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::raw::{Errno, Stack, Words};
+use crate::control_group::ControlGroup;
 use crate::process::Process;
 use crate::sandbox::{Piece, WallError, Walls};
 
@@ -25,11 +26,16 @@ pub(in crate::process) struct Order {
     pub(super) limits: Vec<(u32, u64)>,
     pub(super) report: Report,
     walls: Option<(Arc<Walls>, [Stack; 2])>,
+    control: Option<Arc<ControlGroup>>,
 }
 
 impl Order {
-    /// For `process`, whose program was found at `program`. Words with a NUL inside are an error.
-    pub(in crate::process) fn new(process: &Process, program: &Path) -> io::Result<Self> {
+    /// For `process`, whose program was found at `program`, in that control group. Words with a NUL inside are an error.
+    pub(in crate::process) fn new(
+        process: &Process,
+        program: &Path,
+        control: Option<Arc<ControlGroup>>,
+    ) -> io::Result<Self> {
         let arg0 = process.arg0.as_deref();
         let arg0 = arg0.unwrap_or(process.program.as_os_str());
         let argv = [arg0].into_iter().chain(process.args.iter().map(|a| &**a));
@@ -54,11 +60,16 @@ impl Order {
             limits: attributes.limits.list(),
             report: Report::default(),
             walls: process.walls.clone().map(|walls| (walls, stacks())),
+            control,
         })
     }
 
     pub(in crate::process) fn walls(&self) -> Option<&Walls> {
         self.walls.as_ref().map(|(walls, _)| &**walls)
+    }
+
+    pub(super) fn control(&self) -> Option<&Arc<ControlGroup>> {
+        self.control.as_ref()
     }
 
     pub(in crate::process) fn report(&self) -> &Report {

@@ -13,6 +13,7 @@
 
 use std::arch::asm;
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 use nix::libc;
@@ -25,6 +26,9 @@ type Answer<T = usize> = Result<T, Errno>;
 
 /// The size of the kernel's signal sets in bytes.
 const SIGSET_BYTES: usize = 8;
+
+/// The child begins in the control group that is given (Linux 5.7); libc's constant does not fit its own type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Highest signal number and one.
 const SIGNALS: i32 = 65;
@@ -147,7 +151,7 @@ impl Stack {
     }
 }
 
-/// `struct clone_args` of the kernel, as of its second size (Linux 5.5).
+/// `struct clone_args` of the kernel, as of its third size (Linux 5.7); older ones take it as long as the last field is zero.
 #[repr(C, align(8))]
 #[derive(Default)]
 struct CloneArgs {
@@ -161,6 +165,7 @@ struct CloneArgs {
     tls: u64,
     set_tid: u64,
     set_tid_size: u64,
+    cgroup: u64,
 }
 
 /// What a new process begins with. It must not return.
@@ -175,7 +180,7 @@ struct Begin<T> {
 }
 
 /// Makes a process that shares this one's memory and runs `entry(with)` on `stack`; gives its pid (as this process
-/// sees it), and its pidfd when `flags` ask for one.
+/// sees it), and its pidfd when `flags` ask for one. It is born into `cgroup`, if there is one.
 ///
 /// # Safety
 /// `with` and `stack` must live, and `stack` be used for nothing else, until the child has run a program or is gone.
@@ -183,6 +188,7 @@ struct Begin<T> {
 /// the same memory with the same thread-local storage: this module.
 pub(crate) unsafe fn clone_with<T: Sync>(
     flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
     stack: &Stack,
     entry: Entry<T>,
     with: *const T,
@@ -201,8 +207,10 @@ pub(crate) unsafe fn clone_with<T: Sync>(
     // SAFETY: as above; `Begin` is plain data.
     unsafe { ptr::write(top, Begin { entry, with }) };
     let mut pidfd: i32 = -1;
+    let cgroup = cgroup.map(|cgroup| u64::from(cgroup.as_raw_fd().unsigned_abs()));
     let args = CloneArgs {
-        flags,
+        flags: flags | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        cgroup: cgroup.unwrap_or(0),
         pidfd: &raw mut pidfd as u64,
         exit_signal: libc::SIGCHLD as u64,
         stack: base as u64,

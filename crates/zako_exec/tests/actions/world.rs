@@ -1,16 +1,10 @@
 //! A workspace in a temporary folder with an executor and a sandbox, for tests of what actions see and leave.
-#![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
-#![allow(
-    dead_code,
-    clippy::print_stdout,
-    clippy::allow_attributes,
-    reason = "each test binary uses its part, and says what it skips"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +15,7 @@ use zako_action::{
     NoSink, OutputSpec, Prepared, ResolvedTool,
 };
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, Sandbox, find_program};
+use zako_exec::{BlockingPool, FIXED_PATH, Layering, LocalExecutor, Sandbox, find_program};
 use zako_path::NeutralPath;
 
 pub struct World {
@@ -30,6 +24,41 @@ pub struct World {
     pub store: Store,
     pub sandbox: Sandbox,
     pub executor: LocalExecutor,
+}
+
+/// Tells a process of a test binary how inputs come into its sandboxes: `memory` or `copies`; the best way without it.
+const LAYERING: &str = "ZAKO_TEST_LAYERING";
+
+/// Tells a process of this binary that it is there for this test alone.
+const ALONE: &str = "ZAKO_TEST_ALONE";
+
+/// Runs all tests of a module with inputs that come into sandboxes in that way.
+pub fn all_of(module: &str, layering: &str) {
+    let status = this_binary()
+        .arg(format!("{module}::"))
+        .env(LAYERING, layering)
+        .status()
+        .unwrap();
+    assert!(status.success(), "with inputs by `{layering}`: {status}");
+}
+
+/// Whether this process runs the test `name` alone. If not, one that does has run it well when this returns.
+pub fn is_alone(name: &str) -> bool {
+    if std::env::var_os(ALONE).is_some_and(|alone| alone == name) {
+        return true;
+    }
+    let status = this_binary()
+        .args(["--exact", name, "--nocapture"])
+        .env(ALONE, name)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name}: {status}");
+    false
+}
+
+/// This test binary.
+pub fn this_binary() -> Command {
+    Command::new(std::env::current_exe().unwrap())
 }
 
 pub fn path(text: &str) -> NeutralPath {
@@ -53,6 +82,11 @@ impl World {
         fs::create_dir(&workspace).unwrap();
         let store = Store::open(StoreOptions::new(store)).unwrap();
         let sandbox = Sandbox::new(workspace.join(".zako/exec/shared"), Some(path("zako-out")));
+        let sandbox = match std::env::var(LAYERING).as_deref() {
+            Ok("memory") => sandbox.with_layering(Layering::OverlayInMemory),
+            Ok("copies") => sandbox.with_layering(Layering::Copies),
+            _ => sandbox,
+        };
         if let Err(lack) = sandbox.check(Isolation::Enhanced) {
             println!(
                 "skipped: no sandbox on this machine: {lack} ({})",
@@ -204,6 +238,14 @@ pub fn shell(script: &str, inputs: &[&str], outputs: &[&str]) -> ActionSpec {
         })
         .collect();
     spec
+}
+
+/// Mounts that have something to do with `dir`.
+pub fn mounts(dir: &Path) -> String {
+    let all = fs::read_to_string("/proc/self/mounts").unwrap();
+    let dir = dir.to_str().unwrap();
+    let its: Vec<&str> = all.lines().filter(|line| line.contains(dir)).collect();
+    its.join("\n")
 }
 
 /// Processes of this machine that have `word` in their command line or environment.

@@ -1,18 +1,11 @@
 //! A file system that is really full: this binary starts itself in a mount namespace of its own, with small file systems in memory.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{World, shell};
+use crate::world::{World, shell};
 use zako_action::{ActionSpec, Exit, Isolation};
 
 const LEVELS: [Isolation; 3] = [Isolation::None, Isolation::Basic, Isolation::Enhanced];
@@ -42,11 +35,12 @@ fn small_disks(name: &str) -> Option<PathBuf> {
     match inside(mount, &[]) {
         Ok(status) if status.success() => {}
         other => {
-            eprintln!("skipped: no file system can be mounted in a namespace here ({other:?})");
+            println!("skipped: no file system can be mounted in a namespace here ({other:?})");
             return None;
         }
     }
     let this = std::env::current_exe().unwrap();
+    let name = &format!("full_disk::{name}");
     let run = format!("{mount} && exec \"$@\"");
     let args = [this.to_str().unwrap(), "--exact", name, "--nocapture"];
     let status = inside(&run, &args).unwrap();

@@ -1,19 +1,59 @@
 //! What actions see and leave at `enhanced` and `maximum`, with real namespaces.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use support::{World, path, shell};
+use crate::world::{World, path, shell};
 use zako_action::{ActionBody, ActionSpec, ExecuteError, Exit, Isolation, Stdin};
 
 const LEVELS: [Isolation; 2] = [Isolation::Enhanced, Isolation::Maximum];
+
+/// A layer that is shown as it is can't be written to; all else is as with an overlay.
+#[tokio::test]
+async fn large_trees_come_whole_beside_outputs_and_other_inputs() {
+    let names: Vec<String> = (0..1000)
+        .map(|n| format!("lib/d{}/e/f{n}", n % 9))
+        .collect();
+    let Some(w) = World::new(&[("lib/d3/own", "own"), ("lib/d4/old", "old")]) else {
+        return;
+    };
+    for name in &names {
+        w.write(name, name);
+    }
+    let script = "find lib -type f | wc -l; cat lib/d3/own lib/d3/e/f3; echo new > lib/d4/old; : > lib/d5/e/new; : > x; \
+                  (: > lib/d6/e/f6) 2>/dev/null || true; (: > lib/d6/e/more) 2>/dev/null || true; find lib -type f | wc -l";
+    let mut spec = shell(script, &["lib/d3/own"], &["lib/d4/old", "lib/d5/e/new"]);
+    spec.staged = names.iter().map(|name| path(name)).collect();
+    let executed = w.run(spec).await.unwrap();
+    let printed = w.printed(&executed);
+    assert_eq!(executed.exit, Exit::Code(0), "{printed}");
+    assert!(printed.starts_with("1001\nownlib/d3/e/f3100"), "{printed}");
+    assert_eq!(w.output(&executed), "new\n");
+    let untouched = fs::read_to_string(w.workspace.join("lib/d6/e/f6")).unwrap();
+    assert_eq!(untouched, "lib/d6/e/f6");
+    let layers = w.workspace.join(".zako/exec/shared/layers");
+    for layer in fs::read_dir(layers).unwrap().flatten() {
+        assert!(!layer.path().join("lib/d6/e/more").exists());
+        if let Ok(text) = fs::read_to_string(layer.path().join("lib/d6/e/f6")) {
+            assert_eq!(text, "lib/d6/e/f6");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_was_cleared_can_be_used_again() {
+    let names: Vec<String> = (0..20).map(|n| format!("a/f{n}")).collect();
+    let Some(w) = World::new(&[]) else { return };
+    names.iter().for_each(|name| w.write(name, name));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for _ in 0..2 {
+        let executed = w.run(shell("cat $in | wc -c", &names, &[])).await.unwrap();
+        assert_eq!(w.printed(&executed), "90\n");
+        w.sandbox.clear().unwrap();
+        assert!(!w.workspace.join(".zako/exec/shared").exists());
+    }
+    assert_eq!(w.sandbox.counts().layers_built, 2);
+}
 
 #[tokio::test]
 async fn only_declared_inputs_are_there() {
