@@ -434,7 +434,7 @@ export interface ActionSettings {
   timeout?: number | string;
   /** How many times it is tried again when it fails, at most 10, or {@link Retries}: after which failures, and when. Default 0. */
   retries?: number | Retries;
-  /** How far it is kept apart: `none` or `basic`, by default as the build; the others are not there yet, and an error. */
+  /** How far it is kept apart: `none`, `basic`, `enhanced` or `maximum`; by default as the build. */
   isolation?: "none" | "basic" | "enhanced" | "maximum";
   /** Whether its result is kept. Default true. */
   cache?: boolean;

@@ -76,10 +76,14 @@ pub struct TranspileRequest {
     pub frozen: bool,
 }
 
+/// Results by the digest of what was asked.
+type Results = Cache<[u8; 32], Result<Arc<Transpiled>, ScriptError>>;
+
 /// The transpiler: a pool of threads with large stacks, and a bounded cache of results.
 pub struct Transpiler {
     pool: Pool<Parser>,
-    cache: LazyLock<Cache<[u8; 32], Result<Arc<Transpiled>, ScriptError>>>,
+    /// Made with the first file: to make it asks the system for the number of processors.
+    cache: LazyLock<Results>,
 }
 
 /// What a transpiler thread keeps from one file to the next: the memory of syntax trees, which would otherwise be asked from
