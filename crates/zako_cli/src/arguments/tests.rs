@@ -23,7 +23,7 @@ fn a_command_that_is_an_options_value_is_none() {
         arguments.options.directory.as_deref(),
         Some("build".as_ref())
     );
-    assert!(matches!(arguments.command, Command::Eval { file } if file == "build"));
+    assert!(matches!(arguments.command, Command::Eval { file } if file.as_os_str() == "build"));
     for wrong in [
         "zako",
         "zako -C build",
