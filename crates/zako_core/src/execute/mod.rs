@@ -471,6 +471,7 @@ pub(crate) async fn execute(
     }
     let saved = shop
         .blocking(|shop| {
+            place::remove_old(&shop.places.old());
             if let Err(error) = shop.scratches.clear() {
                 tracing::warn!(%error, "cannot remove scratch folders");
             }

@@ -117,6 +117,21 @@ impl Places {
 
     /// Removes what is at `path`, and makes the folder above.
     pub(super) fn make_room(&self, path: &NeutralPath) -> Result<(), PlaceError> {
+        let place = self.enter(path)?;
+        remove_all(&place).map_err(PlaceError::io("remove", &place))
+    }
+
+    /// The same for an action that is about to run: what takes long to remove is moved away, to be removed [meanwhile](Self::old).
+    pub(super) fn make_room_to_run(&self, path: &NeutralPath) -> Result<(), PlaceError> {
+        let place = self.enter(path)?;
+        if self.move_away(&place) {
+            return Ok(());
+        }
+        remove_all(&place).map_err(PlaceError::io("remove", &place))
+    }
+
+    /// Makes the folder above `path`, if what is there may be replaced; gives the place of `path`.
+    fn enter(&self, path: &NeutralPath) -> Result<PathBuf, PlaceError> {
         let place = path.to_os_path(&self.root);
         let is_own = is_own(path);
         if !is_own {
@@ -160,13 +175,10 @@ impl Places {
                 }
             }
         }
-        if self.move_away(&place) {
-            return Ok(());
-        }
-        remove_all(&place).map_err(PlaceError::io("remove", &place))
+        Ok(place)
     }
 
-    /// Moves a large file away, to be removed [later](Self::old); `false` when it stays where it is.
+    /// Moves a large file away; `false` when it stays where it is.
     fn move_away(&self, place: &Path) -> bool {
         let is_large = |found: fs::Metadata| found.is_file() && found.len() >= LARGE;
         if !fs::symlink_metadata(place).is_ok_and(is_large) {

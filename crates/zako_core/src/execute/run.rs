@@ -355,7 +355,7 @@ fn replay(shop: &Workshop, streams: &[Digest]) -> Option<String> {
 fn make_room(shop: &Workshop, planned: &PlannedAction) -> Result<(), Stopped> {
     for output in &planned.spec.outputs {
         shop.places
-            .make_room(&output.path)
+            .make_room_to_run(&output.path)
             .map_err(|error| planned.blame(error.into()))?;
         shop.files.forget(&output.path);
     }

@@ -114,3 +114,26 @@ async fn a_failing_action_leaves_no_folder() {
     let left = fs::read_dir(f.root().join(".zako/exec")).unwrap().count();
     assert_eq!(left, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_output_makes_way_and_nothing_of_it_is_left() {
+    let script = r#"test "$(cat "$in")" -lt 3; head -c "$(cat "$in")00000" /dev/zero > "$out""#;
+    let task = format!(
+        r#"export const a = task({{ inputs: ["n"], outputs: ["x"], shell: '{script}' }});"#
+    );
+    let f = Fixture::new(&[("n", "1"), ("BUILD.ts", &package(&task))]);
+    let scratch = f.root().join(".zako/exec");
+    for (n, size) in [
+        ("1", Some(100_000)),
+        ("2", Some(200_000)),
+        ("1", Some(100_000)),
+        ("3", None),
+    ] {
+        f.write("n", n);
+        let built = f.build(&[]).await;
+        assert_eq!(built.report.fault().is_some(), size.is_none(), "{n}");
+        let found = fs::metadata(f.root().join("zako-out/x")).ok();
+        assert_eq!(found.map(|found| found.len()), size, "{n}");
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{n}");
+    }
+}
