@@ -106,6 +106,7 @@ fn look(
     changes: Option<&Changes>,
 ) -> std::io::Result<Recalled> {
     let root = question.workspace.root();
+    ledger.see_only(&[], &[]);
     let Some(request) = ledger.request(question.key) else {
         tracing::debug!("the request is new");
         return Ok(Recalled::Unknown(ledger));
@@ -138,13 +139,12 @@ fn look(
         let checker = || Checker::new(root, question.given, manifest).of(archive);
         sweep(archive, root, &leaves, &checker)?
     };
-    ledger.see_only(&leaves, &doubtful);
     let is_file = |id: &Id| ledger::is_file(ledger.archive().kind(*id));
     let (files, others): (Vec<Id>, Vec<Id>) = doubtful.into_iter().partition(is_file);
-    for id in others {
-        if !confirm(&mut ledger, id, question.workspace) {
-            let key = String::from_utf8_lossy(ledger.archive().key(id));
-            tracing::debug!(kind = ?ledger.archive().kind(id), %key, "what scripts read has changed");
+    for id in &others {
+        if !confirm(&mut ledger, *id, question.workspace) {
+            let key = String::from_utf8_lossy(ledger.archive().key(*id));
+            tracing::debug!(kind = ?ledger.archive().kind(*id), %key, "what scripts read has changed");
             return Ok(Recalled::Unknown(ledger));
         }
     }
@@ -185,6 +185,8 @@ fn look(
             actions,
         });
     }
+    ledger.see_only(&leaves, &files);
+    others.iter().for_each(|id| ledger.doubt(*id));
     Ok(Recalled::Affected(Box::new(Work {
         ledger,
         targets,

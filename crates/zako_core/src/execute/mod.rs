@@ -7,6 +7,7 @@
 //! **Invariants:** when [`execute`] returns, no process that it started is left, and all that finished is recorded.
 //! Files below `.zako/` are checksummed: whatever an earlier run left half done is found out and made anew.
 
+mod chores;
 mod difference;
 mod discovered;
 mod edges;
@@ -23,6 +24,7 @@ pub(crate) mod lock;
 mod lookup;
 mod machinery;
 mod note;
+mod permission;
 mod place;
 mod prepare;
 mod printed;
@@ -35,14 +37,13 @@ mod tools;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
@@ -67,12 +68,14 @@ use crate::report::{ActionCounts, ActionReason};
 use crate::target::{FileWork, Lowered};
 use crate::workspace::OUTPUT_DIR;
 
+use chores::Chores;
 use history::{History, StableName, stable_names};
 pub(crate) use identity::Identified;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use level::Levels;
 pub(crate) use machinery::{Admitting, Machinery};
+use permission::may_do;
 use place::Places;
 pub(crate) use place::{remove_all, remove_empty_folders};
 use prepare::Bench;
@@ -325,10 +328,7 @@ struct Workshop {
     pool: BlockingPool,
     /// How often the system had killed something for want of memory when that was last looked at.
     memory_kills: AtomicU64,
-    /// Whether store and cache were told that they will be written.
-    is_ready: AtomicBool,
-    /// What goes on beside the actions.
-    chores: Mutex<Vec<JoinHandle<()>>>,
+    chores: Chores,
     /// How many actions were noted in the ledger.
     noted: AtomicUsize,
     /// The actions that run.
@@ -450,7 +450,7 @@ pub(crate) async fn execute(
     };
     let report = scheduler.run(&runner, &cancel).await;
     health.end().await;
-    shop.end_chores().await;
+    shop.chores.end().await;
     for (id, end) in report.iter() {
         let at = nodes[id.index()];
         let status = match end {
@@ -585,8 +585,7 @@ fn open(
         history,
         pool,
         memory_kills: AtomicU64::new(memory_kills()),
-        is_ready: AtomicBool::new(false),
-        chores: Mutex::default(),
+        chores: Chores::default(),
         noted: AtomicUsize::new(0),
         running: Arc::default(),
         told: Mutex::new(Told {
@@ -601,35 +600,6 @@ fn open(
         events,
     };
     Ok((shop, plan, nodes))
-}
-
-/// How many denied actions are told at once.
-const MAX_DENIED: usize = 10;
-
-/// Whether the workspace's policy lets all of `actions` do what they do.
-fn may_do(policy: &Policy, actions: &[PlannedAction]) -> Result<(), Vec<Diagnostic>> {
-    let denied = actions.iter().filter_map(|action| {
-        let fetches = matches!(action.work.as_deref(), Some(FileWork::Fetch(_)));
-        if action.work.is_some() && !fetches {
-            return None;
-        }
-        let denied = policy.denies(&action.spec, fetches)?;
-        let (place, subject) = (&denied.rule.place, action.subject());
-        let message = format!(
-            "{subject} {}, which the rule at {}:{} denies",
-            denied.what, place.file, place.line
-        );
-        let help = format!(
-            "do without it, or change [policy] in {} for {}",
-            place.file, action.spec.owner
-        );
-        Some(action.blame(Diagnostic::user(message).with_help(help)))
-    });
-    let denied: Vec<Diagnostic> = denied.take(MAX_DENIED).collect();
-    match denied.is_empty() {
-        true => Ok(()),
-        false => Err(denied),
-    }
 }
 
 /// What each of `actions` is across builds.
@@ -682,39 +652,6 @@ impl Workshop {
         let shop = self.clone();
         let done = self.pool.run(move || work(&shop)).await;
         done.map_err(|panic| Diagnostic::error(Fault::Bug, format!("zako failed: {panic}")).into())
-    }
-
-    /// Begins what need not be waited for before an action runs: store and cache get ready to be written, once, and old outputs go.
-    fn begin_chores(&self) {
-        let is_first = !self.is_ready.swap(true, Ordering::Relaxed);
-        let old = self.places.old();
-        if !is_first && old.is_empty() {
-            return;
-        }
-        let (store, cache) = (self.parts.store.clone(), self.parts.cache.clone());
-        let chores = move || {
-            if is_first {
-                // Whoever writes there tells what is wrong.
-                let _told_later = cache.reserve();
-                let _told_later = store.reserve();
-            }
-            place::remove_old(&old);
-        };
-        let pool = self.pool.clone();
-        let chores = tokio::spawn(async move {
-            if let Err(panic) = pool.run(chores).await {
-                tracing::warn!(%panic, "what goes on beside actions");
-            }
-        });
-        self.chores.lock().push(chores);
-    }
-
-    /// Waits for what was begun beside actions.
-    async fn end_chores(&self) {
-        let chores = std::mem::take(&mut *self.chores.lock());
-        for chore in chores {
-            let _it_panicked = chore.await;
-        }
     }
 
     fn bench(&self) -> Bench<'_> {

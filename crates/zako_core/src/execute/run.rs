@@ -108,7 +108,8 @@ pub(super) async fn run(
             make_room(shop, &shop.actions[at])
         })
         .await??;
-        shop.begin_chores();
+        let kept = (&shop.parts.store, &shop.parts.cache);
+        shop.chores.begin(&shop.pool, kept, shop.places.old());
         let printed = Arc::new(Printed::default());
         shop.running
             .begin(&job.scratch, planned.event_name(at), printed.clone());

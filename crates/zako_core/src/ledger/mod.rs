@@ -219,6 +219,9 @@ impl Ledger {
     /// Begins to take note of what a build sees, with `leaves`, in order, less those that are `doubtful`, also in order.
     pub(crate) fn see_only(&mut self, leaves: &[Id], doubtful: &[Id]) {
         self.is_seen.clear();
+        if leaves.is_empty() {
+            return;
+        }
         self.is_seen.resize(self.archive.len(), false);
         for id in leaves {
             self.is_seen[id.index()] = true;
