@@ -97,8 +97,15 @@ fn main() {
     (&modules, &harden).hash(&mut identity);
     println!("cargo:rustc-env=ZAKO_BUILTINS={:016x}", identity.finish());
 
-    let mut extension = ops::zako::init();
+    let rehearsal =
+        fs::read_to_string("builtins/internal/rehearsal.js").expect("rehearsal.js is readable");
+    entry.insert_str(0, "import \"ext:zako/rehearsal.js\";\n");
+    modules.push(("ext:zako/rehearsal.js".to_owned(), rehearsal));
     modules.push(("ext:zako/entry.js".to_owned(), entry));
+    let mut extension = ops::zako::init();
+    extension.op_state_fn = Some(Box::new(|state| {
+        state.put(ops::HostSlot(Some(Box::new(Agreeable))));
+    }));
     extension.esm_files = Cow::Owned(
         modules
             .into_iter()
@@ -126,6 +133,30 @@ fn main() {
     )
     .expect("the snapshot is made");
     fs::write(out.join("realm.snapshot"), snapshot.output).expect("OUT_DIR is writable");
+}
+
+/// The host of the rehearsal: it answers in the shape that each call expects.
+struct Agreeable;
+
+impl ops::HostCalls for Agreeable {
+    fn call(
+        &mut self,
+        name: &str,
+        _args: &str,
+        _caller: Option<ops::JsPlace>,
+    ) -> Result<String, ops::HostFailure> {
+        Ok(match name {
+            "declare" => "0",
+            "source" | "file" => "\"a.c\"",
+            "glob" => "[\"a.c\"]",
+            _ => "",
+        }
+        .to_owned())
+    }
+
+    fn bytes(&mut self, _: &str, _: &str, _: &[u8]) -> Result<Vec<u8>, ops::HostFailure> {
+        Ok(Vec::new())
+    }
 }
 
 fn list(directory: &str) -> Vec<PathBuf> {

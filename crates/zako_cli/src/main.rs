@@ -36,6 +36,10 @@ fn main() -> ExitCode {
 
 fn run() -> Exit {
     let words: Vec<OsString> = std::env::args_os().collect();
+    // V8 takes longer to start than all else that `eval` does before it needs it.
+    if words.iter().any(|word| word == "eval") {
+        zako_core::begin_scripts();
+    }
     let arguments = match Arguments::read(&words) {
         Ok(arguments) => arguments,
         Err(usage) => return Exit::of_usage(&usage),

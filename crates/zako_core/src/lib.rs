@@ -63,4 +63,6 @@ pub use zako_exec::{
     find_program, processors, step_aside,
 };
 pub use zako_path::NeutralPath;
-pub use zako_script::{Debugger, GcEvent, GcHook, Limits, Profiler, Waiting};
+pub use zako_script::{
+    Debugger, GcEvent, GcHook, Limits, Profiler, Waiting, begin as begin_scripts,
+};

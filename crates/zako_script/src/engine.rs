@@ -16,7 +16,9 @@ use crate::module::{CompiledModule, ModuleSet, Specifier};
 use crate::platform::{Platform, WORKER_STACK_BYTES};
 use crate::pool::{Pool, PoolError, PoolMetrics, PoolOptions, Worker, WorkerFactory};
 use crate::realm::ops::{HostCalls, HostFailure, JsPlace};
-use crate::realm::{self, Control, Inspection, Limits, Places, Realm, RealmJob, StopReason, Usage};
+use crate::realm::{
+    self, Control, Inspection, Limits, Places, Realm, RealmJob, Spent, StopReason, Usage,
+};
 use crate::resident::Growth;
 use crate::value::Value;
 
@@ -262,6 +264,8 @@ pub struct ScriptEngine {
 struct Realms {
     /// The realm of its first evaluation, made together with it.
     standby: Option<Realm>,
+    /// The realm of the evaluation that has just ended.
+    used: Option<Spent>,
     /// The heaps of what ran on this thread, as they were at its end: added up, in bytes.
     heaps: usize,
     recycle_after: usize,
@@ -272,6 +276,10 @@ struct Realms {
 impl Worker for Realms {
     fn relieve(&mut self) {
         self.standby = None;
+    }
+
+    fn tidy(&mut self) {
+        self.used = None;
     }
 
     fn after_job(&mut self) {
@@ -299,6 +307,7 @@ impl WorkerFactory for RealmsFactory {
             standby: self
                 .heap_bytes
                 .and_then(|heap_bytes| Realm::plain(heap_bytes).ok()),
+            used: None,
             heaps: 0,
             recycle_after: self.recycle_after,
             growth: Growth::new(self.recycle_growth),
@@ -401,8 +410,9 @@ impl ScriptEngine {
             .submit(queued.clone(), move |realms, _| {
                 let _ = started.send(());
                 let ran = realm::run(job, &on_worker, realms.standby.take());
-                realms.heaps = realms.heaps.saturating_add(ran.1.heap_committed);
-                ran
+                realms.heaps = realms.heaps.saturating_add(ran.usage.heap_committed);
+                realms.used = ran.spent;
+                (ran.result, ran.usage)
             })
             .map_err(|e| unavailable(&e))?;
         let mut running = false;

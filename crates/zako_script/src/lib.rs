@@ -28,6 +28,7 @@ pub use engine::{
 pub use error::{Frame, Place, ScriptError, ScriptErrorKind};
 pub use inspect::{Debugger, Profiler, Waiting};
 pub use module::{CompiledModule, ModuleKind, ModuleSet, Specifier};
+pub use platform::begin;
 pub use realm::ops::HostFailure;
 pub use realm::{Limits, Usage};
 pub use transpile::{

@@ -41,33 +41,42 @@ static ROOT: OnceLock<Result<mpsc::Sender<Order>, String>> = OnceLock::new();
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Platform;
 
+/// Starts V8 ahead of the first evaluation, and returns at once: what asks for a thread meanwhile waits for it.
+pub fn begin() {
+    ROOT.get_or_init(start);
+}
+
+/// Starts the root thread, which takes orders as soon as V8 is there.
 fn start() -> Result<mpsc::Sender<Order>, String> {
     let (orders, receive) = mpsc::channel::<Order>();
-    let (ready, is_ready) = mpsc::sync_channel(1);
     std::thread::Builder::new()
         .name("zako-v8-root".to_owned())
         .spawn(move || {
             let unknown = deno_core::v8_set_flags(FLAGS.map(str::to_owned).to_vec());
             JsRuntime::init_platform(None);
-            let _ = ready.send(unknown.into_iter().skip(1).collect::<Vec<_>>());
+            let unknown: Vec<String> = unknown.into_iter().skip(1).collect();
             while let Ok(order) = receive.recv() {
-                let thread = std::thread::Builder::new()
-                    .name(order.name.to_owned())
-                    .stack_size(order.stack_bytes);
-                let _ = order.reply.send(thread.spawn(order.body).map(drop));
+                let started = if unknown.is_empty() {
+                    let thread = std::thread::Builder::new()
+                        .name(order.name.to_owned())
+                        .stack_size(order.stack_bytes);
+                    thread.spawn(order.body).map(drop)
+                } else {
+                    let flags = unknown.join(" ");
+                    Err(io::Error::other(format!(
+                        "V8 does not know its flags {flags}"
+                    )))
+                };
+                let _ = order.reply.send(started);
             }
         })
         .map_err(|e| format!("V8's root thread could not be started: {e}"))?;
-    match is_ready.recv() {
-        Ok(unknown) if unknown.is_empty() => Ok(orders),
-        Ok(unknown) => Err(format!("V8 does not know its flags {}", unknown.join(" "))),
-        Err(_) => Err("V8 could not be initialised".to_owned()),
-    }
+    Ok(orders)
 }
 
 impl Spawn for Platform {
     fn spawn(&self, name: &'static str, stack_bytes: usize, body: Body) -> io::Result<()> {
-        let gone = || io::Error::other("V8's root thread is gone");
+        let gone = || io::Error::other("V8 could not be initialised");
         let root = match ROOT.get_or_init(start) {
             Ok(root) => root,
             Err(error) => return Err(io::Error::other(error.clone())),

@@ -144,12 +144,10 @@
     [WeakSet.prototype, ["add", "delete"]],
     [dateProto, ownKeys(dateProto).filter((key) => typeof key === "string" && key.startsWith("set"))],
   ];
-  const guardAll = () => {
-    for (const [object, keys] of guards) {
-      for (const key of keys) guard(object, key);
-    }
-  };
-  guardAll();
+  for (const [object, keys] of guards) {
+    for (const key of keys) guard(object, key);
+  }
+  const lateGuards = guards.filter(([object]) => extended.has(object));
 
   // Locale.
   const numberToString = Number.prototype.toString;
@@ -235,15 +233,18 @@
     }
   };
   seen.add(globalThis);
-  const reachGlobals = () => {
-    for (const key of ownKeys(globalThis)) {
-      if (!keep.has(key)) continue;
-      const descriptor = getOwnPropertyDescriptor(globalThis, key);
-      reach(descriptor.value);
-      reach(descriptor.get);
-    }
+  const reachProperty = (object, key) => {
+    const descriptor = getOwnPropertyDescriptor(object, key);
+    reach(descriptor.value);
+    reach(descriptor.get);
+    reach(descriptor.set);
   };
-  reachGlobals();
+  const globals = new Set();
+  for (const key of ownKeys(globalThis)) {
+    if (!keep.has(key)) continue;
+    globals.add(key);
+    reachProperty(globalThis, key);
+  }
   const byText = [
     async function () {}, function* () {}, async function* () {}, (function* () {})(), (async function* () {})(),
     [][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ""[Symbol.iterator](),
@@ -260,18 +261,13 @@
   reach(stack.set);
   const reachProperties = (object) => {
     reach(getPrototypeOf(object));
-    for (const key of ownKeys(object)) {
-      const descriptor = getOwnPropertyDescriptor(object, key);
-      reach(descriptor.value);
-      reach(descriptor.get);
-      reach(descriptor.set);
-    }
+    for (const key of ownKeys(object)) reachProperty(object, key);
   };
   while (queue.length > 0) {
     const object = queue.pop();
     if (ArrayBuffer.isView(object)) continue;
     reachProperties(object);
-    if (extended.has(object)) late.push([object, ownKeys(object).length]);
+    if (extended.has(object)) late.push([object, new Set(ownKeys(object))]);
     else freeze(object);
   }
 
@@ -286,22 +282,35 @@
     freeze(object);
   }
 
-  // In parentheses, by which V8 compiles it now and keeps that in the snapshot.
+  // Runs at every start, so it looks only at what may have come since. In parentheses, by which V8 compiles it now and keeps
+  // that in the snapshot.
   globalThis.__zako_seal = (() => {
     for (const key of ownKeys(globalThis)) {
-      if (!keep.has(key)) delete globalThis[key];
+      if (globals.has(key)) reach(globalThis[key]);
+      else if (keep.has(key)) reachProperty(globalThis, key);
+      else delete globalThis[key];
     }
-    // Among what V8 has added since are methods of maps.
-    guardAll();
     defineProperty(Error, "stackTraceLimit", { value: 30, writable: false, enumerable: false, configurable: false });
-    for (const [object, properties] of late) {
-      if (ownKeys(object).length !== properties) reachProperties(object);
+    // Among what V8 has added since are methods of maps.
+    for (const [object, keys] of lateGuards) {
+      for (const key of keys) {
+        guard(object, key);
+        if (key in object) reachProperty(object, key);
+      }
+    }
+    for (const [object, known] of late) {
+      const keys = ownKeys(object);
+      if (keys.length !== known.size) {
+        for (const key of keys) {
+          if (!known.has(key)) reachProperty(object, key);
+        }
+      }
       freeze(object);
     }
-    reachGlobals();
     while (queue.length > 0) {
       const object = queue.pop();
-      reachProperties(object);
+      // Most are functions of V8's, which have a length, a name and nothing else.
+      if (typeof object !== "function" || ownKeys(object).length !== 2) reachProperties(object);
       freeze(object);
     }
     freeze(globalThis);

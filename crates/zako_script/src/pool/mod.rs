@@ -28,6 +28,8 @@ pub use spawner::{Spawn, ThreadSpawner};
 pub trait Worker: 'static {
     /// Called between jobs, after every job: the place to look at the heap and to let go of memory.
     fn after_job(&mut self) {}
+    /// Called when the job's result has been sent, before the next job: for what takes its time and nobody waits for.
+    fn tidy(&mut self) {}
     /// Called when the machine is short of memory, on a worker that has no job.
     fn relieve(&mut self) {}
     /// Whether the worker should be replaced by a fresh one before its next job, and its thread by another: what the allocator
@@ -459,19 +461,30 @@ impl<F: WorkerFactory> Shared<F> {
                 state.metrics.recycled += u64::from(spent);
                 drop(state);
                 finish();
+                let tidied = catch_unwind(AssertUnwindSafe(|| {
+                    if let Some(worker) = worker.as_mut() {
+                        worker.tidy();
+                    }
+                }));
+                if tidied.is_err() {
+                    self.lose(worker);
+                }
                 spent
             }
             Err(panic) => {
-                // What the panic left of the worker is not to be trusted, not even to drop cleanly.
-                let _ = catch_unwind(AssertUnwindSafe(|| *worker = None));
-                let mut state = self.state.lock();
-                state.metrics.panicked += 1;
-                state.metrics.recycled += 1;
-                drop(state);
+                self.lose(worker);
                 fail(PoolError::Panicked(panic_message(panic.as_ref())));
                 false
             }
         }
+    }
+
+    /// Gives up a worker that panicked. What the panic left of it is not to be trusted, not even to drop cleanly.
+    fn lose(&self, worker: &mut Option<F::Worker>) {
+        let _ = catch_unwind(AssertUnwindSafe(|| *worker = None));
+        let mut state = self.state.lock();
+        state.metrics.panicked += 1;
+        state.metrics.recycled += 1;
     }
 }
 

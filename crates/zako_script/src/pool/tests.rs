@@ -302,3 +302,63 @@ async fn the_queue_is_bounded() {
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
 }
+
+/// Tidies up when it is told to, and may fail at that.
+struct Tidy {
+    told: mpsc::Receiver<bool>,
+    ended: mpsc::Sender<()>,
+    is_used: bool,
+}
+
+impl Worker for Tidy {
+    fn tidy(&mut self) {
+        let is_good = self.told.recv().unwrap();
+        self.ended.send(()).unwrap();
+        assert!(is_good, "what is left can't be let go of");
+    }
+}
+
+struct Tidies(std::sync::Mutex<Vec<Tidy>>);
+
+impl WorkerFactory for Tidies {
+    type Worker = Tidy;
+    fn create(&self) -> Tidy {
+        self.0.lock().unwrap().pop().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_there_before_the_worker_tidies_up_and_a_panic_in_that_costs_the_worker() {
+    let (ended, ends) = mpsc::channel();
+    let mut tell = Vec::new();
+    let workers = (0..2).map(|_| {
+        let (told, hear) = mpsc::channel();
+        tell.push(told);
+        Tidy {
+            told: hear,
+            ended: ended.clone(),
+            is_used: false,
+        }
+    });
+    let factory = Tidies(std::sync::Mutex::new(workers.collect()));
+    let options = PoolOptions {
+        max: 1,
+        idle: LONG,
+        ..PoolOptions::default()
+    };
+    let pool = Pool::new(options, factory, ThreadSpawner);
+    let uses =
+        |worker: &mut Tidy, _: &CancellationToken| std::mem::replace(&mut worker.is_used, true);
+    // Nobody has said that it may tidy up.
+    assert!(!pool.run(uses).await.unwrap());
+    tell[1].send(true).unwrap();
+    ends.recv().unwrap();
+    assert!(pool.run(uses).await.unwrap(), "the same worker");
+    tell[1].send(false).unwrap();
+    ends.recv().unwrap();
+    assert!(!pool.run(uses).await.unwrap(), "another one");
+    tell[0].send(true).unwrap();
+    ends.recv().unwrap();
+    let metrics = pool.metrics();
+    assert_eq!((metrics.panicked, metrics.recycled), (1, 1));
+}

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deno_core::error::CoreError;
+use deno_core::error::{CoreError, CoreErrorKind, JsError};
 use deno_core::{JsRuntime, ModuleSpecifier, PollEventLoopOptions, RuntimeOptions, v8};
 
 use crate::error::{ScriptError, ScriptErrorKind};
@@ -25,8 +25,11 @@ use ops::{HostCalls, HostSlot};
 /// The realm that every evaluation starts from, made by `build.rs`.
 static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/realm.snapshot"));
 
-/// What seals a restored realm (see `harden.js`): what deno_core needed until now goes, the global object is frozen.
-const SEAL: &str = "__zako_seal()";
+/// The function that seals a restored realm (see `harden.js`): what deno_core needed until now goes, the global object is frozen.
+const SEAL: &str = "__zako_seal";
+
+/// The largest heap, in bytes, that is still there when a result is sent.
+const MAX_HEAP_LEFT: usize = 32 << 20;
 
 /// A bound on what one evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,31 @@ pub(crate) struct Realm {
     is_inspected: bool,
 }
 
+/// A realm after its evaluation; nothing of it is used again. Letting it go takes longer than many an evaluation.
+pub(crate) struct Spent {
+    /// Dropped before the event loop that it was made in, and before what its interrupts look at.
+    _runtime: JsRuntime,
+    _tokio: tokio::runtime::Runtime,
+    _control: Arc<Control>,
+}
+
+/// What came of a job, and what it left behind.
+pub(crate) struct Ran {
+    pub(crate) result: Result<(), ScriptError>,
+    pub(crate) usage: Usage,
+    pub(crate) spent: Option<Spent>,
+}
+
+impl Ran {
+    fn without_realm(error: ScriptError) -> Ran {
+        Ran {
+            result: Err(error),
+            usage: Usage::default(),
+            spent: None,
+        }
+    }
+}
+
 /// Why there is no realm.
 pub(crate) enum NoRealm {
     EventLoop(std::io::Error),
@@ -137,11 +165,7 @@ impl RealmJob {
 }
 
 /// Runs `job` to its end on this thread, which must be one of the platform's; in the realm that stands by, if it fits.
-pub(crate) fn run(
-    job: RealmJob,
-    control: &Arc<Control>,
-    standby: Option<Realm>,
-) -> (Result<(), ScriptError>, Usage) {
+pub(crate) fn run(job: RealmJob, control: &Arc<Control>, standby: Option<Realm>) -> Ran {
     let started = Instant::now();
     let places = Places::new(job.modules.clone());
     // Isolates of a thread go in the order opposite to the one in which they came: one that does not fit goes first.
@@ -164,14 +188,14 @@ pub(crate) fn run(
                 ScriptErrorKind::Internal,
                 format!("no event loop could be made: {e}"),
             );
-            return (Err(error), Usage::default());
+            return Ran::without_realm(error);
         }
         Err(NoRealm::Core(error)) => {
-            return (Err(places.failure(control, error)), Usage::default());
+            return Ran::without_realm(places.failure(control, error));
         }
     };
     loader.serve(job.modules.clone());
-    tokio.block_on(async {
+    let (result, usage) = tokio.block_on(async {
         control.attach(&mut runtime);
         runtime
             .op_state()
@@ -195,9 +219,19 @@ pub(crate) fn run(
             wall: started.elapsed(),
         };
         control.detach();
-        drop(runtime);
         (result, usage)
-    })
+    });
+    let spent = Spent {
+        _runtime: runtime,
+        _tokio: tokio,
+        _control: control.clone(),
+    };
+    Ran {
+        result,
+        usage,
+        // A large one goes at once: how much memory the process takes is looked at next.
+        spent: (usage.heap_committed < MAX_HEAP_LEFT).then_some(spent),
+    }
 }
 
 fn create(
@@ -216,9 +250,7 @@ fn create(
         create_params: Some(params),
         ..RuntimeOptions::default()
     })?;
-    runtime
-        .execute_script("zako:internal/seal", SEAL)
-        .map_err(CoreError::from)?;
+    seal(&mut runtime)?;
     runtime
         .v8_isolate()
         .set_host_initialize_import_meta_object_callback(leave_meta_empty);
@@ -228,6 +260,25 @@ fn create(
         v8::Local::new(scope, context).set_allow_generation_from_strings(false);
     }
     Ok(runtime)
+}
+
+/// Calls what seals the realm, without a script that would have to be compiled for it.
+fn seal(runtime: &mut JsRuntime) -> Result<(), CoreError> {
+    let context = runtime.main_context();
+    deno_core::scope!(scope, runtime);
+    v8::tc_scope!(let scope, scope);
+    let global = v8::Local::new(scope, context).global(scope);
+    let sealed = v8::String::new(scope, SEAL)
+        .and_then(|name| global.get(scope, name.into()))
+        .and_then(|seal| seal.try_cast::<v8::Function>().ok())
+        .and_then(|seal| seal.call(scope, global.into(), &[]));
+    match (sealed, scope.exception()) {
+        (Some(_), _) => Ok(()),
+        (None, Some(exception)) => Err(JsError::from_v8_exception(scope, exception).into()),
+        (None, None) => {
+            Err(CoreErrorKind::Io(std::io::Error::other("the realm has no seal")).into())
+        }
+    }
 }
 
 /// `import.meta` has nothing: deno_core's `resolve` would answer for modules that a script may not import.
