@@ -3,6 +3,8 @@
 //! Looks and reports; changes nothing but a file that it makes in the cache folder and removes again.
 
 mod machine;
+#[cfg_attr(windows, path = "doctor/windows/room.rs")]
+mod room;
 mod scripts;
 mod store;
 mod tools;
