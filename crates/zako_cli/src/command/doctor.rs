@@ -81,6 +81,7 @@ pub(crate) fn run(options: &Options, terminal: &Terminal) -> Done {
     let state = state_options_of(options, &start)?;
     let mut checks = vec![machine::version(), machine::resources()];
     checks.extend(machine::isolation(&start));
+    checks.push(machine::nested());
     checks.extend(tools::all());
     checks.extend(store::all(&state.cache_dir));
     checks.extend(scripts::all(state, &start));

@@ -82,9 +82,11 @@ impl Group {
     /// How the first process ended, which it has (or will soon: this waits for it), and what all of them used.
     pub(super) fn reap(mut self) -> io::Result<Reaped> {
         let status = self.child.wait()?;
+        let usage = self.job.totals().map(|totals| totals.usage);
         Ok(Reaped {
             exit: Exit::Code(status.code().unwrap_or(-1)),
-            usage: self.job.totals()?.usage,
+            // That it can't be told is no reason to lose what was done.
+            usage: usage.unwrap_or_default(),
             failure: None,
             group_peak: self.job.peak_bytes(),
         })

@@ -19,10 +19,10 @@ use windows_sys::Win32::System::JobObjects::{
     JOB_OBJECT_LIMIT_AFFINITY, JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION,
     JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOB_OBJECT_LIMIT_PRIORITY_CLASS,
     JOB_OBJECT_LIMIT_PROCESS_MEMORY, JOB_OBJECT_LIMIT_PROCESS_TIME,
-    JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
-    JOBOBJECTINFOCLASS, JobObjectBasicAndIoAccountingInformation,
-    JobObjectExtendedLimitInformation, QueryInformationJobObject, SetInformationJobObject,
-    TerminateJobObject,
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION, JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION,
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JOBOBJECTINFOCLASS, JobObjectBasicAccountingInformation,
+    JobObjectBasicAndIoAccountingInformation, JobObjectExtendedLimitInformation,
+    QueryInformationJobObject, SetInformationJobObject, TerminateJobObject,
 };
 use windows_sys::Win32::System::Threading::{
     ABOVE_NORMAL_PRIORITY_CLASS, BELOW_NORMAL_PRIORITY_CLASS, CREATE_NEW_PROCESS_GROUP,
@@ -120,22 +120,26 @@ impl Job {
         }
     }
 
-    /// What it has used so far.
+    /// What it has used so far. I/O is zero where that is not told.
     pub(crate) fn totals(&self) -> io::Result<Totals> {
-        let told: JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION =
-            self.ask(JobObjectBasicAndIoAccountingInformation)?;
+        let told: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION =
+            self.ask(JobObjectBasicAccountingInformation)?;
+        let whole: JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION = self
+            .ask(JobObjectBasicAndIoAccountingInformation)
+            .unwrap_or_default();
         let time = |ticks: i64| {
-            Duration::from_nanos(u64::try_from(ticks).unwrap_or(0).saturating_mul(TICK_NANOS))
+            let ticks = u64::try_from(ticks).unwrap_or(0);
+            Duration::from_nanos(ticks.saturating_mul(TICK_NANOS))
         };
         Ok(Totals {
             usage: Usage {
-                user: time(told.BasicInfo.TotalUserTime),
-                system: time(told.BasicInfo.TotalKernelTime),
-                blocks_in: told.IoInfo.ReadTransferCount / BLOCK,
-                blocks_out: told.IoInfo.WriteTransferCount / BLOCK,
+                user: time(told.TotalUserTime),
+                system: time(told.TotalKernelTime),
+                blocks_in: whole.IoInfo.ReadTransferCount / BLOCK,
+                blocks_out: whole.IoInfo.WriteTransferCount / BLOCK,
                 ..Usage::default()
             },
-            active: told.BasicInfo.ActiveProcesses,
+            active: told.ActiveProcesses,
         })
     }
 
@@ -152,7 +156,7 @@ impl Job {
     fn ask<T: Default + Copy>(&self, class: JOBOBJECTINFOCLASS) -> io::Result<T> {
         let mut told = T::default();
         #[expect(unsafe_code, reason = "no safe library of ours asks jobs")]
-        // SAFETY: the handle is open, the pointer is to a live local of that size, and both types that this is called with consist of
+        // SAFETY: the handle is open, the pointer is to a live local of that size, and all types that this is called with consist of
         // integers, for which all bytes are valid.
         let is_told = unsafe {
             QueryInformationJobObject(
