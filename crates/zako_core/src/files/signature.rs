@@ -209,6 +209,7 @@ impl Signature {
     }
 
     /// The size in bytes.
+    #[cfg_attr(windows, expect(dead_code, reason = "for the quick second look"))]
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
