@@ -11,12 +11,21 @@ use rustix::io::Errno;
 
 use super::{Role, Signature};
 
+/// The right to find what is in a folder; where that is not apart, to list it.
+const FIND: OFlags = {
+    #[cfg(target_os = "linux")]
+    let flag = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let flag = OFlags::RDONLY;
+    flag
+};
+
 /// A folder that is open for finding what is in it.
 pub(crate) struct Root(OwnedFd);
 
 impl Root {
     pub(crate) fn open(path: &Path) -> io::Result<Root> {
-        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        let flags = OFlags::DIRECTORY | FIND | OFlags::CLOEXEC;
         Ok(Root(rustix::fs::open(path, flags, Mode::empty())?))
     }
 }
@@ -89,7 +98,7 @@ impl<'a> Folder<'a> {
             if next.get(..=cut) != Some(&path[..=cut]) {
                 return (Place(self.root), path);
             }
-            let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+            let flags = OFlags::DIRECTORY | FIND | OFlags::CLOEXEC;
             self.open = rustix::fs::openat(self.root, above, flags, Mode::empty()).ok();
             self.path.extend_from_slice(above);
         }
