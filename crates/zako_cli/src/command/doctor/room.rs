@@ -5,9 +5,11 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 /// Bytes that may be written below `dir`; `None` when it is not there.
+#[expect(
+    clippy::unnecessary_cast,
+    reason = "the fields are narrower on some systems"
+)]
 pub(super) fn room_on(dir: &Path) -> Option<u64> {
     let room = statvfs(dir).ok()?;
-    let blocks: u64 = room.blocks_available().into();
-    let bytes: u64 = room.fragment_size().into();
-    Some(blocks.saturating_mul(bytes))
+    Some(room.blocks_available() as u64 * room.fragment_size() as u64)
 }
