@@ -5,10 +5,6 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 /// Bytes that may be written below `dir`; `None` when it is not there.
-#[cfg_attr(
-    target_os = "linux",
-    expect(clippy::unnecessary_cast, reason = "the fields are narrower elsewhere")
-)]
 pub(super) fn room_on(dir: &Path) -> Option<u64> {
     let room = statvfs(dir).ok()?;
     Some(room.blocks_available() as u64 * room.fragment_size() as u64)
