@@ -1,10 +1,15 @@
 //! The signals that ask zako to stop.
 //!
+//! On Windows `windows/interrupt.rs` stands for this file.
+//!
 //! Once they are listened to, they no longer end the process by themselves: whoever listens must act.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 /// Listens to SIGINT, SIGTERM and SIGHUP.
@@ -35,4 +40,18 @@ impl Interrupts {
             else => std::future::pending().await,
         }
     }
+}
+
+/// Hands `signal` on to a child that has not been reaped. What a terminal sends has reached it without our help.
+pub(crate) fn pass_on(signal: Signal, child: u32) {
+    let pid = i32::try_from(child).ok();
+    if let Some(pid) = pid.filter(|_| signal != Signal::SIGINT) {
+        // If it has just ended there is nothing to tell.
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// The signal that a process ended by.
+pub(crate) fn signal_of(status: ExitStatus) -> Option<i32> {
+    status.signal()
 }

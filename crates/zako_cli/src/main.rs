@@ -8,6 +8,7 @@ mod bug;
 mod command;
 mod event_log;
 mod failure;
+#[cfg_attr(windows, path = "windows/interrupt.rs")]
 mod interrupt;
 mod open;
 mod progress;

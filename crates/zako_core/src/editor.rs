@@ -113,13 +113,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Diagnostic> {
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // As any file that a person makes, not as the private ones of temporary files.
-        file.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(failed)?;
-    }
+    // As any file that a person makes, not as the private ones of temporary files.
+    crate::system::set_mode_of(file.as_file(), 0o644).map_err(failed)?;
     file.persist(path).map(drop).map_err(|e| failed(e.error))
 }

@@ -38,6 +38,8 @@ mod rounds;
 mod select;
 mod session;
 mod standby;
+#[cfg_attr(windows, path = "windows/system.rs")]
+mod system;
 mod target;
 mod watch;
 mod workspace;

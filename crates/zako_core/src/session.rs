@@ -324,7 +324,7 @@ impl Session {
             .files
             .iter()
             .map(|file| file.to_os_path(self.root()))
-            .filter(|file| is_executable(file))
+            .filter(|file| crate::system::is_program(file))
             .collect();
         match &programs[..] {
             [program] => Ok(Runnable {
@@ -554,17 +554,6 @@ fn target(reference: &TargetRef) -> String {
 
 fn setting(setting: &Setting) -> String {
     format!("{}={}", setting.option, setting.value)
-}
-
-#[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
-    path.is_file()
 }
 
 /// A build that runs. Dropping it cancels the build; its children are stopped in the background.

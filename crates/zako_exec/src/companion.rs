@@ -6,19 +6,25 @@
 //! [`MAX_LINE`] bytes long: a longer one is an error, not memory.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
 };
-use tokio::net::unix::pipe;
 use zako_action::Exit;
 
-use crate::process::{FIXED_PATH, Process, ProcessError, find_program};
+#[cfg(windows)]
+pub use windows::CompanionHandle;
+
+use crate::process::{Process, ProcessError, find_program};
+use crate::system::{FIXED_PATH, PipeEnd, Receiver, Sender, plain, receiver, sender};
+
+#[cfg(windows)]
+#[path = "windows/companion.rs"]
+mod windows;
 
 /// The longest line that a child may write, in bytes.
 pub const MAX_LINE: usize = 64 << 20;
@@ -54,30 +60,20 @@ impl Companion {
             program: program.display().to_string(),
             source,
         };
-        let mut command = Command::new(&program);
-        let arg0 = process.arg0.as_deref();
+        let mut command = Command::new(plain(&program));
         command
-            .arg0(arg0.unwrap_or(process.program.as_os_str()))
             .args(&process.args)
             .env_clear()
             .envs(&process.env)
-            .current_dir(&process.dir)
-            .process_group(0)
+            .current_dir(plain(&process.dir))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(fail)?;
         // From here on the group is killed whatever fails.
-        let handle = CompanionHandle {
-            leader: Pid::from_child(&child),
-            is_reaped: false,
-        };
-        let missing = || fail(io::Error::other("its standard streams are no pipes"));
-        let stdin: OwnedFd = child.stdin.take().ok_or_else(missing)?.into();
-        let stdout: OwnedFd = child.stdout.take().ok_or_else(missing)?.into();
-        let stderr: OwnedFd = child.stderr.take().ok_or_else(missing)?.into();
+        let (handle, [stdin, stdout, stderr]) =
+            CompanionHandle::start(command, process).map_err(fail)?;
         Ok(Self {
-            stdin: ChildWriter(pipe::Sender::from_owned_fd(stdin).map_err(fail)?),
+            stdin: ChildWriter(sender(stdin).map_err(fail)?),
             stdout: ChildReader::new(stdout).map_err(fail)?,
             stderr: ChildReader::new(stderr).map_err(fail)?,
             handle,
@@ -105,7 +101,7 @@ impl Companion {
 
 fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
     let program = &process.program;
-    if program.as_os_str().as_encoded_bytes().contains(&b'/') {
+    if program.components().count() > 1 || program.as_os_str().as_encoded_bytes().contains(&b'/') {
         return Ok(process.dir.join(program));
     }
     let path = process.env.get("PATH").map_or(FIXED_PATH, String::as_str);
@@ -118,7 +114,7 @@ fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
 
 /// A child's standard input.
 #[derive(Debug)]
-pub struct ChildWriter(pipe::Sender);
+pub struct ChildWriter(Sender);
 
 impl ChildWriter {
     /// Writes all of it.
@@ -152,7 +148,7 @@ impl ChildWriter {
 /// One of a child's outputs, line by line.
 #[derive(Debug)]
 pub struct ChildReader {
-    pipe: pipe::Receiver,
+    pipe: Receiver,
     /// What was read and not handed out; a line may begin anywhere in it.
     held: Vec<u8>,
     /// How much of it has no newline.
@@ -161,9 +157,9 @@ pub struct ChildReader {
 }
 
 impl ChildReader {
-    fn new(fd: OwnedFd) -> io::Result<Self> {
+    fn new(end: PipeEnd) -> io::Result<Self> {
         Ok(Self {
-            pipe: pipe::Receiver::from_owned_fd(fd)?,
+            pipe: receiver(end)?,
             held: Vec::new(),
             searched: 0,
             is_over: false,
@@ -206,14 +202,42 @@ impl ChildReader {
     }
 }
 
+/// Our ends of a child's three streams.
+fn ends(child: &mut Child) -> io::Result<[PipeEnd; 3]> {
+    let missing = || io::Error::other("its standard streams are no pipes");
+    Ok([
+        child.stdin.take().ok_or_else(missing)?.into(),
+        child.stdout.take().ok_or_else(missing)?.into(),
+        child.stderr.take().ok_or_else(missing)?.into(),
+    ])
+}
+
 /// A child as a process. Dropping it kills its group.
+#[cfg(unix)]
 #[derive(Debug)]
 pub struct CompanionHandle {
     leader: Pid,
     is_reaped: bool,
 }
 
+#[cfg(unix)]
 impl CompanionHandle {
+    /// Starts `command`, which is of `process`.
+    fn start(mut command: Command, process: &Process) -> io::Result<(Self, [PipeEnd; 3])> {
+        use std::os::unix::process::CommandExt;
+
+        let arg0 = process.arg0.as_deref();
+        command
+            .arg0(arg0.unwrap_or(process.program.as_os_str()))
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let handle = Self {
+            leader: Pid::from_child(&child),
+            is_reaped: false,
+        };
+        Ok((handle, ends(&mut child)?))
+    }
+
     /// The leader's process id, which is its group's.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -268,6 +292,7 @@ impl CompanionHandle {
     }
 }
 
+#[cfg(unix)]
 impl Drop for CompanionHandle {
     fn drop(&mut self) {
         if self.is_reaped {

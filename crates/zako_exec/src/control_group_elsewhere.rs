@@ -1,7 +1,9 @@
 //! What stands for control groups on systems that have none: the same names, and nobody gets one.
 
+#[cfg(unix)]
 use std::time::Instant;
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal};
 
 use crate::isolation::{Groups, Lack};
@@ -58,18 +60,22 @@ impl ControlGroup {
         match *self {}
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal_others(&self, _leader: Pid, _signal: Signal) {
         match *self {}
     }
 
+    #[cfg(unix)]
     pub(crate) fn kill(&self) {
         match *self {}
     }
 
+    #[cfg(unix)]
     pub(crate) async fn emptied(&self, _deadline: Instant) {
         match *self {}
     }
 
+    #[cfg(unix)]
     pub(crate) fn peak_bytes(&self) -> Option<u64> {
         match *self {}
     }

@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zako_action::{ActionSpec, ExecuteError, ToolRef};
 use zako_path::NeutralPath;
+
+use crate::system::{self, Owner};
 
 /// Where the links of an action lie, below its scratch folder, and where they are kept for the next one that has it.
 const ROOT: &str = "root";
@@ -132,8 +133,8 @@ impl InputRoot {
     /// Makes the folder `root` with links into `workspace`, and nothing else. What is there already and right is left as it is:
     /// making links is what a file system is slow at, and looking at them is not.
     pub(crate) fn build(&self, workspace: &Path, root: &Path) -> Result<(), ExecuteError> {
-        let owner = root.parent().and_then(|above| Owner::of(above).ok());
-        let is_there = owner.is_some() && Owner::of(root).ok() == owner;
+        let owner = root.parent().and_then(|above| owner_of(above).ok());
+        let is_there = owner.is_some() && owner_of(root).ok() == owner;
         if !is_there {
             remove_all(root)?;
             fs::create_dir(root).map_err(io_error("create", root))?;
@@ -172,26 +173,12 @@ impl InputRoot {
     }
 }
 
-/// Whose a folder is, and who may do what there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner {
-    mode: u32,
-    user: u32,
-    group: u32,
-}
-
-impl Owner {
-    /// Of the folder at `path`; an error if it is none.
-    fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        match found.is_dir() {
-            true => Ok(Self {
-                mode: found.mode(),
-                user: found.uid(),
-                group: found.gid(),
-            }),
-            false => Err(io::ErrorKind::NotADirectory.into()),
-        }
+/// Whose the folder at `path` is; an error if it is none.
+fn owner_of(path: &Path) -> io::Result<Owner> {
+    let found = fs::symlink_metadata(path)?;
+    match found.is_dir() {
+        true => Ok(Owner::of(&found)),
+        false => Err(io::ErrorKind::NotADirectory.into()),
     }
 }
 
@@ -244,7 +231,7 @@ impl Filling {
                     Some(Wanted::Link) if is_link_to(&place, &there.join(&name)) => {
                         wanted.remove(&name);
                     }
-                    Some(Wanted::Folder(child)) if Owner::of(&place).ok() == self.owner => {
+                    Some(Wanted::Folder(child)) if owner_of(&place).ok() == self.owner => {
                         self.fill(child, &there.join(&name), &place, true)?;
                         wanted.remove(&name);
                     }
@@ -271,7 +258,7 @@ fn is_link_to(place: &Path, target: &Path) -> bool {
 }
 
 fn link(target: &Path, place: &Path) -> Result<(), ExecuteError> {
-    std::os::unix::fs::symlink(target, place).map_err(io_error("link", place))
+    system::link(target, place).map_err(io_error("link", place))
 }
 
 /// Makes room for the outputs of an action that runs in the workspace itself: removes old ones, creates their folders.
@@ -314,10 +301,9 @@ pub(crate) fn remove_all(path: &Path) -> Result<(), ExecuteError> {
 
 /// Gives the owner all permissions on every folder below `top`.
 fn open_up(top: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let mut folders: Vec<PathBuf> = vec![top.to_owned()];
     while let Some(folder) = folders.pop() {
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        system::open_up(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {

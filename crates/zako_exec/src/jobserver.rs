@@ -9,8 +9,10 @@
 //!
 //! **Absences:** no actions, no environment of this process.
 
+#[cfg_attr(windows, path = "jobserver/windows/client.rs")]
 mod client;
 mod nested;
+#[cfg_attr(windows, path = "jobserver/windows/server.rs")]
 mod server;
 
 pub use client::{JobClient, JobClientError, JobToken};

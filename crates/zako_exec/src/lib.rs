@@ -43,6 +43,8 @@ mod sandbox;
 mod scheduler;
 mod shell_commands;
 mod spool;
+#[cfg_attr(windows, path = "windows/system.rs")]
+mod system;
 mod worker;
 
 pub use blocking_pool::{BlockingPool, Panicked};
@@ -62,14 +64,14 @@ pub use jobserver::{
     JobClient, JobClientError, JobServer, JobSession, JobStyle, JobToken, NESTED_TOOLS,
     NestedExecutor,
 };
-pub use local::{FIXED_HOME, LocalExecutor, base_environment, is_spare};
+pub use local::{LocalExecutor, base_environment, is_spare};
 pub use machine::{DEFAULT_NETWORK_SLOTS, processors};
 pub use outputs::{EscapingLink, MAX_DEPFILE_BYTES};
 pub use plan::{Plan, PlanBuilder, PlanError, PlanId};
 pub use pressure::{Pulse, Reading, Sources, Watch, Weather};
 pub use process::{
-    Attributes, DEFAULT_GRACE, DRAIN_LIMIT, FIXED_PATH, Finished, Limits, Process, ProcessError,
-    ProcessStdin, Receive, SIGNALS, begin_launcher, find_program, signal_number,
+    Attributes, DEFAULT_GRACE, DRAIN_LIMIT, Finished, Limits, Process, ProcessError, ProcessStdin,
+    Receive, SIGNALS, begin_launcher, find_program, signal_number,
 };
 pub use resource_pool::{
     AcquireError, Capacity, Grant, PoolState, Priority, Request, ResourcePool, Urgency,
@@ -80,6 +82,7 @@ pub use zako_action::{MAX_RETRIES, RetryCauses, RetryPolicy};
 
 pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
 pub use shell_commands::shell_commands;
+pub use system::{FIXED_HOME, FIXED_PATH};
 pub use worker::{
     Lease, WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerExecutor, WorkerIdentity,
     WorkerPool, WorkerPoolOptions, WorkerPoolState, WorkerState,

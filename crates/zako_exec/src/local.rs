@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +29,10 @@ use crate::input_root::{InputRoot, clear_outputs, io_error, kept_in, remove_all,
 use crate::isolation::{INSIDE_JOBS, INSIDE_TMP, INSIDE_WORKSPACE};
 use crate::jobserver::{JobSession, JobStyle};
 use crate::outputs;
-use crate::process::{DEFAULT_GRACE, FIXED_PATH, Process, ProcessError, ProcessStdin};
+use crate::process::{DEFAULT_GRACE, Process, ProcessError, ProcessStdin};
 use crate::sandbox::{Sandbox, settle_links, written_below};
 use crate::spool::Spool;
-
-/// The home folder of every action: one that does not exist, so that no setting of a person slips in.
-pub const FIXED_HOME: &str = "/nonexistent";
+use crate::system::{self, FIXED_ENVIRONMENT, FIXED_HOME, FIXED_PATH, TMP_VARIABLES};
 
 /// An action's own folder for temporary files, in its scratch folder.
 const TMP: &str = "tmp";
@@ -58,6 +55,7 @@ pub fn base_environment() -> BTreeMap<String, String> {
     ];
     constants
         .into_iter()
+        .chain(FIXED_ENVIRONMENT)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
@@ -242,7 +240,9 @@ impl Place {
 
     fn environment(&self, spec: &ActionSpec) -> BTreeMap<String, String> {
         let mut env = base_environment();
-        env.insert("TMPDIR".to_owned(), self.seen_tmp.display().to_string());
+        for name in TMP_VARIABLES {
+            env.insert(name.to_owned(), self.seen_tmp.display().to_string());
+        }
         if spec.in_list().is_some() {
             let list = self.seen_in_file.display().to_string();
             env.insert("in_file".to_owned(), list);
@@ -460,9 +460,7 @@ pub fn is_spare(scratch: &Path) -> bool {
 /// Whether nothing is in `scratch` but the empty folder `tmp`, as its owner may use it, and `others`.
 fn is_fresh(scratch: &Path, tmp: &Path, others: &[&Path]) -> bool {
     let is_tmp = |entry: &std::fs::DirEntry| {
-        let is_usable = |found: std::fs::Metadata| {
-            found.is_dir() && found.permissions().mode() & 0o700 == 0o700
-        };
+        let is_usable = |found: std::fs::Metadata| found.is_dir() && system::is_usable(&found);
         Some(&*entry.file_name()) == tmp.file_name() && entry.metadata().is_ok_and(is_usable)
     };
     let is_other = |entry: &std::fs::DirEntry| others.contains(&&*entry.path());

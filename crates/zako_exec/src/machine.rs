@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::Capacity;
+use crate::{Capacity, system};
 
 /// Network slots of a machine, unless somebody says otherwise.
 pub const DEFAULT_NETWORK_SLOTS: u32 = 16;
@@ -32,26 +32,13 @@ impl Capacity {
         let limit = memory_limit(Path::new("/proc/self/cgroup"), Path::new("/sys/fs/cgroup"));
         Self {
             cpu_millis: cpus * 1000,
-            memory_bytes: total_memory().min(limit.unwrap_or(u64::MAX)),
+            memory_bytes: system::total_memory()
+                .unwrap_or(UNKNOWN_MEMORY)
+                .min(limit.unwrap_or(u64::MAX)),
             network_slots: DEFAULT_NETWORK_SLOTS,
             named: BTreeMap::new(),
         }
     }
-}
-
-#[cfg(linux)]
-fn total_memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    let bytes = u128::from(info.totalram) * u128::from(info.mem_unit);
-    u64::try_from(bytes)
-        .ok()
-        .filter(|bytes| *bytes > 0)
-        .unwrap_or(UNKNOWN_MEMORY)
-}
-
-#[cfg(not(linux))]
-fn total_memory() -> u64 {
-    UNKNOWN_MEMORY
 }
 
 /// The smallest `memory.max` from this process's control group (version 2) up to the root; `None` without a limit.

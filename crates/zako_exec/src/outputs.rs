@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use zako_cas::{Store, TreeError};
 use zako_path::NeutralPath;
 
 use crate::input_root::{io_error, remove_all};
+use crate::system;
 
 /// The largest depfile that is read; real ones are thousands of times smaller.
 pub const MAX_DEPFILE_BYTES: u64 = 64 << 20;
@@ -107,7 +107,7 @@ fn collect_one(output: &OutputSpec, root: &Path, store: &Store) -> Result<Produc
             }
             ArtifactValue::File {
                 digest,
-                executable: file.permissions().mode() & 0o100 != 0,
+                executable: system::is_executable(&file),
             }
         }
     };

@@ -12,18 +12,30 @@
 //!   belong to somebody else meanwhile.
 //! - When [`Process::run`] returns, or its future is dropped, the group has been killed. Behind walls, and in a control group,
 //!   that is every process that came of it, whatever group it made for itself.
-//! - On Linux the leader is killed when this process ends in whatever way.
+//! - On Linux the leader is killed when this process ends in whatever way, on Windows all that came of it.
 //!
 //! Waiting costs no thread: the leader's end is a readable pidfd in tokio's reactor (elsewhere than on Linux a thread
 //! sleeps in `waitid`). The runtime must have I/O and time enabled.
+//!
+//! On Windows files of `process/windows/` stand for those of the same name: a process is in a job object instead of a group, a thread
+//! reads each pipe, and Ctrl-Break is what SIGTERM is elsewhere.
 
 mod attributes;
+#[cfg_attr(windows, path = "process/windows/by_std.rs")]
+mod by_std;
+#[cfg_attr(windows, path = "process/windows/exit_watch.rs")]
 mod exit_watch;
+#[cfg_attr(windows, path = "process/windows/group.rs")]
 mod group;
+#[cfg(windows)]
+#[path = "process/windows/job.rs"]
+pub(crate) mod job;
 #[cfg(walls)]
 mod launch;
 mod program;
+#[cfg_attr(windows, path = "process/windows/reap.rs")]
 mod reap;
+#[cfg_attr(windows, path = "process/windows/signals.rs")]
 mod signals;
 mod spawn;
 mod streams;
@@ -42,8 +54,9 @@ use zako_action::{Exit, Stream, Usage};
 #[cfg(walls)]
 pub(crate) use launch::raw;
 
+pub(crate) use crate::system::FIXED_PATH;
 pub use attributes::{Attributes, Limits};
-pub use program::{FIXED_PATH, find_program};
+pub use program::find_program;
 pub use signals::{SIGNALS, signal_number};
 
 use crate::census::Census;
@@ -85,7 +98,8 @@ pub struct Process {
     pub timeout: Option<Duration>,
     /// Time between SIGTERM and SIGKILL when it is ended.
     pub grace: Duration,
-    /// Its limits, and how it stands among others. On Linux only: elsewhere it is an error to set any.
+    /// Its limits, and how it stands among others. On Linux only; on Windows as far as a job object can, where the rest is an error, as
+    /// any is on other systems.
     pub attributes: Attributes,
     /// What it is shut off from; `dir` and `program`, which must be absolute, are as it sees them.
     pub(crate) walls: Option<std::sync::Arc<crate::sandbox::Walls>>,
@@ -215,8 +229,8 @@ impl Process {
         let spawned = spawn::spawn(self, cancel).await?;
         let group = spawned.group;
         let listed = self.census.as_ref();
-        let leader = group.leader().as_raw_nonzero().get().unsigned_abs();
-        let listed = listed.map(|(census, scratch)| census.enter(scratch, leader, group.control()));
+        let listed =
+            listed.map(|(census, scratch)| census.enter(scratch, group.pid(), group.control()));
         let watch = |source| ProcessError::Watch {
             program: self.program.display().to_string(),
             source,
@@ -260,10 +274,7 @@ impl Process {
             let _wants_no_more = streams.drain(receive, alarm).await.map_err(watch)?;
         }
         group.signal(Signal::KILL);
-        if let Some(control) = group.control() {
-            let deadline = Instant::now() + DRAIN_LIMIT;
-            control.emptied(deadline).await;
-        }
+        group.emptied(Instant::now() + DRAIN_LIMIT).await;
         let flow = streams
             .drain(receive, Instant::now().checked_add(DRAIN_LIMIT))
             .await

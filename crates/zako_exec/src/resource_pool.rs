@@ -367,6 +367,7 @@ impl ResourcePool {
     }
 
     /// Returns when a request has to wait from now on.
+    #[cfg_attr(windows, expect(dead_code, reason = "for the jobserver"))]
     pub(crate) async fn contended(&self) {
         self.own.shared.contended.notified().await;
     }

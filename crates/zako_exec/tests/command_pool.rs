@@ -1,4 +1,6 @@
 //! The command pool with real processes and real threads.
+// The programs that it runs are shells; see `windows.rs`.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

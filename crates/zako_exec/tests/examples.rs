@@ -1,4 +1,6 @@
 //! The examples, run to their ends: each checks what it did.
+// They run shells, and one talks over a Unix socket.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../examples/aggregate_logs.rs"]

@@ -1,4 +1,6 @@
 //! Actions at `none` and `basic`, with real processes, files and a real store.
+// The programs that it runs are shells; see `windows.rs`.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

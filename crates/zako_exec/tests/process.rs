@@ -1,4 +1,6 @@
 //! Real processes: streams, ends, and that nothing is left behind.
+// The programs that it runs are shells; see `windows.rs`.
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 //! Looks and reports; changes nothing but a file that it makes in the cache folder and removes again.
 
 mod machine;
+#[cfg_attr(windows, path = "doctor/windows/room.rs")]
+mod room;
 mod scripts;
 mod store;
 mod tools;
@@ -79,6 +81,7 @@ pub(crate) fn run(options: &Options, terminal: &Terminal) -> Done {
     let state = state_options_of(options, &start)?;
     let mut checks = vec![machine::version(), machine::resources()];
     checks.extend(machine::isolation(&start));
+    checks.push(machine::nested());
     checks.extend(tools::all());
     checks.extend(store::all(&state.cache_dir));
     checks.extend(scripts::all(state, &start));

@@ -3,18 +3,15 @@
 //! **Invariant:** while the program runs zako prints nothing, and does not end before it.
 
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::process::Command;
 use zako_core::{BuildOptions, Diagnostic, Runnable, Urgency};
 
 use crate::arguments::Options;
 use crate::command::{Done, build, runtime};
 use crate::failure::{Exit, io_failure};
-use crate::interrupt::Interrupts;
+use crate::interrupt::{Interrupts, pass_on, signal_of};
 use crate::open::Opened;
 use crate::terminal::Terminal;
 
@@ -77,10 +74,8 @@ async fn started(
             }
             signal = interrupts.next() => {
                 // A child that is reaped has no id any more, so nobody else's process is meant.
-                let pid = child.id().and_then(|id| i32::try_from(id).ok());
-                if let Some(pid) = pid.filter(|_| signal != Signal::SIGINT) {
-                    // If it has just ended there is nothing to tell.
-                    let _ = kill(Pid::from_raw(pid), signal);
+                if let Some(pid) = child.id() {
+                    pass_on(signal, pid);
                 }
             }
         }
@@ -91,14 +86,19 @@ async fn started(
 fn code_of(status: ExitStatus) -> u8 {
     let code = status
         .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
+        .or_else(|| signal_of(status).map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok())
         .unwrap_or(u8::MAX)
 }
 
-#[cfg(test)]
+// Its programs are shells, which Windows has none of.
+#[cfg(all(test, unix))]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use nix::sys::signal::Signal;
+
     use super::*;
 
     #[test]

@@ -119,7 +119,7 @@ fn search_path(environment: &BTreeMap<String, String>) -> &str {
 }
 
 fn find(name: &str, environment: &BTreeMap<String, String>) -> Option<PathBuf> {
-    if name.starts_with('/') {
+    if Path::new(name).is_absolute() {
         let path = PathBuf::from(name);
         let (folder, name) = (path.parent()?.to_str()?, path.file_name()?.to_str()?);
         return find_program(name, folder);

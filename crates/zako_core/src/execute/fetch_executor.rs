@@ -9,7 +9,6 @@
 //! writes to a file that is gone by then.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -75,8 +74,7 @@ impl FetchExecutor {
                     None => {
                         put(&store, &content, &place)?;
                         let mode = if fetch.executable { 0o755 } else { 0o644 };
-                        fs::set_permissions(&place, fs::Permissions::from_mode(mode))
-                            .map_err(io("write", &place))?;
+                        crate::system::set_mode(&place, mode).map_err(io("write", &place))?;
                     }
                     Some(strip) => {
                         let archive = job.scratch.join("archive");

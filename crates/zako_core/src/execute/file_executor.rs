@@ -3,7 +3,6 @@
 //! **Invariant:** only its scratch folder is written to.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,8 +42,7 @@ impl Executor for FileExecutor {
                     FileWork::Write { text, executable } => {
                         write(&place, text.as_bytes())?;
                         if *executable {
-                            let mode = fs::Permissions::from_mode(0o755);
-                            fs::set_permissions(&place, mode).map_err(io("write", &place))?;
+                            crate::system::set_mode(&place, 0o755).map_err(io("write", &place))?;
                         }
                     }
                     FileWork::Copy { from } => {
@@ -55,7 +53,8 @@ impl Executor for FileExecutor {
                         // Even one to a directory is a link.
                         let _absent = fs::remove_dir(&place);
                         make_folder(&place)?;
-                        symlink(link_text(&output.path, to), &place).map_err(io("link", &place))?;
+                        crate::system::symlink(link_text(&output.path, to), &place)
+                            .map_err(io("link", &place))?;
                     }
                     // Has an executor of its own.
                     FileWork::Fetch(_) => {}
@@ -112,7 +111,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), ExecuteError> {
                 folders.push((from, to));
             } else if kind.is_symlink() {
                 let target = fs::read_link(&from).map_err(io("read", &from))?;
-                symlink(target, &to).map_err(io("link", &to))?;
+                crate::system::symlink(target, &to).map_err(io("link", &to))?;
             } else {
                 fs::copy(&from, &to).map(drop).map_err(io("copy", &from))?;
             }

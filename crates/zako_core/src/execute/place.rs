@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -250,8 +249,7 @@ impl Places {
                 }
             }
             ArtifactValue::Symlink { target } => {
-                std::os::unix::fs::symlink(target, &place)
-                    .map_err(PlaceError::io("link", &place))?;
+                crate::system::symlink(target, &place).map_err(PlaceError::io("link", &place))?;
             }
         }
         files.put(&output.path, &output.value)?;
@@ -273,8 +271,7 @@ impl Places {
         if let ArtifactValue::File { executable, .. } = output.value {
             // As it would come out of the store.
             let mode = if executable { 0o755 } else { 0o644 };
-            fs::set_permissions(from, fs::Permissions::from_mode(mode))
-                .map_err(PlaceError::io("set the mode of", from))?;
+            crate::system::set_mode(from, mode).map_err(PlaceError::io("set the mode of", from))?;
         }
         if *from != place {
             self.make_room(&output.path)?;
@@ -328,7 +325,7 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
             }
             let mut folders = vec![path.to_owned()];
             while let Some(folder) = folders.pop() {
-                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+                crate::system::set_mode(&folder, 0o700)?;
                 for entry in fs::read_dir(&folder)? {
                     let entry = entry?;
                     if entry.file_type()?.is_dir() {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -187,7 +186,7 @@ pub(super) fn collect(
             }
             OutputKind::File => ArtifactValue::File {
                 digest: store.put_file(&place)?,
-                executable: found.permissions().mode() & 0o100 != 0,
+                executable: crate::system::is_executable(&found),
             },
             OutputKind::Directory => {
                 let tree = store.put_directory(&place).map_err(|error| match error {

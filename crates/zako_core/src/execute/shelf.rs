@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,7 +107,7 @@ impl Shelf {
             None => {
                 let program = made.join(name(fetch));
                 put(&self.store, &content, &program).map_err(|e| told(&e))?;
-                fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(io)?;
+                crate::system::set_mode(&program, 0o755).map_err(io)?;
             }
         }
         match fs::rename(&made, &place) {

@@ -76,7 +76,7 @@ impl Tools {
 }
 
 fn missing(name: &str, path: &str) -> Diagnostic {
-    if name.starts_with('/') {
+    if Path::new(name).is_absolute() {
         return Diagnostic::environment(format!("the program `{name}` is not on this machine"))
             .with_help("install it, or name another one");
     }

@@ -6,10 +6,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::system::{set_mode_of, symlink};
 
 /// How many files, folders and links an archive may have.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -228,7 +229,7 @@ impl Room<'_> {
         let copied = io::copy(&mut from.take(self.bytes.saturating_add(1)), &mut file)?;
         // Whether it is a program is all that is kept of its mode.
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        set_mode_of(&file, mode)?;
         self.count(copied)
     }
 
@@ -248,7 +249,7 @@ impl Room<'_> {
         if target.as_os_str().is_empty() {
             return Err(out());
         }
-        symlink(target, self.place(below)?)?;
+        symlink(target, &self.place(below)?)?;
         self.count(0)
     }
 }

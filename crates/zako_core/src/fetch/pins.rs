@@ -68,8 +68,8 @@ pub(crate) fn add(root: &Path, url: &str, integrity: &Integrity) -> Result<(), P
     let write = || {
         let mut file = tempfile::Builder::new()
             .prefix(".zako.lock.")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(root)?;
+        crate::system::set_mode_of(file.as_file(), 0o644)?;
         file.write_all(HEAD.as_bytes())?;
         file.write_all(text.as_bytes())?;
         file.persist(&place)?;

@@ -8,8 +8,10 @@
 //! that no later edit can have ([`Signature::is_settled`]). A source never leads out of the workspace.
 
 mod encoding;
+#[cfg_attr(windows, path = "windows/folder.rs")]
 mod folder;
 mod nearest;
+#[cfg_attr(windows, path = "windows/reread.rs")]
 mod reread;
 mod signature;
 mod tool;
@@ -18,14 +20,12 @@ mod walk;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat};
 use zako_action::ArtifactValue;
 use zako_cas::{Digest, DigestFunction, StoreError, TreeBuilder, TreeError, hash_file};
 use zako_graph::archive::{Id, Kind};
@@ -34,7 +34,7 @@ use zako_path::NeutralPath;
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
 use crate::workspace::OUTPUT_DIR;
 pub(crate) use encoding::{Decoder, Encoder};
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, Glimpse, Root};
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
 pub(crate) use tool::tool_witness;
 use walk::Walked;
@@ -209,9 +209,8 @@ impl Files {
         &self,
         stamps: impl Iterator<Item = (&'p NeutralPath, &'p Stamp)>,
     ) -> Vec<&'p NeutralPath> {
-        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&*self.root, flags, Mode::empty()).ok();
-        let mut folder = root.as_ref().map(|root| Folder::new(root.as_fd()));
+        let root = Root::open(&self.root).ok();
+        let mut folder = root.as_ref().map(Folder::new);
         let mut stamps = stamps.peekable();
         let mut changed = Vec::new();
         while let Some((path, stamp)) = stamps.next() {
@@ -220,12 +219,12 @@ impl Files {
                 .map_or(&b""[..], |next| next.0.as_str().as_bytes());
             let is_same_file = folder.as_mut().is_some_and(|folder| {
                 let (place, name) = folder.enter(path.as_str().as_bytes(), next);
-                let found = statat(place, name, AtFlags::SYMLINK_NOFOLLOW);
-                found.is_ok_and(|found| {
-                    let signature = Signature::of_stat(&found, self.role(path));
-                    FileType::from_raw_mode(found.st_mode).is_file()
-                        && Stamp::of_file(&signature) == *stamp
-                })
+                match place.look(name, self.role(path), false) {
+                    Glimpse::There { signature, is_file } => {
+                        is_file && Stamp::of_file(&signature) == *stamp
+                    }
+                    Glimpse::Nothing | Glimpse::Unknown => false,
+                }
             });
             let is_same =
                 is_same_file || matches!(self.stamp(path), Ok(Some(now)) if now == *stamp);

@@ -1,7 +1,7 @@
 //! A quick second look at plain files that were touched: each opened once, read in one go, and asked for its signature before and
 //! after, on as many threads as there are processors.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use zako_cas::{Digest, DigestFunction};
 use zako_graph::archive::{Archive, Id, Kind};
 
 use super::signature::Signature;
-use super::{Files, Folder, Role};
+use super::{Files, Folder, Role, Root};
 use crate::ledger::{OUTPUT, SOURCE, Witness};
 
 /// The largest file that is read like this, in bytes; hashing larger ones in parallel pays.
@@ -36,8 +36,7 @@ impl Files {
     /// Looks at the leaves that are plain files, and takes note of what they hold; gives those that need a look of another kind:
     /// folders, links, large files, and those that change meanwhile.
     pub(crate) fn reread(&self, leaves: &[Id]) -> Vec<Id> {
-        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        let Ok(root) = rustix::fs::open(&*self.root, flags, Mode::empty()) else {
+        let Ok(root) = Root::open(&self.root) else {
             return leaves.to_vec();
         };
         let mut ledger = self.ledger.lock();
@@ -45,7 +44,7 @@ impl Files {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut reader = Reader {
-                near: Folder::new(root.as_fd()),
+                near: Folder::new(&root),
                 place: &self.root,
                 function: self.function,
                 folder: None,
@@ -125,7 +124,7 @@ impl Reader<'_> {
         let (place, name) = self
             .near
             .enter(path, next.map_or(&[][..], |next| archive.key(next)));
-        let file = match open(place, name) {
+        let file = match open(place.0, name) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Some(Found::Nothing),
             Err(_) => return None,

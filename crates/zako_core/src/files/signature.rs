@@ -4,11 +4,11 @@
 //! when that can no longer happen.
 
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::encoding::{Decoder, Encoder};
+use crate::system::Facts;
 
 /// How much older than the moment of its hashing a file's times must be, where the file system keeps fractions of
 /// seconds. The kernel's clock for them ticks at least every 10 ms.
@@ -73,6 +73,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// The clock of the file system that `folder` is on.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn of(_folder: &Path) -> Clock {
+        Clock::default()
+    }
+
+    /// The clock of the file system that `folder` is on.
+    #[cfg(target_os = "linux")]
     pub(crate) fn of(folder: &Path) -> Clock {
         const EXT4: u64 = 0xEF53;
         const BTRFS: u64 = 0x9123_683E;
@@ -82,11 +89,13 @@ impl Clock {
         let is_new = version_of(&release.release().to_string_lossy()) >= (6, 13);
         let magic = rustix::fs::statfs(folder).map(|found| found.f_type as u64);
         let is_known = magic.is_ok_and(|magic| [EXT4, BTRFS, XFS, TMPFS].contains(&magic));
-        if !cfg!(target_os = "linux") || !is_new || !is_known {
+        if !is_new || !is_known {
             return Clock::default();
         }
         Clock {
-            fine: std::fs::metadata(folder).ok().map(|found| found.dev()),
+            fine: std::fs::metadata(folder)
+                .ok()
+                .map(|found| Facts::of(&found).device),
         }
     }
 
@@ -96,6 +105,7 @@ impl Clock {
 }
 
 /// The first two numbers of a kernel's release.
+#[cfg(any(test, target_os = "linux"))]
 fn version_of(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
@@ -122,39 +132,51 @@ pub(crate) struct Signature {
 impl Signature {
     /// The signature that `metadata` says.
     pub(crate) fn of(metadata: &Metadata, role: Role) -> Self {
-        let time = |seconds, nanos: i64| Time {
+        let facts = Facts::of(metadata);
+        let time = |(seconds, nanos): (i64, i64)| Time {
             seconds,
             nanos: u32::try_from(nanos).unwrap_or(0),
         };
         Signature {
-            mode: metadata.mode(),
+            mode: facts.mode,
             size: metadata.len(),
-            modified: time(metadata.mtime(), metadata.mtime_nsec()),
+            modified: time(facts.modified),
             changed: match role {
-                Role::Source => time(metadata.ctime(), metadata.ctime_nsec()),
+                Role::Source => time(facts.changed),
                 Role::Output => Time::default(),
             },
-            inode: metadata.ino(),
-            device: metadata.dev(),
+            inode: facts.inode,
+            device: facts.device,
         }
     }
 
     /// The signature that a system call gave.
+    #[cfg(unix)]
+    #[expect(
+        clippy::allow_attributes,
+        reason = "whether a cast is needed depends on the system"
+    )]
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_sign_loss,
+        trivial_numeric_casts,
+        reason = "on macOS the fields have other widths and signs"
+    )]
     pub(crate) fn of_stat(stat: &rustix::fs::Stat, role: Role) -> Self {
-        let time = |seconds: i64, nanos: u64| Time {
+        let time = |seconds: i64, nanos: i64| Time {
             seconds,
             nanos: u32::try_from(nanos).unwrap_or(0),
         };
         Signature {
-            mode: stat.st_mode,
+            mode: stat.st_mode as u32,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            modified: time(stat.st_mtime, stat.st_mtime_nsec as i64),
             changed: match role {
-                Role::Source => time(stat.st_ctime, stat.st_ctime_nsec),
+                Role::Source => time(stat.st_ctime, stat.st_ctime_nsec as i64),
                 Role::Output => Time::default(),
             },
             inode: stat.st_ino,
-            device: stat.st_dev,
+            device: stat.st_dev as u64,
         }
     }
 
@@ -187,6 +209,7 @@ impl Signature {
     }
 
     /// The size in bytes.
+    #[cfg_attr(windows, expect(dead_code, reason = "for the quick second look"))]
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
@@ -272,6 +295,7 @@ mod tests {
         assert_eq!(new, [true, true, true, false, false]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn both_ways_of_asking_give_one_signature() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,7 +1,7 @@
 //! Programs of the machine, found on a PATH: which file a name means now.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zako_exec::find_program;
 
@@ -11,7 +11,7 @@ use super::signature::{Role, Signature};
 /// How to tell that `name` on `path` still is the same program (the file's real path and signature), and that file; `None`
 /// when there is no such program.
 pub(crate) fn tool_witness(name: &str, path: &str) -> Option<(Vec<u8>, PathBuf)> {
-    let place = match name.starts_with('/') {
+    let place = match Path::new(name).is_absolute() {
         true => PathBuf::from(name),
         false => find_program(name, path)?,
     };

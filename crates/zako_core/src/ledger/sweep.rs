@@ -3,16 +3,13 @@
 //! It reads no content and notes nothing; what it can't confirm is looked at properly by others.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::io::Errno;
 use zako_graph::archive::{Archive, Id};
 
 use super::{EXTERNAL, OUTPUT, SOURCE, TOOL};
-use crate::files::{Folder, Role, SIGNATURE_BYTES, Signature, tool_witness};
+use crate::files::{Folder, Glimpse, Role, Root, SIGNATURE_BYTES, tool_witness};
 
 /// How many leaves a thread takes at a time.
 const CHUNK: usize = 512;
@@ -28,10 +25,9 @@ pub(crate) fn sweep<F: FnMut(Id) -> bool>(
     leaves: &[Id],
     other: &(impl Fn() -> F + Sync),
 ) -> io::Result<Vec<Id>> {
-    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, Mode::empty())?;
+    let root = Root::open(root)?;
     let look = |range: &[Id]| -> Vec<Id> {
-        let mut folder = Folder::new(root.as_fd());
+        let mut folder = Folder::new(&root);
         let mut other = other();
         let mut holds = |at: usize, id: Id| match archive.kind(id) {
             kind @ (SOURCE | OUTPUT | EXTERNAL) => {
@@ -42,7 +38,11 @@ pub(crate) fn sweep<F: FnMut(Id) -> bool>(
                 };
                 let next = range.get(at + 1).map(|next| archive.key(*next));
                 let (place, name) = folder.enter(archive.key(id), next.unwrap_or_default());
-                is_as_noted(place, name, archive.witness(id), role)
+                is_as_noted(
+                    |follows| place.look(name, role, follows),
+                    archive.witness(id),
+                    role,
+                )
             }
             TOOL => is_same_tool(archive.key(id), archive.witness(id)),
             _ => other(id),
@@ -88,20 +88,15 @@ pub(crate) fn sweep<F: FnMut(Id) -> bool>(
     Ok(found)
 }
 
-/// Whether what stands at `path` is what `witness` saw there.
-fn is_as_noted(root: BorrowedFd<'_>, path: &[u8], witness: &[u8], role: Role) -> bool {
-    let path = if path.is_empty() { &b"."[..] } else { path };
-    let flags = match role {
-        Role::Source => AtFlags::empty(),
-        Role::Output => AtFlags::SYMLINK_NOFOLLOW,
-    };
+/// Whether what `look` finds (following links or not) is what `witness` saw there.
+fn is_as_noted(look: impl FnOnce(bool) -> Glimpse, witness: &[u8], role: Role) -> bool {
+    let follows = role == Role::Source;
     match witness.split_first() {
-        Some((0, [])) => matches!(
-            rustix::fs::statat(root, path, flags),
-            Err(Errno::NOENT | Errno::NOTDIR)
-        ),
-        Some((1, seen)) if seen.len() == SIGNATURE_BYTES => rustix::fs::statat(root, path, flags)
-            .is_ok_and(|found| Signature::of_stat(&found, role).to_bytes() == *seen),
+        Some((0, [])) => matches!(look(follows), Glimpse::Nothing),
+        Some((1, seen)) if seen.len() == SIGNATURE_BYTES => match look(follows) {
+            Glimpse::There { signature, .. } => signature.to_bytes() == *seen,
+            Glimpse::Nothing | Glimpse::Unknown => false,
+        },
         // Links and folders take more than one call.
         _ => false,
     }

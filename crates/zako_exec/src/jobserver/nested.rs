@@ -50,7 +50,10 @@ impl NestedExecutor {
             ToolRef::Host(name) | ToolRef::Versioned { path: name, .. } => is_known(name),
             ToolRef::Artifact(_) => false,
         };
-        !spec.env.contains_key("MAKEFLAGS") && (is_program || spec.tools.iter().any(is_tool))
+        // Windows has another protocol (see `windows/server.rs`).
+        !cfg!(windows)
+            && !spec.env.contains_key("MAKEFLAGS")
+            && (is_program || spec.tools.iter().any(is_tool))
     }
 }
 

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::system;
+
 /// Limits that are no limits: version 1 of control groups says "none" by a number near 2⁶³.
 const NO_LIMIT: u64 = 1 << 60;
 
@@ -53,7 +55,7 @@ impl Sources {
             proc: proc.into(),
             groups: groups.into(),
             pid,
-            page: page_bytes(),
+            page: system::page_bytes(),
         }
     }
 
@@ -75,10 +77,11 @@ impl Sources {
             .find_map(|group| fs::read_to_string(group.join("memory.pressure")).ok())
             .or_else(|| self.text("pressure/memory"));
         let bounds: Vec<(u64, u64)> = groups.iter().filter_map(|g| bounds(g)).collect();
+        let (total, available) = system::memory();
         Reading {
             at: Instant::now(),
-            total: kibibytes(&info, "MemTotal:"),
-            available: kibibytes(&info, "MemAvailable:"),
+            total: kibibytes(&info, "MemTotal:").or(total),
+            available: kibibytes(&info, "MemAvailable:").or(available),
             group_limit: bounds.iter().map(|(limit, _)| *limit).min(),
             group_headroom: bounds.iter().map(|(_, left)| *left).min(),
             stalled_us: psi.as_deref().and_then(stalled),
@@ -229,15 +232,6 @@ impl Family {
         let ours = self.processes.iter().filter(|(pid, _)| is_ours(**pid));
         ours.map(|(_, member)| member.resident).sum()
     }
-}
-
-/// What the kernel counts resident memory in.
-fn page_bytes() -> u64 {
-    use nix::unistd::{SysconfVar, sysconf};
-    let bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    bytes
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .unwrap_or(4096)
 }
 
 /// A process without its memory, and its resident pages, from `/proc/PID/stat`.

@@ -9,6 +9,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::process::{Pid, kill_process, kill_process_group};
 use zako_action::{Exit, Usage};
@@ -67,6 +68,17 @@ impl Group {
 
     pub(super) fn leader(&self) -> Pid {
         self.leader
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.leader.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Waits until its control group is empty, after it was killed.
+    pub(super) async fn emptied(&self, deadline: Instant) {
+        if let Some(control) = &self.control {
+            control.emptied(deadline).await;
+        }
     }
 
     /// Sends to every member. Members that are gone or changed their user are none of our business.

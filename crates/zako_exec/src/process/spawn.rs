@@ -4,20 +4,18 @@
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Pid;
 use tokio_util::sync::CancellationToken;
 
 use super::group::Group;
-use super::program::{FIXED_PATH, find_program, is_program};
-use super::{Process, ProcessError, ProcessStdin};
-use crate::control_group::ControlGroup;
+use super::program::find_program;
+use super::{Process, ProcessError, ProcessStdin, by_std};
+use crate::system::{FIXED_PATH, NULL_DEVICE, PipeEnd, is_program};
+
+#[cfg(not(walls))]
+use by_std::start;
 
 /// How often a busy executable is tried before it is an error.
 const BUSY_TRIES: u32 = 12;
@@ -29,9 +27,9 @@ const BUSY_PAUSE_MAX: Duration = Duration::from_millis(100);
 pub(super) struct Spawned {
     pub(super) group: Group,
     /// Of the leader, where the system gave one with it.
-    pub(super) pidfd: Option<OwnedFd>,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    pub(super) pidfd: Option<by_std::Pidfd>,
+    pub(super) stdout: PipeEnd,
+    pub(super) stderr: PipeEnd,
 }
 
 /// Starts the process, in a group of its own.
@@ -81,6 +79,8 @@ pub(super) async fn spawn(
 /// One try, by our own launcher where there is one.
 #[cfg(walls)]
 async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
+    use std::sync::Arc;
+
     use super::launch::{Launched, Order, launch};
 
     let groups = process.groups.as_ref();
@@ -106,7 +106,7 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
                 && process.walls.is_none()
                 && process.attributes == super::Attributes::default() =>
         {
-            start_by_std(process, program, stdin, None)
+            by_std::start_by_std(process, program, stdin, None)
         }
         Err(failure) => Err(failure.explain(order.walls())),
     }
@@ -114,61 +114,18 @@ async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Sp
 
 /// A pipe, for reading and for writing, which no other child gets.
 #[cfg(walls)]
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn pipe() -> io::Result<(PipeEnd, PipeEnd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
 /// The same above the three that every process has, of which this one may have none.
 #[cfg(walls)]
-fn above(fd: OwnedFd) -> io::Result<OwnedFd> {
+fn above(fd: PipeEnd) -> io::Result<PipeEnd> {
     use std::os::fd::AsRawFd;
 
     match fd.as_raw_fd() {
         0..=2 => Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?),
         _ => Ok(fd),
-    }
-}
-
-#[cfg(not(walls))]
-async fn start(process: &Process, program: &Path, stdin: &File) -> io::Result<Spawned> {
-    if process.attributes != super::Attributes::default() {
-        let why = "limits, umask, nice and affinity of processes are not to be had on this system";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-    }
-    let groups = process.groups.as_ref();
-    let control = groups.and_then(|(groups, limits)| groups.take(limits.as_ref()));
-    start_by_std(process, program, stdin, control.map(Arc::new))
-}
-
-/// Started by the standard library; `control` is whose it is to be.
-fn start_by_std(
-    process: &Process,
-    program: &Path,
-    stdin: &File,
-    control: Option<Arc<ControlGroup>>,
-) -> io::Result<Spawned> {
-    let name = process.arg0.as_deref();
-    let mut command = Command::new(program);
-    command
-        .arg0(name.unwrap_or(process.program.as_os_str()))
-        .args(&process.args)
-        .env_clear()
-        .envs(&process.env)
-        .current_dir(&process.dir)
-        .process_group(0)
-        .stdin(stdin.try_clone()?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let group = Group::new(Pid::from_child(&child), None, control);
-    match (child.stdout.take(), child.stderr.take()) {
-        (Some(stdout), Some(stderr)) => Ok(Spawned {
-            group,
-            pidfd: None,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-        }),
-        _ => Err(io::Error::other("its output is no pipe")),
     }
 }
 
@@ -212,7 +169,7 @@ fn locate(process: &Process) -> Result<PathBuf, ProcessError> {
 
 fn stdin(stdin: &ProcessStdin, dir: &Path) -> Result<File, ProcessError> {
     let (path, opened) = match stdin {
-        ProcessStdin::Nothing => (None, File::open("/dev/null")),
+        ProcessStdin::Nothing => (None, File::open(NULL_DEVICE)),
         ProcessStdin::File(path) => {
             let path = dir.join(path);
             let file = File::open(&path);

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use tokio::net::unix::pipe::Receiver;
 use zako_action::Stream;
 
 use super::{Receive, until};
+use crate::system::{PipeEnd, Receiver, receiver};
 
 /// The most that is read at once, and all that is held: what a pipe holds on Linux (pipe(7)).
 const CHUNK: usize = 64 * 1024;
@@ -24,10 +23,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(stdout: PipeEnd, stderr: PipeEnd) -> io::Result<Self> {
         Ok(Self {
-            stdout: Some(Receiver::from_owned_fd(stdout)?),
-            stderr: Some(Receiver::from_owned_fd(stderr)?),
+            stdout: Some(receiver(stdout)?),
+            stderr: Some(receiver(stderr)?),
             chunk: vec![0; CHUNK].into(),
         })
     }
@@ -47,10 +46,10 @@ impl Streams {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        let Some(receiver) = pipe else {
+        let Some(open) = pipe else {
             return Ok(None);
         };
-        match receiver.try_read(&mut self.chunk) {
+        match open.try_read(&mut self.chunk) {
             Ok(0) => {
                 *pipe = None;
                 Ok(None)

@@ -6,8 +6,9 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
 use zako_action::Usage;
+
+use crate::system::ticks_a_second;
 
 /// Processes of one worker that are looked at.
 const MAX_PROCESSES: usize = 256;
@@ -15,12 +16,8 @@ const MAX_PROCESSES: usize = 256;
 /// What blocks are counted in, in bytes (getrusage(2)).
 const BLOCK: u64 = 512;
 
-/// The kernel's clock ticks in a second (proc(5)).
-static TICKS: LazyLock<u64> = LazyLock::new(|| {
-    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
-    let ticks = ticks.and_then(|ticks| u64::try_from(ticks).ok());
-    ticks.filter(|ticks| *ticks > 0).unwrap_or(100)
-});
+/// The kernel's clock ticks in a second.
+static TICKS: LazyLock<u64> = LazyLock::new(ticks_a_second);
 
 /// The beginning of a request.
 #[derive(Debug)]

@@ -72,6 +72,17 @@ fn inputs_by(layering: Layering) -> &'static str {
     }
 }
 
+/// Whether nested build tools share the processors.
+pub(super) fn nested() -> Check {
+    let said = match cfg!(windows) {
+        true => {
+            "make's jobserver is not spoken on Windows: nested builds start as many jobs as they like"
+        }
+        false => "nested make, cargo and ninja share the processors, by make's jobserver",
+    };
+    Check::good("nested", said)
+}
+
 /// What control groups are used for. Nothing needs them, so what is missing is no doubt.
 fn limits(groups: &Groups) -> Check {
     let said = match (&groups.place, &groups.limits) {

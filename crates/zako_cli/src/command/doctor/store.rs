@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::statvfs;
-
 use super::Check;
+use super::room::room_on;
 use crate::quantity::show_bytes;
 
 /// Files that are counted at most; a count that ends here says so.
@@ -17,14 +16,8 @@ const LITTLE_ROOM: u64 = 1 << 30;
 pub(super) fn all(dir: &Path) -> Vec<Check> {
     let mut checks = vec![writable(dir)];
     // The folder itself may not be there yet; its disk is.
-    if let Some(room) = dir.ancestors().find_map(|dir| statvfs(dir).ok()) {
-        #[expect(
-            clippy::unnecessary_cast,
-            reason = "the fields are narrower on some systems"
-        )]
-        checks.push(room_check(
-            room.blocks_available() as u64 * room.fragment_size() as u64,
-        ));
+    if let Some(room) = dir.ancestors().find_map(room_on) {
+        checks.push(room_check(room));
     }
     checks
 }

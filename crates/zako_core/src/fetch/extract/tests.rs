@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use tar::{EntryType, Header};
 
