@@ -9,6 +9,7 @@ use zako_action::{ActionBody, ActionSpec, ToolRef};
 use zako_exec::shell_commands;
 use zako_script::Place;
 
+use crate::execute::is_of_the_machine;
 use crate::label::Label;
 use crate::pattern::Pattern;
 
@@ -135,9 +136,10 @@ impl Policy {
 
 /// The programs of the machine that an action says it runs.
 fn programs(spec: &ActionSpec) -> Vec<String> {
-    let is_host = |name: &str| !name.contains('/') || name.starts_with('/');
     let own = match &spec.body {
-        ActionBody::Command { argv } => argv.first().cloned().filter(|name| is_host(name)),
+        ActionBody::Command { argv } => {
+            argv.first().cloned().filter(|name| is_of_the_machine(name))
+        }
         ActionBody::Shell { .. } => Some("sh".to_owned()),
         ActionBody::Script { .. } => None,
     };

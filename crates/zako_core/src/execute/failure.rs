@@ -5,6 +5,7 @@ use zako_exec::{AcquireError, EscapingLink, LocalExecutor};
 use zako_script::{ScriptError, ScriptErrorKind};
 
 use super::PlannedAction;
+use super::tools::is_of_the_machine;
 use crate::diagnostic::{Diagnostic, Fault};
 use crate::fetch::FetchError;
 
@@ -110,7 +111,7 @@ pub(super) fn of_error(
             let is_own = tools.any(
                 |tool| matches!(tool, ToolRef::Artifact(path) if program.ends_with(path.as_str())),
             );
-            match is_own || program.contains('/') && !program.starts_with('/') {
+            match is_own || !is_of_the_machine(program) {
                 true => built(text)
                     .with_help("is it executable, and is what its first line names there?"),
                 false => Diagnostic::environment(text),

@@ -82,7 +82,7 @@ use prepare::Bench;
 use run::Stopped;
 use scratch::ScratchFolders;
 pub(crate) use shelf::Shelf;
-pub(crate) use tools::Tools;
+pub(crate) use tools::{Tools, is_of_the_machine};
 
 /// How many actions are in flight at most, those that wait for resources included.
 const MAX_IN_FLIGHT: usize = 256;

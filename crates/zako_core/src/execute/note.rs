@@ -11,6 +11,7 @@ use zako_path::NeutralPath;
 
 use super::Workshop;
 use super::prepare::{Ready, version_of};
+use super::tools::is_of_the_machine;
 use crate::event::ActionStatus;
 use crate::ledger::{self, ActionRecord, Cause, Read};
 
@@ -67,7 +68,7 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         && let (Some(name), Some(program)) =
             (spec.argv().and_then(|argv| argv.first().cloned()), program)
     {
-        let is_host = !name.contains('/') || name.starts_with('/');
+        let is_host = is_of_the_machine(&name);
         let leaf = match NeutralPath::normalize(&name) {
             Ok(path) if !is_host => shop.files.leaf(&path),
             _ => host(&name),

@@ -13,7 +13,7 @@ use zako_cas::{Digest, DigestFunction, SubtreeCache};
 use zako_path::NeutralPath;
 
 use super::level::Levels;
-use super::tools::{Tools, toolchain_roots};
+use super::tools::{Tools, is_of_the_machine, toolchain_roots};
 use super::{PlannedAction, ScriptProgram};
 use crate::codec::encoded;
 use crate::diagnostic::{Diagnostic, Location};
@@ -209,7 +209,7 @@ impl Found<'_> {
 
     /// The program of a command: a bare name or an absolute path is one of the machine, else it is a declared file.
     fn program(&mut self, spec: &ActionSpec, name: &str) -> Option<ResolvedTool> {
-        if !name.contains('/') || name.starts_with('/') {
+        if is_of_the_machine(name) {
             return self.host(spec, name);
         }
         let path = match NeutralPath::normalize(name) {

@@ -12,6 +12,11 @@ use zako_exec::FIXED_PATH;
 use crate::diagnostic::Diagnostic;
 use crate::files::{Files, tool_witness};
 
+/// Whether `name`, of a program in a command, is one of the machine's: a bare name or an absolute path. Else it is a declared file.
+pub(crate) fn is_of_the_machine(name: &str) -> bool {
+    !name.contains('/') || Path::new(name).is_absolute()
+}
+
 /// What installs a program, where Debian's package has another name.
 const PACKAGES: &[(&str, &str)] = &[
     ("cc", "build-essential"),
