@@ -455,6 +455,11 @@ impl Lease {
         (!process.is_multiplex()).then(|| Measure::begin(process.pid()))
     }
 
+    /// Its process, once it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid())
+    }
+
     /// Whether its process runs already.
     pub(super) fn is_started(&self) -> bool {
         self.process.is_some()

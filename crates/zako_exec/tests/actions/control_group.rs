@@ -170,5 +170,5 @@ async fn memory_and_processes_of_a_whole_action_are_limited() {
     let cancel = CancellationToken::new();
     let executed = w.executor.execute(&job, &NoSink, &cancel).await.unwrap();
     let printed = w.printed(&executed);
-    assert!(printed.contains("fork"), "{printed}");
+    assert!(printed.contains("fork"), "{:?}: {printed}", executed.exit);
 }
