@@ -825,3 +825,37 @@ async fn a_worker_is_listed_for_the_action_that_it_does() {
     assert_eq!(pool.state().started, 1, "a worker did it");
     assert_eq!(census.pulses(&Sources::default()), [], "it is done");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_reads_nothing_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = WorkerPool::new(dir.path().join("workers"), options(1));
+    let mut process = Process::new("sh", "/");
+    process.args = vec!["-c".into(), "sleep 3600".into()];
+    process.env = [("PATH".to_owned(), FIXED_PATH.to_owned())].into();
+    let identity = WorkerIdentity {
+        name: "deaf".to_owned(),
+        process,
+        salt: Vec::new(),
+        multiplex: 1,
+    };
+    let request = WorkRequest {
+        // More than a pipe holds.
+        arguments: vec!["x".repeat(1 << 20)],
+        ..WorkRequest::default()
+    };
+    let cancel = CancellationToken::new();
+    let stop = async {
+        while pool.state().started == 0 {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let both = async { tokio::join!(pool.work(&identity, request, &cancel), stop).0 };
+    let ended = tokio::time::timeout(Duration::from_secs(60), both).await;
+    assert!(
+        matches!(ended, Ok(Err(WorkerError::Cancelled))),
+        "{ended:?}"
+    );
+    assert_eq!(pool.state().workers, []);
+}
