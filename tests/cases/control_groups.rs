@@ -1,6 +1,7 @@
 //! What control groups do for builds, where there are some to divide: in a virtual machine, `scripts/real-kernel` makes that so.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,7 +24,11 @@ impl Group {
         };
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let group = Group(place.join(format!("case-{}-{next}", std::process::id())));
-        let made = fs::write(place.join("cgroup.subtree_control"), "+memory +pids")
+        // Nothing is to be created: with groups of version 1 this is a folder like others.
+        let made = File::options()
+            .write(true)
+            .open(place.join("cgroup.subtree_control"))
+            .and_then(|mut file| file.write_all(b"+memory +pids"))
             .and_then(|()| fs::create_dir(&group.0))
             .and_then(|()| match memory {
                 Some(bytes) => fs::write(group.0.join("memory.max"), bytes.to_string()),
