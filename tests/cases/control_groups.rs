@@ -88,8 +88,8 @@ impl Drop for Group {
     }
 }
 
-/// Holds 90 MiB: `tail` keeps a line until it is whole.
-const HOG: &str = "head -c 94371840 /dev/zero | tail -n 1 | wc -c";
+/// Holds 90 MiB: `tail` keeps a line until it is whole. Fails when that is killed.
+const HOG: &str = "test $(head -c 94371840 /dev/zero | tail -n 1 | wc -c) = 94371840";
 
 #[test]
 fn a_fork_bomb_at_maximum_meets_the_limit_and_leaves_nothing() {
@@ -104,7 +104,7 @@ fn a_fork_bomb_at_maximum_meets_the_limit_and_leaves_nothing() {
     );
     let said = group.zako(&workspace, "build");
     assert!(said.contains("fork"), "{said}");
-    assert!(!said.contains("are there"), "{said}");
+    assert!(!said.contains("all 5000 are there"), "{said}");
     assert!(said.ends_with("exit code 1\n"), "{said}");
     // That nobody is left is what removing the group tells.
     drop(group);
@@ -142,13 +142,16 @@ const SMALL: u64 = 512 << 20;
 #[test]
 fn a_build_in_a_small_group_ends_well_where_that_of_ninja_is_killed() {
     let hogs: String = (0..HOGS)
-        .map(|at| format!("export const hog{at} = task({{ cpu: 0.1, outputs: [\"{at}\"], shell: '{HOG} > $out' }});\n"))
+        .map(|at| format!("export const hog{at} = task({{ cpu: 0.1, outputs: [\"{at}\"], shell: '{HOG} && echo whole > $out' }});\n"))
         .collect();
     let edges: String = (0..HOGS).map(|at| format!("build n{at}: hog\n")).collect();
     let workspace = Workspace::package(&format!("import {{ task }} from \"zako:build\";\n{hogs}"))
         .file(
             "build.ninja",
-            &format!("rule hog\n  command = {HOG} > $out\n{edges}"),
+            &format!(
+                "rule hog\n  command = {} && echo whole > $out\n{edges}",
+                HOG.replace('$', "$$")
+            ),
         );
     let Some(group) = Group::make(Some(SMALL)) else {
         return;
@@ -169,6 +172,6 @@ fn a_build_in_a_small_group_ends_well_where_that_of_ninja_is_killed() {
     println!("{said}{} kills", group.kills());
     assert!(said.ends_with("exit code 0\n"), "{said}");
     for at in 0..HOGS {
-        assert_eq!(workspace.read(&format!("zako-out/{at}")).trim(), "94371840");
+        assert_eq!(workspace.read(&format!("zako-out/{at}")).trim(), "whole");
     }
 }
