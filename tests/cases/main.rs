@@ -10,6 +10,7 @@ mod changes;
 mod command_line;
 mod compile_commands;
 mod configuration;
+mod control_groups;
 mod diagnostics;
 mod embed;
 mod examples;

@@ -1,7 +1,8 @@
 //! The programs under test, built once a process.
 //!
 //! Cargo tells a test where the binaries of its own package are (`CARGO_BIN_EXE_…`), not those of others. So cargo is
-//! asked to build them, which does nothing when they are built. **Invariant:** that is the same build as the one that
+//! asked to build them, which does nothing when they are built; on a machine without cargo `ZAKO_TEST_BINARIES` names the folder that
+//! they are in. **Invariant:** that is the same build as the one that
 //! made this test: same profile and target folder, and all packages of the workspace are selected, because their features are
 //! unified over the selection and another selection would compile V8's bindings again.
 
@@ -45,6 +46,12 @@ fn binaries() -> &'static Binaries {
 }
 
 fn build() -> Binaries {
+    if let Some(folder) = env::var_os("ZAKO_TEST_BINARIES").map(PathBuf::from) {
+        return Binaries {
+            zako: folder.join(ZAKO),
+            embed: folder.join(EMBED),
+        };
+    }
     // TARGET/PROFILE/deps/TEST. With `--target` a triple stands between, and the binaries are built beside it.
     let test = env::current_exe().expect("a running test has a path");
     let profile_folder = test

@@ -35,6 +35,17 @@ pub trait Executor: Send + Sync {
     ) -> BoxFuture<'a, Result<Executed, ExecuteError>>;
 }
 
+impl<E: Executor + ?Sized> Executor for Box<E> {
+    fn execute<'a>(
+        &'a self,
+        job: &'a Job,
+        sink: &'a dyn OutputSink,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Executed, ExecuteError>> {
+        (**self).execute(job, sink, cancel)
+    }
+}
+
 /// One attempt at one action.
 #[derive(Debug, Clone)]
 pub struct Job {

@@ -64,7 +64,7 @@ fn cells(usage: &ActionUsage) -> [String; 6] {
         attempts => format!("{end}, attempt {attempts}"),
     };
     let memory = match usage.max_rss_bytes {
-        0 => "-".to_owned(),
+        0 => "unknown".to_owned(),
         bytes => show_bytes(bytes),
     };
     [
@@ -126,7 +126,7 @@ mod tests {
         assert_snapshot!(timings.table(), @"
               wall     cpu   memory   read  written                  end  action
         1 min 15 s  9.50 s  300 MiB  4 KiB    1 MiB  signal 9, attempt 3  link app
-            0.02 s  0.01 s        -    0 B      0 B               exit 0  compile a.c
+            0.02 s  0.01 s  unknown    0 B      0 B               exit 0  compile a.c
         ");
         assert_eq!(Timings::default().table(), "no action ran");
     }

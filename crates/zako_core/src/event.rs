@@ -54,7 +54,8 @@ pub struct ActionUsage {
     pub user_ms: u64,
     /// System CPU time, in milliseconds.
     pub system_ms: u64,
-    /// Peak resident memory in bytes; 0 when the system could not tell.
+    /// Peak resident memory in bytes; 0 when it is not known: of an action that was over before it was looked at, had no control group
+    /// with limits, and held less than zako itself, which the system counts for a child until that runs its program.
     pub max_rss_bytes: u64,
     /// Bytes read from disk, past the system's cache.
     pub read_bytes: u64,

@@ -12,6 +12,8 @@ pub use zako_action::{
     Usage,
 };
 pub use zako_cas::{Digest, Store};
+pub use zako_exec::BreakerOptions;
+use zako_exec::{Breaker, GuardedExecutor};
 
 type Wrap = dyn Fn(Box<dyn Executor>, &Store) -> Box<dyn Executor> + Send + Sync;
 
@@ -21,18 +23,42 @@ type Wrap = dyn Fn(Box<dyn Executor>, &Store) -> Box<dyn Executor> + Send + Sync
 /// What it returns may hand the job on as it is or changed, do the work itself, or refuse it. Keys do not know of it: what it
 /// makes of a job must be what the job's command would have made.
 #[derive(Clone)]
-pub struct ExecutorLayer(Arc<Wrap>);
+pub struct ExecutorLayer {
+    wrap: Arc<Wrap>,
+    breaker: Option<Arc<Breaker>>,
+}
 
 impl ExecutorLayer {
     /// The layer that `wrap` makes.
     pub fn new(
         wrap: impl Fn(Box<dyn Executor>, &Store) -> Box<dyn Executor> + Send + Sync + 'static,
     ) -> Self {
-        ExecutorLayer(Arc::new(wrap))
+        ExecutorLayer {
+            wrap: Arc::new(wrap),
+            breaker: None,
+        }
     }
 
-    pub(crate) fn around(&self, inner: Box<dyn Executor>, store: &Store) -> Box<dyn Executor> {
-        (self.0)(inner, store)
+    /// With a circuit breaker around what it makes: a job that fails by [`ExecuteError::Other`], which is an executor's own fault
+    /// (a server that does not answer), is run by zako's own executor instead. After as many in a row as `options` say, all are,
+    /// but for a trial after each pause. Clones share the breaker. Without this such an error fails the action.
+    #[must_use]
+    pub fn guarded(mut self, options: BreakerOptions) -> Self {
+        self.breaker = Some(Arc::new(Breaker::new(options)));
+        self
+    }
+
+    /// Around what `own` makes, which may be asked for twice.
+    pub(crate) fn around(
+        &self,
+        own: impl Fn() -> Box<dyn Executor>,
+        store: &Store,
+    ) -> Box<dyn Executor> {
+        let wrapped = (self.wrap)(own(), store);
+        match &self.breaker {
+            None => wrapped,
+            Some(breaker) => Box::new(GuardedExecutor::new(breaker.clone(), wrapped, own())),
+        }
     }
 }
 

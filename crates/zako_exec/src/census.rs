@@ -23,31 +23,42 @@ pub struct Census(Arc<Mutex<HashMap<PathBuf, Leader>>>);
 struct Leader {
     pid: u32,
     control: Option<Arc<ControlGroup>>,
+    /// Whether it works for other actions as well, or did before: what it holds is not this one's alone.
+    is_shared: bool,
 }
 
 impl Census {
-    /// What each action uses now whose processes are known, by its scratch folder. Takes a millisecond or so for each
+    /// What each action uses now whose processes are known, by its scratch folder. Of one that a persistent worker does that is what
+    /// the worker uses, for whomever, and no peak. Takes a millisecond or so for each
     /// hundred processes of the machine; empty where there is no `/proc`.
     #[must_use]
     pub fn pulses(&self, sources: &Sources) -> Vec<(PathBuf, Pulse)> {
-        let listed: Vec<(PathBuf, Crew)> = {
+        let mut crews: Vec<Crew> = Vec::new();
+        let listed: Vec<(PathBuf, usize, bool)> = {
             let leaders = self.0.lock();
             let crew = |(scratch, leader): (&PathBuf, &Leader)| {
-                let control = leader.control.as_ref();
-                let crew = Crew {
-                    leader: leader.pid,
-                    listed: control.map_or_else(Vec::new, |control| control.members()),
-                };
-                (scratch.clone(), crew)
+                let known = crews.iter().position(|crew| crew.leader == leader.pid);
+                let at = known.unwrap_or_else(|| {
+                    let control = leader.control.as_ref();
+                    crews.push(Crew {
+                        leader: leader.pid,
+                        listed: control.map_or_else(Vec::new, |control| control.members()),
+                    });
+                    crews.len() - 1
+                });
+                (scratch.clone(), at, leader.is_shared)
             };
             leaders.iter().map(crew).collect()
         };
-        let (scratches, crews): (Vec<_>, Vec<_>) = listed.into_iter().unzip();
         let pulses = sources.pulses(&crews);
-        let found = scratches.into_iter().zip(pulses);
-        found
-            .filter_map(|(scratch, pulse)| Some((scratch, pulse?)))
-            .collect()
+        let pulse = |(scratch, at, is_shared): (PathBuf, usize, bool)| {
+            let mut pulse = (*pulses.get(at)?)?;
+            if is_shared {
+                pulse.peak_bytes = 0;
+            }
+            Some((scratch, pulse))
+        };
+        listed.into_iter().filter_map(pulse).collect()
     }
 
     /// The action with this scratch folder has a leader, until what is given is dropped: not later than it is collected, by
@@ -61,7 +72,23 @@ impl Census {
         let leader = Leader {
             pid: leader,
             control: control.cloned(),
+            is_shared: false,
         };
+        self.list(scratch, leader)
+    }
+
+    /// The same for a process that does several actions, one after the other or at once: whether it is still shows, its peak is
+    /// nobody's.
+    pub(crate) fn enter_shared(&self, scratch: &Path, leader: u32) -> Entered {
+        let leader = Leader {
+            pid: leader,
+            control: None,
+            is_shared: true,
+        };
+        self.list(scratch, leader)
+    }
+
+    fn list(&self, scratch: &Path, leader: Leader) -> Entered {
         self.0.lock().insert(scratch.to_owned(), leader);
         Entered {
             census: self.clone(),

@@ -192,9 +192,6 @@ impl Shared {
                 Err(error) => return Err(not_ours(place, &error)),
             }
         };
-        files
-            .make(&base.join(PLAIN))
-            .map_err(|error| not_ours(place, &error))?;
         let limits = divide(&*files, place, &base);
         Ok(Self {
             files,
@@ -214,7 +211,11 @@ impl Shared {
         let base = place.join(format!("{OURS}{own}-{number}"));
         files.make(&base)?;
         match files.lock(&base)? {
-            Some(lock) => Ok((base, lock)),
+            Some(lock) => {
+                // A folder can be locked that somebody has just removed: this tells.
+                files.make(&base.join(PLAIN))?;
+                Ok((base, lock))
+            }
             // Whoever has it is about to remove it.
             None => Err(io::ErrorKind::NotFound.into()),
         }

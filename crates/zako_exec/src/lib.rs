@@ -6,7 +6,7 @@
 //! - [`Process`] runs one program in a process group of its own and streams what it writes.
 //! - [`CommandPool`] runs commands for embedders, with all of the above.
 //! - [`WorkerPool`] keeps tools running that do one action after the other; [`Companion`] is a child that is talked with.
-//! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again.
+//! - [`RetryPolicy`] and [`Breaker`] say when what failed is tried again; [`GuardedExecutor`] does without an executor that keeps failing.
 //! - [`ControlGroups`] find, end and limit all processes of an action, where the system lets us.
 //! - [`Census`] knows which processes are whose, and what they use.
 //! - [`BlockingPool`] is where file work around processes is done.
@@ -25,6 +25,7 @@ mod control_group;
 #[cfg(not(walls))]
 #[path = "control_group_elsewhere.rs"]
 mod control_group;
+mod guarded_executor;
 mod input_root;
 mod isolation;
 mod jobserver;
@@ -57,6 +58,7 @@ pub use command_pool::{
 };
 pub use companion::{ChildReader, ChildWriter, Companion, CompanionHandle, MAX_LINE};
 pub use control_group::{ControlGroups, step_aside};
+pub use guarded_executor::GuardedExecutor;
 pub use isolation::{
     Capabilities, Groups, INSIDE_TMP, INSIDE_WORKSPACE, Lack, Layering, SandboxCounts,
 };

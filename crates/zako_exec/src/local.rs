@@ -79,6 +79,7 @@ pub struct LocalExecutor {
     jobs: Option<Arc<JobSession>>,
     census: Option<Census>,
     groups: Option<ControlGroups>,
+    max_tasks: u64,
 }
 
 /// Where one job runs.
@@ -264,6 +265,7 @@ impl LocalExecutor {
             jobs: None,
             census: None,
             groups: None,
+            max_tasks: MAX_TASKS,
         }
     }
 
@@ -286,6 +288,14 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_groups(mut self, groups: ControlGroups) -> Self {
         self.groups = Some(groups);
+        self
+    }
+
+    /// With another limit of the processes and threads that an action may have at `maximum`, where control groups can hold it to that;
+    /// else it is 4096.
+    #[must_use]
+    pub fn with_max_tasks(mut self, tasks: u64) -> Self {
+        self.max_tasks = tasks;
         self
     }
 
@@ -397,7 +407,7 @@ impl LocalExecutor {
             Isolation::Enhanced => return None,
             Isolation::Maximum => Some(GroupLimits {
                 memory: resources.memory,
-                tasks: MAX_TASKS,
+                tasks: self.max_tasks,
                 cpu_millis: resources.cpu_millis,
             }),
         };

@@ -369,16 +369,8 @@ impl View<'_> {
         walls: &mut WallsBuilder,
         are_apart: bool,
     ) -> std::io::Result<Vec<NeutralPath>> {
-        let mut shown = self.laid.shown.clone();
         let own = Path::new(copies::IN_MEMORY);
-        let place = |path: &NeutralPath| path.to_os_path(own);
-        own_inputs(
-            walls,
-            place,
-            &self.laid.own,
-            &self.job.workspace,
-            &mut shown,
-        )?;
+        let shown = self.own_inputs(walls, |path| path.to_os_path(own))?;
         let mut options = String::from("userxattr,volatile,");
         if are_apart {
             walls.folder(Path::new("memory/up"))?;
@@ -435,15 +427,8 @@ impl View<'_> {
             .map(|(tree, layer)| (&**tree, &**layer))
             .collect();
         let binds = Copies::add(walls, &parts, &outputs, &own, &folders)?;
-        let mut shown = self.laid.shown.clone();
         let place = |path: &NeutralPath| copies::place_of(&folders, &path.to_os_path(top));
-        own_inputs(
-            walls,
-            place,
-            &self.laid.own,
-            &self.job.workspace,
-            &mut shown,
-        )?;
+        let shown = self.own_inputs(walls, place)?;
         // The whole workspace is on disk when outputs are at its top.
         let is_top = |folder: &PathBuf| folder.as_os_str().is_empty();
         if folders.iter().any(is_top) {
@@ -464,6 +449,38 @@ impl View<'_> {
             let place = self.inside.join(path);
             walls.bind(source, &place)?;
             walls.read_only(&place)?;
+        }
+        Ok(shown)
+    }
+
+    /// Adds steps that put what the action alone reads where `place` says; gives what is too large for that, with all else that is
+    /// to be shown in its place.
+    fn own_inputs(
+        &self,
+        walls: &mut WallsBuilder,
+        place: impl Fn(&NeutralPath) -> PathBuf,
+    ) -> std::io::Result<Vec<NeutralPath>> {
+        let mut shown = self.laid.shown.clone();
+        let mut made = HashSet::new();
+        for (path, value) in &self.laid.own {
+            let parents: Vec<NeutralPath> = path.ancestors().skip(1).collect();
+            for parent in parents.into_iter().rev().filter(|parent| !parent.is_root()) {
+                if made.insert(parent.clone()) {
+                    walls.folder(&place(&parent))?;
+                }
+            }
+            let (there, here) = (path.to_os_path(&self.job.workspace), place(path));
+            match value {
+                ArtifactValue::File { digest, .. } if digest.size > LARGE_OWN => {
+                    walls.copy(Path::new("/dev/null"), &here, 0, false)?;
+                    shown.push((*path).clone());
+                }
+                ArtifactValue::File { digest, executable } => {
+                    walls.copy(&there, &here, digest.size, *executable)?;
+                }
+                ArtifactValue::Symlink { target } => walls.link(target.as_ref(), &here)?,
+                ArtifactValue::Directory { .. } => {}
+            }
         }
         Ok(shown)
     }
@@ -490,38 +507,6 @@ fn are_apart(folders: &BTreeSet<NeutralPath>, inputs: &[Group<'_>]) -> bool {
             .iter()
             .flat_map(BTreeMap::keys)
             .any(|input| meets(input))
-}
-
-/// Steps that put what the action alone reads where `place` says; what is too large for that is added to `shown`.
-fn own_inputs(
-    walls: &mut WallsBuilder,
-    place: impl Fn(&NeutralPath) -> PathBuf,
-    own: &Group<'_>,
-    workspace: &Path,
-    shown: &mut Vec<NeutralPath>,
-) -> std::io::Result<()> {
-    let mut made = HashSet::new();
-    for (path, value) in own {
-        let parents: Vec<NeutralPath> = path.ancestors().skip(1).collect();
-        for parent in parents.into_iter().rev().filter(|parent| !parent.is_root()) {
-            if made.insert(parent.clone()) {
-                walls.folder(&place(&parent))?;
-            }
-        }
-        let (there, here) = (path.to_os_path(workspace), place(path));
-        match value {
-            ArtifactValue::File { digest, .. } if digest.size > LARGE_OWN => {
-                walls.copy(Path::new("/dev/null"), &here, 0, false)?;
-                shown.push((*path).clone());
-            }
-            ArtifactValue::File { digest, executable } => {
-                walls.copy(&there, &here, digest.size, *executable)?;
-            }
-            ArtifactValue::Symlink { target } => walls.link(target.as_ref(), &here)?,
-            ArtifactValue::Directory { .. } => {}
-        }
-    }
-    Ok(())
 }
 
 /// Makes an empty file or folder where `source` will be shown.

@@ -3,22 +3,24 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job,
-    NoSink, OutputSink, OutputSpec, Prepared, ResolvedTool, Stdin, Stream, ToolRef,
+    NoSink, OutputSink, Stdin, Stream, ToolRef,
 };
 use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, FIXED_PATH, LocalExecutor, find_program};
-use zako_path::NeutralPath;
+use zako_exec::{BlockingPool, LocalExecutor};
+
+mod support;
+
+use support::{file_value, host_tool, path, shell};
 
 struct Fixture {
     _dir: tempfile::TempDir,
@@ -26,10 +28,6 @@ struct Fixture {
     scratch: PathBuf,
     store: Store,
     executor: LocalExecutor,
-}
-
-fn path(text: &str) -> NeutralPath {
-    NeutralPath::new(text).unwrap()
 }
 
 impl Fixture {
@@ -57,26 +55,10 @@ impl Fixture {
     }
 
     fn job(&self, spec: ActionSpec, isolation: Isolation) -> Job {
-        let sh = find_program("sh", FIXED_PATH).unwrap();
-        let digest = DigestFunction::Blake3.hash(b"not looked at");
-        let action = Prepared {
-            inputs: BTreeMap::new(),
-            staged: BTreeMap::new(),
-            tools: vec![ResolvedTool {
-                name: "sh".to_owned(),
-                path: sh.canonicalize().unwrap(),
-                digest,
-            }],
-            salt: String::new(),
-            isolation,
-            spec: Arc::new(spec),
-        };
-        Job {
-            action: Arc::new(action),
-            workspace: self.workspace.clone().into(),
-            scratch: self.scratch.clone(),
-            attempt: 0,
-        }
+        let folders = (&*self.workspace, self.scratch.clone());
+        support::job(spec, isolation, folders, vec![host_tool("sh")], |path| {
+            file_value(&path.to_os_path(&self.workspace))
+        })
     }
 
     async fn run(&self, spec: ActionSpec, isolation: Isolation) -> Result<Executed, ExecuteError> {
@@ -110,25 +92,6 @@ impl Fixture {
             other => panic!("{other:?} is no file"),
         }
     }
-}
-
-fn shell(script: &str, inputs: &[&str], outputs: &[&str]) -> ActionSpec {
-    let mut spec = ActionSpec::new(
-        "//a:t",
-        "test",
-        ActionBody::Shell {
-            script: script.to_owned(),
-        },
-    );
-    spec.inputs = inputs.iter().map(|p| path(p)).collect();
-    spec.outputs = outputs
-        .iter()
-        .map(|p| match p.strip_suffix('/') {
-            Some(p) => OutputSpec::directory(path(p)),
-            None => OutputSpec::file(path(p)),
-        })
-        .collect();
-    spec
 }
 
 const BOTH: [Isolation; 2] = [Isolation::None, Isolation::Basic];

@@ -440,3 +440,15 @@ async fn our_own_memory_is_not_taken_for_the_childs() {
         "true is smaller than this test, so its own peak can't be told"
     );
 }
+
+/// An action can run again; who started it holds more than that.
+#[cfg(walls)]
+#[tokio::test]
+async fn a_child_is_killed_for_memory_before_others() {
+    let ran = run(sh("cat /proc/self/oom_score_adj")).await;
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let number = |text: &str| text.trim().parse::<i32>().unwrap();
+    assert!(number(&ran.out) >= number(&own).max(500), "{}", ran.out);
+    let unchanged = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_eq!(unchanged, own, "although it shared this process's memory");
+}

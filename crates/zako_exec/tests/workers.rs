@@ -2,9 +2,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +12,14 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
     ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Exit, Isolation, Job,
-    NoSink, OutputFile, OutputSpec, Prepared, ResolvedTool, ToolRef, WorkerProtocol, WorkerSpec,
+    NoSink, OutputFile, OutputSpec, ResolvedTool, ToolRef, WorkerProtocol, WorkerSpec,
 };
-use zako_cas::{DigestFunction, Store, StoreOptions};
+use zako_cas::{Store, StoreOptions};
 use zako_exec::{
-    BlockingPool, BreakerOptions, FIXED_PATH, LocalExecutor, Process, WorkRequest, WorkResponse,
-    WorkerError, WorkerExecutor, WorkerIdentity, WorkerPool, WorkerPoolOptions, find_program,
+    BlockingPool, BreakerOptions, Census, FIXED_PATH, LocalExecutor, Process, Sources, WorkRequest,
+    WorkResponse, WorkerError, WorkerExecutor, WorkerIdentity, WorkerPool, WorkerPoolOptions,
+    find_program,
 };
-use zako_path::NeutralPath;
 
 /// Does what its first argument says.
 const TOY: &str = r#"
@@ -53,6 +52,10 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   }
 });
 "#;
+
+mod support;
+
+use support::{file_value, host_tool, path, shell};
 
 struct Toy {
     dir: tempfile::TempDir,
@@ -479,10 +482,6 @@ const TOGETHER: Option<WorkerSpec> = Some(WorkerSpec {
     sandbox_dir: true,
 });
 
-fn path(text: &str) -> NeutralPath {
-    NeutralPath::new(text).unwrap()
-}
-
 impl Java {
     /// `None`, and a reason, without a JDK.
     fn new(breaker: BreakerOptions) -> Option<Self> {
@@ -560,42 +559,23 @@ impl Java {
         ];
         spec.outputs = vec![OutputSpec::directory(path(&out))];
         spec.worker = worker;
-        let hash = |file: &Path| DigestFunction::Blake3.hash(&fs::read(file).unwrap());
-        let java = find_program("java", FIXED_PATH)
-            .unwrap()
-            .canonicalize()
-            .unwrap();
-        let tools = vec![
-            ResolvedTool {
-                name: "java".to_owned(),
-                digest: DigestFunction::Blake3.hash(b"not looked at"),
-                path: java,
-            },
-            ResolvedTool {
-                name: "tool/Javac.class".to_owned(),
-                digest: hash(&self.workspace.join("tool/Javac.class")),
-                path: "tool/Javac.class".into(),
-            },
-        ];
-        let value = |file: &str| ArtifactValue::File {
-            digest: hash(&self.workspace.join(file)),
-            executable: false,
+        let class = "tool/Javac.class";
+        let ArtifactValue::File { digest, .. } = file_value(&self.workspace.join(class)) else {
+            panic!("a file is a file");
         };
-        let inputs = [&source, &args].map(|file| (path(file), value(file)));
-        let action = Prepared {
-            inputs: BTreeMap::from(inputs),
-            staged: BTreeMap::new(),
-            tools,
-            salt: String::new(),
-            isolation,
-            spec: Arc::new(spec),
+        let class = ResolvedTool {
+            name: class.to_owned(),
+            digest,
+            path: class.into(),
         };
-        Job {
-            action: Arc::new(action),
-            workspace: self.workspace.clone().into(),
-            scratch: self.workspace.join(".zako/exec").join(name),
-            attempt: 0,
-        }
+        let folders = (
+            &*self.workspace,
+            self.workspace.join(".zako/exec").join(name),
+        );
+        let tools = vec![host_tool("java"), class];
+        support::job(spec, isolation, folders, tools, |path| {
+            file_value(&path.to_os_path(&self.workspace))
+        })
     }
 
     async fn run(&self, job: &Job) -> Result<Executed, ExecuteError> {
@@ -787,4 +767,95 @@ async fn a_stronger_isolation_than_a_worker_has_is_left_to_the_other_executor() 
         .run(&java.job("A", &source("A"), ALONE, Isolation::Enhanced))
         .await;
     assert_eq!(java.pool.state().started, 0);
+}
+
+/// A worker that is a shell: it says that it is at work, and answers when it is told to.
+const PATIENT: &str =
+    "while read -r request; do echo up > up; read -r word < go; echo '{\"exitCode\":0}'; done";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_listed_for_the_action_that_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let workspace = dir.path().canonicalize().unwrap();
+    let store = Store::open(StoreOptions::new(workspace.join("store"))).unwrap();
+    for fifo in ["up", "go"] {
+        let made = Command::new("mkfifo").arg(workspace.join(fifo)).status();
+        assert!(made.unwrap().success());
+    }
+    fs::write(workspace.join("patient.sh"), PATIENT).unwrap();
+    fs::write(workspace.join("args"), "x\n").unwrap();
+    let mut spec = shell("", &["args", "patient.sh"], &[]);
+    spec.body = ActionBody::Command {
+        argv: ["sh", "patient.sh", "@args"].map(str::to_owned).to_vec(),
+    };
+    spec.worker = ALONE;
+    let scratch = workspace.join(".zako/exec/1");
+    let job = support::job(
+        spec,
+        Isolation::None,
+        (&workspace, scratch.clone()),
+        vec![host_tool("sh")],
+        |path| file_value(&path.to_os_path(&workspace)),
+    );
+    let census = Census::default();
+    let blocking = BlockingPool::new(&Handle::current());
+    let local = LocalExecutor::new(store.clone(), blocking.clone());
+    let pool = WorkerPool::new(workspace.join("workers"), options(1));
+    let executor = WorkerExecutor::new(pool.clone(), store, blocking, local);
+    let executor = executor.with_census(census.clone());
+    let cancel = CancellationToken::new();
+    let look = async {
+        let seen = census.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            assert_eq!(fs::read(workspace.join("up")).unwrap(), b"up\n");
+            let pulses = seen.pulses(&Sources::default());
+            fs::write(workspace.join("go"), "on\n").unwrap();
+            pulses
+        });
+        looked.await.unwrap()
+    };
+    let (executed, pulses) = tokio::join!(executor.execute(&job, &NoSink, &cancel), look);
+    assert_eq!(executed.unwrap().exit, Exit::Code(0));
+    let [(listed, pulse)] = &pulses[..] else {
+        panic!("{pulses:?}");
+    };
+    assert_eq!(*listed, scratch);
+    assert!(pulse.resident_bytes > 0, "{pulse:?}");
+    assert_eq!(pulse.peak_bytes, 0, "that is not one action's");
+    assert_eq!(pool.state().started, 1, "a worker did it");
+    assert_eq!(census.pulses(&Sources::default()), [], "it is done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_reads_nothing_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = WorkerPool::new(dir.path().join("workers"), options(1));
+    let mut process = Process::new("sh", "/");
+    process.args = vec!["-c".into(), "sleep 3600".into()];
+    process.env = [("PATH".to_owned(), FIXED_PATH.to_owned())].into();
+    let identity = WorkerIdentity {
+        name: "deaf".to_owned(),
+        process,
+        salt: Vec::new(),
+        multiplex: 1,
+    };
+    let request = WorkRequest {
+        // More than a pipe holds.
+        arguments: vec!["x".repeat(1 << 20)],
+        ..WorkRequest::default()
+    };
+    let cancel = CancellationToken::new();
+    let stop = async {
+        while pool.state().started == 0 {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let both = async { tokio::join!(pool.work(&identity, request, &cancel), stop).0 };
+    let ended = tokio::time::timeout(Duration::from_secs(60), both).await;
+    assert!(
+        matches!(ended, Ok(Err(WorkerError::Cancelled))),
+        "{ended:?}"
+    );
+    assert_eq!(pool.state().workers, []);
 }

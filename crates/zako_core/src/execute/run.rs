@@ -420,23 +420,27 @@ fn executor(shop: &Workshop, planned: &PlannedAction) -> Box<dyn Executor> {
         })
     } else {
         let machinery = &shop.parts.machinery;
-        let local = LocalExecutor::new(store.clone(), pool.clone())
-            .with_sandbox(shop.levels.sandbox.clone())
-            .with_census(shop.running.census.clone())
-            .with_groups(machinery.groups.clone());
-        let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
-        let shares = NestedExecutor::shares(&planned.spec);
-        let own: Box<dyn Executor> = match machinery.jobs_if(shares) {
-            Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
-            None if planned.spec.worker.is_some() && !is_walled => {
-                let workers = machinery.workers.clone();
-                Box::new(WorkerExecutor::new(workers, store.clone(), pool, local))
+        let own = || -> Box<dyn Executor> {
+            let local = LocalExecutor::new(store.clone(), pool.clone())
+                .with_sandbox(shop.levels.sandbox.clone())
+                .with_census(shop.running.census.clone())
+                .with_groups(machinery.groups.clone());
+            let is_walled = shop.levels.of(&planned.spec) >= Isolation::Enhanced;
+            let shares = NestedExecutor::shares(&planned.spec);
+            match machinery.jobs_if(shares) {
+                Some(jobs) => Box::new(NestedExecutor::new(local, jobs.clone())),
+                None if planned.spec.worker.is_some() && !is_walled => {
+                    let workers = machinery.workers.clone();
+                    let by_worker =
+                        WorkerExecutor::new(workers, store.clone(), pool.clone(), local);
+                    Box::new(by_worker.with_census(shop.running.census.clone()))
+                }
+                None => Box::new(local),
             }
-            None => Box::new(local),
         };
         match &shop.parts.layer {
             Some(layer) => layer.around(own, &store),
-            None => own,
+            None => own(),
         }
     }
 }

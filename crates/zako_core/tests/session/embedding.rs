@@ -1,11 +1,17 @@
 //! What an embedder brings and asks.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
-use zako_core::{BuildOptions, BuiltinModule, GlobalState, GlobalStateOptions, Session};
+use tokio_util::sync::CancellationToken;
+use zako_core::executor::{BreakerOptions, ExecuteError, Executed, Executor, Job, OutputSink};
+use zako_core::{
+    BuildOptions, BuiltinModule, ExecutorLayer, GlobalState, GlobalStateOptions, Session,
+};
 
 use crate::fixture::{Fixture, run, told};
 use crate::process::global;
@@ -254,4 +260,81 @@ async fn packages_are_evaluated_in_parallel() {
         },
     );
     f.check(&["eval //a", "eval //b"]).await;
+}
+
+/// Fails by itself as long as it is told to, and counts how often it is asked.
+struct Remote {
+    own: Box<dyn Executor>,
+    is_down: Arc<AtomicBool>,
+    asked: Arc<AtomicU32>,
+}
+
+impl Executor for Remote {
+    fn execute<'a>(
+        &'a self,
+        job: &'a Job,
+        sink: &'a dyn OutputSink,
+        cancel: &'a CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Result<Executed, ExecuteError>> + Send + 'a>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        match self.is_down.load(Ordering::Relaxed) {
+            true => Box::pin(async { Err(ExecuteError::Other("no server answers".into())) }),
+            false => self.own.execute(job, sink, cancel),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_that_keeps_failing_is_left_alone_if_it_is_guarded() {
+    const FAILURES: u32 = 3;
+    let tasks: String = (0..8)
+        .map(|at| format!("export const t{at} = task({{ outputs: [\"{at}\"], cpu: 1000, shell: 'echo > \"$out\"' }});\n"))
+        .collect();
+    let build = format!("import {{ task }} from \"zako:build\";\n{tasks}");
+    let (is_down, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
+    let layer = ExecutorLayer::new({
+        let (is_down, asked) = (is_down.clone(), asked.clone());
+        move |own, _store| {
+            Box::new(Remote {
+                own,
+                is_down: is_down.clone(),
+                asked: asked.clone(),
+            })
+        }
+    });
+    let with = |layer: ExecutorLayer| {
+        Fixture::with(&[("BUILD.ts", &*build)], |options| {
+            options.executor = Some(layer)
+        })
+    };
+    // Alone, what fails fails the build.
+    let f = with(layer.clone());
+    let built = f.build(&["//:t0"]).await;
+    assert!(told(built.error()).contains("no server answers"));
+
+    // A pause that no test is as long as.
+    let pause = Duration::from_secs(3600);
+    let options = BreakerOptions {
+        failures: FAILURES,
+        pause,
+        longest_pause: pause,
+    };
+    asked.store(0, Ordering::Relaxed);
+    let f = with(layer.clone().guarded(options));
+    // One after the other: each wants more processors than there are.
+    f.build(&[]).await.good();
+    assert_eq!(asked.load(Ordering::Relaxed), FAILURES);
+
+    // With no pause at all each is a trial, and the first that goes well closes it.
+    let options = BreakerOptions {
+        pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        ..options
+    };
+    asked.store(0, Ordering::Relaxed);
+    let f = with(layer.guarded(options));
+    f.build(&["//:t0", "//:t1", "//:t2"]).await.good();
+    is_down.store(false, Ordering::Relaxed);
+    f.build(&[]).await.good();
+    assert_eq!(asked.load(Ordering::Relaxed), 8);
 }

@@ -25,6 +25,8 @@ struct State {
     locked: HashSet<PathBuf>,
     /// What was killed goes when it is told to.
     is_slow: bool,
+    /// How many groups another process removes just before they are locked.
+    vanishing: usize,
 }
 
 /// A clone is the same.
@@ -212,7 +214,12 @@ impl Hierarchy for Fake {
     }
 
     fn lock(&self, group: &Path) -> io::Result<Option<File>> {
-        let is_locked = self.0.lock().locked.contains(group);
+        let mut state = self.0.lock();
+        let is_locked = state.locked.contains(group);
+        if state.vanishing > 0 {
+            state.vanishing -= 1;
+            state.nodes.remove(group);
+        }
         Ok((!is_locked).then(|| File::open("/dev/null").unwrap()))
     }
 }
@@ -356,6 +363,20 @@ fn what_a_dead_zako_has_left_is_removed() {
     assert!(!is_there(&dead) && is_there(&living) && is_there(&other));
     assert_eq!(members(&fake, &living.join("plain/0")), [12]);
     drop(groups);
+}
+
+#[test]
+fn a_folder_that_another_zako_takes_for_left_behind_is_made_again() {
+    let fake = Fake::new(&[], &[]);
+    fake.0.lock().vanishing = 2;
+    let groups = fake.groups().unwrap();
+    assert!(Shared::take(&groups, None).is_ok());
+    drop(groups);
+    // Not for ever.
+    fake.0.lock().vanishing = TRIES;
+    let lack = fake.groups().unwrap_err();
+    assert!(lack.what.contains("not zako's to divide"), "{lack}");
+    assert_eq!(fake.listed(), [""; 0]);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Group {
             exit: report.status().map_or(exit, reap::exit_of),
             usage,
             failure: failure.map(|failure| failure.explain(order.walls())),
-            group_peak: self.peak(),
+            group_peak: self.peak().filter(|_| !report.is_outside()),
         }
     }
 

@@ -9,6 +9,8 @@
 //! - Only launcher threads clone, and they end with the process only: the kernel sends the signal for a parent's death
 //!   when the *thread* ends that cloned.
 //! - Launcher threads have every signal blocked, so no handler of this process ever runs in a child.
+//! - What shares this process's memory is in no control group with limits but until it runs its program. (The kernel leaves those
+//!   alone who borrow memory by `CLONE_VFORK` when it looks for whom to kill.)
 //! - An order, with the stacks in it, lives until the child has run its program, or (behind walls) was collected.
 
 mod child;
@@ -17,7 +19,7 @@ mod order;
 pub(crate) mod raw;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -29,6 +31,7 @@ use tokio::sync::oneshot;
 pub(super) use order::{Failure, Order};
 
 use super::group::Group;
+use crate::control_group::ControlGroup;
 
 /// Reset every handler in the child (Linux 5.5); libc's constant does not fit its own type.
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -145,6 +148,8 @@ struct Start {
     /// The pid of this process, and a descriptor that is readable when it is gone.
     parent: i32,
     parent_pidfd: i32,
+    /// The folder of the control group that a command behind walls is started in.
+    inner_control: Option<i32>,
 }
 
 fn start(
@@ -158,11 +163,16 @@ fn start(
         stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
         parent: getpid().as_raw_nonzero().get(),
         parent_pidfd: own.as_raw_fd(),
+        inner_control: match order.walls() {
+            Some(_) => folder_of(order.control()),
+            None => None,
+        },
     });
-    let mut control = order.control();
+    // PID 1 of a sandbox shares this process's memory, and the kernel kills everybody who shares the memory of whom it kills
+    // for want of it: so PID 1 stays outside, and starts its command in the group.
+    let mut control = order.control().filter(|_| order.walls().is_none());
     let cloned = loop {
-        let folder = control.and_then(|control| control.folder());
-        match clone(order, &begin, folder, stack) {
+        match clone(order, &begin, folder_of(control), stack) {
             // The system may have groups, and not let us use them.
             Err(errno) if control.take().is_some() => {
                 tracing::debug!(
@@ -179,6 +189,9 @@ fn start(
     // SAFETY: the kernel has just made this descriptor, for us alone.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let leader = Pid::from_raw(pid).ok_or(Failure::of_errno(libc::ECHILD))?;
+    if kept.is_some() {
+        control = order.control();
+    }
     let kept = kept.map(|kept| (kept, order.clone()));
     let group = Group::new(leader, kept, control.cloned());
     match order.report().failure() {
@@ -191,11 +204,15 @@ fn start(
     }
 }
 
+fn folder_of(control: Option<&Arc<ControlGroup>>) -> Option<i32> {
+    Some(control?.folder()?.as_raw_fd())
+}
+
 /// The clone itself: pid and pidfd of the child. What is behind walls goes on reading `begin` after this.
 fn clone(
     order: &Order,
     begin: &Start,
-    control: Option<BorrowedFd<'_>>,
+    control: Option<i32>,
     stack: &raw::Stack,
 ) -> Result<(i32, i32), raw::Errno> {
     let shared = libc::CLONE_VM as u64 | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;

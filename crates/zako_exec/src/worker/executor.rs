@@ -27,6 +27,7 @@ use zako_path::NeutralPath;
 use super::pool::{Lease, WorkerPool};
 use super::{WorkInput, WorkRequest, WorkResponse, WorkerError, WorkerIdentity};
 use crate::blocking_pool::BlockingPool;
+use crate::census::Census;
 use crate::input_root::{InputRoot, clear_outputs, io_error, remove_all};
 use crate::local::base_environment;
 use crate::outputs;
@@ -43,6 +44,7 @@ pub struct WorkerExecutor<E> {
     pool: WorkerPool,
     store: Store,
     blocking: BlockingPool,
+    census: Option<Census>,
     fallback: E,
 }
 
@@ -82,8 +84,16 @@ impl<E: Executor> WorkerExecutor<E> {
             pool,
             store,
             blocking,
+            census: None,
             fallback,
         }
+    }
+
+    /// Lists the worker that does an action in `census` while it does it.
+    #[must_use]
+    pub fn with_census(mut self, census: Census) -> Self {
+        self.census = Some(census);
+        self
     }
 
     async fn run(
@@ -170,6 +180,8 @@ impl<E: Executor> WorkerExecutor<E> {
             })
             .await?;
         lease.start(&work.identity, Some(&start_in))?;
+        let listed = self.census.as_ref().zip(lease.pid());
+        let listed = listed.map(|(census, pid)| census.enter_shared(&job.scratch, pid));
         let (started, measure) = (Instant::now(), lease.measure());
         let request = WorkRequest {
             arguments,
@@ -181,6 +193,7 @@ impl<E: Executor> WorkerExecutor<E> {
             None => Attempt::Done(lease.work(request, cancel).await?),
             Some(limit) => within(limit, &mut lease, request, cancel).await?,
         };
+        drop(listed);
         let usage = Usage {
             wall: started.elapsed(),
             ..measure.map(|measure| measure.end()).unwrap_or_default()

@@ -455,6 +455,11 @@ impl Lease {
         (!process.is_multiplex()).then(|| Measure::begin(process.pid()))
     }
 
+    /// Its process, once it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid())
+    }
+
     /// Whether its process runs already.
     pub(super) fn is_started(&self) -> bool {
         self.process.is_some()
@@ -536,7 +541,11 @@ impl Lease {
             return Err(WorkerError::Cancelled);
         };
         self.is_clean = false;
-        let mut asked = process.send(request).await?;
+        // One that does not read holds a long request up for ever.
+        let mut asked = tokio::select! {
+            asked = process.send(request) => asked?,
+            () = cancel.cancelled() => return Err(WorkerError::Cancelled),
+        };
         tokio::select! {
             answer = asked.answer() => {
                 self.is_clean = answer.is_ok();
@@ -544,11 +553,12 @@ impl Lease {
             }
             () = cancel.cancelled() => {}
         }
-        let told = asked.cancel().await;
         let grace = self.shared.options.cancel_grace;
-        if told.is_ok()
-            && let Ok(Ok(answer)) = tokio::time::timeout(grace, asked.answer()).await
-        {
+        let given_up = async {
+            asked.cancel().await?;
+            asked.answer().await
+        };
+        if let Ok(Ok(answer)) = tokio::time::timeout(grace, given_up).await {
             // One that does not know of cancelling takes that for a request, and will answer once more.
             self.is_clean = answer.was_cancelled;
         }
@@ -571,7 +581,8 @@ impl Drop for Lease {
             let is_fit = self.is_clean && entry.is_usable(&self.shared.options);
             if !is_fit && !entry.is_retired {
                 entry.is_retired = true;
-                broken = 1;
+                // One that was never started did nothing wrong.
+                broken = u64::from(entry.process.is_some());
             }
             if !self.is_clean
                 && let Some(process) = &entry.process

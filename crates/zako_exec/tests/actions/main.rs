@@ -18,5 +18,7 @@ mod jobserver;
 mod no_overlay;
 mod parent_killed;
 mod sandbox;
+#[path = "../support/mod.rs"]
+mod support;
 mod usage;
 mod world;

@@ -1,22 +1,21 @@
 //! A workspace in a temporary folder with an executor and a sandbox, for tests of what actions see and leave.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use zako_action::{
-    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Isolation, Job,
-    NoSink, OutputSpec, Prepared, ResolvedTool,
+    ActionBody, ActionSpec, ArtifactValue, ExecuteError, Executed, Executor, Isolation, Job, NoSink,
 };
-use zako_cas::{Digest, DigestFunction, Store, StoreOptions};
-use zako_exec::{BlockingPool, FIXED_PATH, Layering, LocalExecutor, Sandbox, find_program};
+use zako_cas::{Digest, Store, StoreOptions};
+use zako_exec::{BlockingPool, Layering, LocalExecutor, Sandbox};
 use zako_path::NeutralPath;
+
+use crate::support::{self, file_value, host_tool};
+pub(crate) use crate::support::{path, shell};
 
 pub struct World {
     pub dir: tempfile::TempDir,
@@ -59,10 +58,6 @@ pub fn is_alone(name: &str) -> bool {
 /// This test binary.
 pub fn this_binary() -> Command {
     Command::new(std::env::current_exe().unwrap())
-}
-
-pub fn path(text: &str) -> NeutralPath {
-    NeutralPath::new(text).unwrap()
 }
 
 impl World {
@@ -114,56 +109,21 @@ impl World {
 
     fn value(&self, path: &NeutralPath) -> ArtifactValue {
         let place = path.to_os_path(&self.workspace);
-        if place.is_dir() {
-            let tree = self.store.put_directory(&place).unwrap();
-            return ArtifactValue::Directory { tree };
+        match place.is_dir() {
+            true => ArtifactValue::Directory {
+                tree: self.store.put_directory(&place).unwrap(),
+            },
+            false => file_value(&place),
         }
-        let executable = fs::metadata(&place).unwrap().permissions().mode() & 0o100 != 0;
-        let digest = DigestFunction::Blake3.hash(&fs::read(&place).unwrap());
-        ArtifactValue::File { digest, executable }
     }
 
     pub fn job(&self, spec: ActionSpec, isolation: Isolation) -> Job {
-        let values = |paths: &[NeutralPath]| -> BTreeMap<NeutralPath, ArtifactValue> {
-            paths
-                .iter()
-                .map(|path| (path.clone(), self.value(path)))
-                .collect()
-        };
-        let mut tools = vec![ResolvedTool {
-            name: "sh".to_owned(),
-            path: find_program("sh", FIXED_PATH)
-                .unwrap()
-                .canonicalize()
-                .unwrap(),
-            digest: DigestFunction::Blake3.hash(b"not looked at"),
-        }];
+        let mut tools = vec![host_tool("sh")];
         if let ActionBody::Command { argv } = &spec.body {
-            let name = argv[0].clone();
-            let real = Path::new(&name).canonicalize();
-            tools.insert(
-                0,
-                ResolvedTool {
-                    path: real.unwrap_or_else(|_| name.clone().into()),
-                    name,
-                    digest: DigestFunction::Blake3.hash(b"not looked at"),
-                },
-            );
+            tools.insert(0, host_tool(&argv[0]));
         }
-        let action = Prepared {
-            inputs: values(&spec.inputs),
-            staged: values(&spec.staged),
-            tools,
-            salt: String::new(),
-            isolation,
-            spec: Arc::new(spec),
-        };
-        Job {
-            action: Arc::new(action),
-            workspace: self.workspace.clone().into(),
-            scratch: self.workspace.join(".zako/exec/1"),
-            attempt: 0,
-        }
+        let folders = (&*self.workspace, self.workspace.join(".zako/exec/1"));
+        support::job(spec, isolation, folders, tools, |path| self.value(path))
     }
 
     pub async fn run(&self, spec: ActionSpec) -> Result<Executed, ExecuteError> {
@@ -224,20 +184,6 @@ impl World {
         found.sort();
         found
     }
-}
-
-pub fn shell(script: &str, inputs: &[&str], outputs: &[&str]) -> ActionSpec {
-    let script = script.to_owned();
-    let mut spec = ActionSpec::new("//a:t", "test", ActionBody::Shell { script });
-    spec.inputs = inputs.iter().map(|p| path(p)).collect();
-    spec.outputs = outputs
-        .iter()
-        .map(|p| match p.strip_suffix('/') {
-            Some(p) => OutputSpec::directory(path(p)),
-            None => OutputSpec::file(path(p)),
-        })
-        .collect();
-    spec
 }
 
 /// Mounts that have something to do with `dir`.

@@ -27,14 +27,30 @@ pub(super) fn run(start: &Start) -> Never {
     raw::exit(127)
 }
 
-/// Standard input, output and error, and no other descriptor.
+/// The descriptor of a control group's folder in PID 1 behind walls, until its command was started.
+pub(super) const CONTROL: i32 = 3;
+
+/// Standard input, output and error, and no other descriptor but [`CONTROL`], if there is one.
 pub(super) fn take_streams(start: &Start) -> Result<(), Errno> {
     let [stdin, stdout, stderr] = start.stdio;
     raw::duplicate(stdin, 0)?;
     raw::duplicate(stdout, 1)?;
     raw::duplicate(stderr, 2)?;
-    raw::close_from(3).map(drop)
+    match start.inner_control {
+        None => raw::close_from(3).map(drop),
+        Some(folder) => {
+            // It is closed on exec as it is.
+            if folder != CONTROL {
+                raw::duplicate_until_exec(folder, CONTROL)?;
+            }
+            raw::close_from(4).map(drop)
+        }
+    }
 }
+
+/// How much sooner than others a command is killed when memory runs out, in thousandths of all that there is (proc(5),
+/// `oom_score_adj`): an action can run again, and zako, which holds more than most, sees to that.
+const SOONER: &[u8] = b"500";
 
 /// All that is left; returns only when it fails.
 pub(super) fn become_program(order: &Order, is_walled: bool) -> (Stage, Errno) {
@@ -61,6 +77,8 @@ fn prepare(order: &Order, is_walled: bool) -> Result<(), (Stage, Errno)> {
     if !order.affinity.is_empty() {
         raw::set_affinity(&order.affinity).map_err(at(Stage::Limits))?;
     }
+    // Without this it is as likely as others. It says nothing of who shares our memory: this child borrows it (CLONE_VFORK).
+    let _it_is_a_wish = raw::write_file(c"/proc/self/oom_score_adj", SOONER);
     for (resource, limit) in &order.limits {
         raw::set_limit(*resource, *limit).map_err(at(Stage::Limits))?;
     }

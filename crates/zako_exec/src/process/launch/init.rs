@@ -4,6 +4,7 @@
 //! **Invariants:**
 //! - It shares this process's memory as long as it lives, so it calls `raw` and atomics only, allocates nothing and can't
 //!   panic.
+//! - It stays outside of the action's control group, in which the command is: see `launch`.
 //! - It keeps the capabilities that it has in its user namespace, and the command has none: so the command can neither
 //!   trace it nor read through `/proc/1` the memory that it shares with zako.
 //! - Signals from inside can't end it, every signal is blocked, and the kernel kills it with the thread that made it.
@@ -29,7 +30,8 @@ pub(super) fn run(start: &Start) -> Never {
         order.report.fail(stage, errno);
         return raw::exit(1);
     }
-    let Some(command) = start_command(order) else {
+    let control = start.inner_control.map(|_| child::CONTROL);
+    let Some(command) = start_command(order, control) else {
         return raw::exit(1);
     };
     // The command alone holds its pipes from here on.
@@ -63,27 +65,39 @@ fn begin(start: &Start) -> Result<(), (Stage, raw::Errno)> {
 }
 
 /// The pid of the command, or `None` when the report says why there is none.
-fn start_command(order: &Order) -> Option<i32> {
+fn start_command(order: &Order, control: Option<i32>) -> Option<i32> {
     let stack = order.command_stack()?;
     let flags = libc::CLONE_VM as u64 | libc::CLONE_VFORK as u64 | CLONE_CLEAR_SIGHAND;
     let mut pause = BUSY_PAUSE;
     for _ in 1..BUSY_TRIES {
-        match try_command(order, stack, flags) {
+        match try_command(order, stack, flags, control) {
             None if order.report.is_busy() => {}
             end => return end,
         }
         raw::sleep(pause);
         pause = pause.saturating_mul(2);
     }
-    try_command(order, stack, flags)
+    try_command(order, stack, flags, control)
 }
 
-fn try_command(order: &Order, stack: &raw::Stack, flags: u64) -> Option<i32> {
+fn try_command(order: &Order, stack: &raw::Stack, flags: u64, control: Option<i32>) -> Option<i32> {
     order.report.clear();
-    #[expect(unsafe_code, reason = "see `raw`")]
-    // SAFETY: with CLONE_VFORK this process sleeps until the child runs its program or is gone; the stack is used for
-    // nothing else, and `command` calls nothing but `raw` and atomics.
-    let cloned = unsafe { raw::clone_with(flags, None, stack, command, order) };
+    let clone = |control: Option<i32>| {
+        #[expect(unsafe_code, reason = "see `raw`")]
+        // SAFETY: with CLONE_VFORK this process sleeps until the child runs its program or is gone; the stack is used for
+        // nothing else, and `command` calls nothing but `raw` and atomics.
+        unsafe {
+            raw::clone_with(flags, control, stack, command, order)
+        }
+    };
+    let cloned = match clone(control) {
+        // The system may have groups, and not let us use them.
+        Err(_) if control.is_some() => {
+            order.report.go_outside();
+            clone(None)
+        }
+        cloned => cloned,
+    };
     match cloned {
         Err(errno) => {
             order.report.fail(Stage::Clone, errno);

@@ -102,6 +102,8 @@ pub(in crate::process) struct Report {
     stage: AtomicU32,
     errno: AtomicI32,
     has_ended: AtomicBool,
+    /// Whether the command is not in its control group.
+    is_outside: AtomicBool,
     /// The command's status, as `wait4` has it, when it has ended.
     status: AtomicI32,
     /// The largest peak of any process behind walls, in KiB.
@@ -126,6 +128,15 @@ impl Report {
 
     pub(super) fn has_failed(&self) -> bool {
         self.stage.load(Ordering::Acquire) != 0
+    }
+
+    /// The command can't be started in its control group.
+    pub(super) fn go_outside(&self) {
+        self.is_outside.store(true, Ordering::Release);
+    }
+
+    pub(in crate::process) fn is_outside(&self) -> bool {
+        self.is_outside.load(Ordering::Acquire)
     }
 
     pub(super) fn end(&self, status: i32) {

@@ -13,7 +13,6 @@
 
 use std::arch::asm;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 use nix::libc;
@@ -180,7 +179,7 @@ struct Begin<T> {
 }
 
 /// Makes a process that shares this one's memory and runs `entry(with)` on `stack`; gives its pid (as this process
-/// sees it), and its pidfd when `flags` ask for one. It is born into `cgroup`, if there is one.
+/// sees it), and its pidfd when `flags` ask for one. It is born into the control group whose folder the descriptor `cgroup` is.
 ///
 /// # Safety
 /// `with` and `stack` must live, and `stack` be used for nothing else, until the child has run a program or is gone.
@@ -188,7 +187,7 @@ struct Begin<T> {
 /// the same memory with the same thread-local storage: this module.
 pub(crate) unsafe fn clone_with<T: Sync>(
     flags: u64,
-    cgroup: Option<BorrowedFd<'_>>,
+    cgroup: Option<i32>,
     stack: &Stack,
     entry: Entry<T>,
     with: *const T,
@@ -207,7 +206,7 @@ pub(crate) unsafe fn clone_with<T: Sync>(
     // SAFETY: as above; `Begin` is plain data.
     unsafe { ptr::write(top, Begin { entry, with }) };
     let mut pidfd: i32 = -1;
-    let cgroup = cgroup.map(|cgroup| u64::from(cgroup.as_raw_fd().unsigned_abs()));
+    let cgroup = cgroup.map(|cgroup| u64::from(cgroup.unsigned_abs()));
     let args = CloneArgs {
         flags: flags | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
         cgroup: cgroup.unwrap_or(0),
@@ -375,6 +374,11 @@ pub(crate) fn is_readable(fd: i32) -> bool {
 /// Makes `to` the same as `from`, kept over `exec`. They must differ.
 pub(crate) fn duplicate(from: i32, to: i32) -> Answer {
     call!(SYS_dup3, from, to, 0)
+}
+
+/// The same, and what runs a program does not have it then. Another descriptor than `to`, or it is an error.
+pub(crate) fn duplicate_until_exec(from: i32, to: i32) -> Answer {
+    call!(SYS_dup3, from, to, libc::O_CLOEXEC)
 }
 
 /// Closes every descriptor from `first` on.
