@@ -34,7 +34,8 @@ pub(super) struct Success<'a> {
 
 /// Takes note of action number `at`.
 pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'_>) {
-    let planned = &shop.actions[at];
+    let piece = shop.piece(at);
+    let planned = &piece.planned;
     let spec = &planned.spec;
     let whole = |(path, value): (&NeutralPath, &ArtifactValue)| {
         (shop.files.leaf(path), Read::Value(value.clone()))
@@ -101,8 +102,8 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         .collect();
 
     let mut ledger = shop.ledger.lock();
-    let identified = &shop.identified[at];
-    let old = shop.standing[at].record().and_then(|id| ledger.head(id));
+    let identified = &piece.identified;
+    let old = piece.standing.record().and_then(|id| ledger.head(id));
     let known = shop.history.known(identified.name);
     let did_something = matches!(success.status, ActionStatus::Ran | ActionStatus::FromCache);
     let (wall, memory) = success

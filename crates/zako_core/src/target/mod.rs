@@ -35,7 +35,7 @@ pub(crate) use configure::{Unconfigured, cases, configure, refer};
 pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder, Sets};
 pub(crate) use determinism::analyze_twice;
 pub(crate) use draft::{Draft, Finished, Late, Step};
-pub(crate) use dynamic::{Pending, lose, resolve};
+pub(crate) use dynamic::{Came, Pending, come, lose, settle};
 pub(crate) use file_work::{FileWork, link_text};
 pub(crate) use kept::KeptAnalyses;
 pub(crate) use lower::Lowered;

@@ -16,3 +16,4 @@ mod rules;
 mod standard;
 mod strict;
 mod toolchains;
+mod unfolding;
