@@ -20,7 +20,6 @@ use super::{Identified, Piece, PlannedAction, Workshop, may_do};
 use crate::diagnostic::{Diagnostic, Fault, Severity};
 use crate::event::ActionStatus;
 use crate::files::Files;
-use crate::report::ActionReason;
 
 /// What finds out more actions.
 pub(crate) trait Unfolding: Send + Sync {
@@ -309,56 +308,6 @@ impl Workshop {
             if let Ok(Ok(Some(notice))) = notice.await {
                 self.complain(notice).await;
             }
-        }
-    }
-
-    /// What would run, as far as that can be told: steps run when all that they read is there.
-    pub(super) async fn foresee(
-        self: &Arc<Self>,
-        growing: Option<Growing<'_>>,
-        cancel: &CancellationToken,
-    ) -> super::ExecuteSummary {
-        let Some(growing) = growing else {
-            return self.forecast(&[]);
-        };
-        let mut steps = growing.steps;
-        let is_ready = |step: &PlannedStep| {
-            let makers = step.makers.iter();
-            makers
-                .clone()
-                .all(|maker| self.piece(*maker).standing.holds())
-        };
-        while let Some(at) = steps.iter().position(is_ready) {
-            if cancel.is_cancelled() {
-                break;
-            }
-            let step = steps.remove(at);
-            let Unfolded {
-                batch,
-                told,
-                is_good: _,
-                _adding,
-            } = growing.unfolding.run(step.number, &self.files).await;
-            self.remark(told).await;
-            steps.extend(batch.steps.iter().cloned());
-            // The extension of the plan is for who runs it.
-            if let Err(wrong) = self.extend(batch).await {
-                for diagnostic in wrong {
-                    self.complain(diagnostic).await;
-                }
-                break;
-            }
-        }
-        self.forecast(&steps)
-    }
-
-    /// What a dry run can't tell of a step: `because` of what it waits for.
-    pub(super) fn unknown(step: &PlannedStep, because: Vec<usize>) -> ActionReason {
-        ActionReason {
-            owner: step.owner.clone(),
-            what: format!("whatever a dynamic step of {} declares then", step.owner),
-            causes: Vec::new(),
-            because,
         }
     }
 }

@@ -14,6 +14,7 @@ mod edges;
 mod failure;
 mod fetch_executor;
 mod file_executor;
+mod forecast;
 mod growth;
 pub(crate) mod health;
 mod hint;
@@ -73,6 +74,7 @@ pub(crate) use growth::{Batch, Growing, PlannedStep, Unfolded, Unfolding};
 use growth::{Crew, Node};
 use history::{History, Names, StableName};
 pub(crate) use identity::Identified;
+use identity::identify;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use level::Levels;
@@ -654,23 +656,6 @@ fn open(
     Ok((shop, laid.plan))
 }
 
-/// What each of `actions` is across builds.
-fn identify(
-    names: &mut Names,
-    actions: &[Arc<PlannedAction>],
-    root: &Path,
-    function: zako_cas::DigestFunction,
-) -> Vec<Identified> {
-    let identify = |action: &Arc<PlannedAction>| {
-        let name = names.name(&action.spec);
-        match &action.known {
-            Some((identified, _)) => identified.clone(),
-            None => Identified::of(action, name, root, function),
-        }
-    };
-    actions.iter().map(identify).collect()
-}
-
 impl Workshop {
     /// Runs one action and tells how it ended.
     async fn run(
@@ -771,28 +756,6 @@ impl Workshop {
         .await;
     }
 
-    /// The leaves of what the actions that number `at` needs write.
-    fn needed(&self, at: usize) -> Vec<Id> {
-        // One that came from the ledger is planned with a part of the others only.
-        let pieces = self.pieces.read();
-        let planned = &pieces[at].planned;
-        if let Some((_, standing)) = &planned.known {
-            let ledger = self.ledger.lock();
-            let groups = standing.record().map(|id| ledger.groups(id));
-            let present = groups.and_then(|groups| groups.into_iter().nth(crate::ledger::PRESENT));
-            return present.unwrap_or_default();
-        }
-        let mut makers: Vec<usize> = self.writers.read().needs(&planned.spec).collect();
-        makers.sort_unstable();
-        makers.dedup();
-        let outputs = makers
-            .iter()
-            .flat_map(|at| &pieces[*at].planned.spec.outputs);
-        outputs
-            .map(|output| self.files.leaf(&output.path))
-            .collect()
-    }
-
     /// Removes folders that were made for outputs which did not come. Only now: none is made for others any more.
     fn sweep_up(&self) {
         let statuses = self.told.lock().statuses.clone();
@@ -802,50 +765,6 @@ impl Workshop {
         });
         for output in failed.flat_map(|(_, piece)| &piece.planned.spec.outputs) {
             remove_empty_folders(&self.dirs.root, &output.path);
-        }
-    }
-
-    /// What would run; of `steps` it is not known what they would come to.
-    fn forecast(&self, steps: &[PlannedStep]) -> ExecuteSummary {
-        let (pieces, writers) = (self.pieces.read(), self.writers.read());
-        let waiting: Vec<usize> = (0..pieces.len())
-            .filter(|at| !pieces[*at].standing.holds())
-            .collect();
-        let because = |needs: &mut dyn Iterator<Item = usize>| {
-            let mut because: Vec<usize> = needs
-                .filter_map(|needed| waiting.binary_search(&needed).ok())
-                .collect();
-            because.sort_unstable();
-            because.dedup();
-            because
-        };
-        let unknown = steps.iter().map(|step| {
-            let because = because(&mut step.makers.iter().copied());
-            Workshop::unknown(step, because)
-        });
-        let would_run = waiting
-            .iter()
-            .map(|at| {
-                let Piece {
-                    planned, standing, ..
-                } = &*pieces[*at];
-                let spec = &planned.spec;
-                let because = because(&mut writers.needs(spec));
-                ActionReason {
-                    owner: spec.owner.clone(),
-                    what: planned.subject(),
-                    causes: match standing {
-                        Standing::Holds(_) => Vec::new(),
-                        Standing::Unknown(causes) | Standing::Affected(_, causes) => causes.clone(),
-                    },
-                    because,
-                }
-            })
-            .chain(unknown)
-            .collect();
-        ExecuteSummary {
-            would_run,
-            ..self.summary()
         }
     }
 

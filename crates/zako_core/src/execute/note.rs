@@ -143,3 +143,27 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         tracing::warn!(%error, "cannot write down what was done");
     }
 }
+
+impl Workshop {
+    /// The leaves of what the actions that number `at` needs write.
+    fn needed(&self, at: usize) -> Vec<Id> {
+        // One that came from the ledger is planned with a part of the others only.
+        let pieces = self.pieces.read();
+        let planned = &pieces[at].planned;
+        if let Some((_, standing)) = &planned.known {
+            let ledger = self.ledger.lock();
+            let groups = standing.record().map(|id| ledger.groups(id));
+            let present = groups.and_then(|groups| groups.into_iter().nth(crate::ledger::PRESENT));
+            return present.unwrap_or_default();
+        }
+        let mut makers: Vec<usize> = self.writers.read().needs(&planned.spec).collect();
+        makers.sort_unstable();
+        makers.dedup();
+        let outputs = makers
+            .iter()
+            .flat_map(|at| &pieces[*at].planned.spec.outputs);
+        outputs
+            .map(|output| self.files.leaf(&output.path))
+            .collect()
+    }
+}

@@ -41,7 +41,7 @@ pub(crate) use kept::KeptAnalyses;
 pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
 pub(crate) use rules::{RuleCode, RuleModule, code_fingerprint, module_parts, script_modules};
-pub(crate) use task::{TaskAttrs, elsewhere};
+pub(crate) use task::{TaskAttrs, WRONG_OUTPUT, elsewhere};
 pub(crate) use usage::{Visibility, place_of_use};
 
 /// A rule's identity: the module that exports it, and the export's name.

@@ -12,6 +12,7 @@ mod dynamic;
 mod fetch;
 #[path = "../session/fixture.rs"]
 mod fixture;
+mod places;
 mod rules;
 mod standard;
 mod strict;
