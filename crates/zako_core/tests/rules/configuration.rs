@@ -802,7 +802,11 @@ async fn whoever_sets_a_deprecated_option_is_warned() {
     );
     f.write("zako.toml", &manifest.replace("opt = \"2\"", "lto = true"));
     assert_eq!(
-        warned(&f.build(&[]).await.good()),
+        warned(
+            &run(&f.reopened(), &[], BuildOptions::default())
+                .await
+                .good()
+        ),
         [
             "zako.toml:4:7: the option lto, which [config] of zako.toml sets, is deprecated: set opt=2"
         ]
