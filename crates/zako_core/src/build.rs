@@ -15,7 +15,6 @@ use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
 use crate::burial::{Living, bury};
-use crate::demand::{Demand, Needed, demand};
 use crate::diagnostic::{Diagnostic, Fault, Severity, with_texts};
 use crate::evaluate::kinds;
 use crate::evaluate::{Faults, Services, names_of_files};
@@ -23,7 +22,7 @@ use crate::event::{ActionStatus, BuildEvent, millis};
 use crate::execute::health::STUCK_AFTER;
 use crate::execute::lock::WorkspaceLock;
 use crate::execute::{
-    ExecuteParts, ExecuteSummary, Execution, Machinery, PlannedAction, ScriptProgram,
+    ExecuteParts, ExecuteSummary, Execution, Growing, Machinery, PlannedAction, ScriptProgram,
     WorkspaceDirs, execute,
 };
 use crate::fetch::FetchRules;
@@ -36,10 +35,10 @@ use crate::manifest::MANIFEST;
 use crate::options::BuildOptions;
 use crate::recall::{Question, Recalled, Work, recall};
 use crate::report::{BuildReport, BuiltTarget};
-use crate::rounds::{Rounds, RoundsStopped, Stepping};
 use crate::select::{Selection, select};
 use crate::session::folder;
 use crate::standby::{Kept, Owed};
+use crate::steps::{Known, Steps};
 use crate::target::{Analysis, KeptAnalyses, analyze, analyze_twice, script_modules};
 use crate::watch::Changes;
 
@@ -322,7 +321,7 @@ impl Building {
             .into_iter()
             .map(|target| target.built(true))
             .collect();
-        let summary = self.execute(actions, &ledger, rest, report).await;
+        let summary = self.execute(actions, None, &ledger, rest, report).await;
         report.actions.up_to_date += rest;
         settle(report, &makers, &summary);
         self.close(ledger, report).await;
@@ -347,7 +346,7 @@ impl Building {
         }
 
         let memo = KeptAnalyses(ledger.clone());
-        let mut analysis = match self.options.check_determinism {
+        let analysis = match self.options.check_determinism {
             false => analyze(&turn, services, &selection, &memo).await,
             true => analyze_twice(&turn, services, &selection, &memo).await,
         };
@@ -362,42 +361,42 @@ impl Building {
         let unread = self.unread(&turn, &ledger, &selection);
         self.tell(report, unread).await;
         let mut warnings = report.diagnostics[told..].to_vec();
-        let mut rounds = Rounds::default();
-        let stepping = Stepping {
-            turn: &turn,
-            ledger: &ledger,
-            selection: &selection,
-        };
-        match rounds.run(&self, &stepping, &mut analysis, report).await {
-            Ok(stepped) => {
-                broken |= stepped.broken;
-                warnings.extend(stepped.warnings);
-            }
-            Err(RoundsStopped) => return self.keep(turn, ledger, report).await,
+        let steps = Steps::new(&self, &turn, &ledger, &selection, analysis);
+        let (batch, faults) = steps.begin().await;
+        let is_wrong = !faults.is_empty();
+        self.tell(report, faults).await;
+        if is_wrong && !keep_going {
+            return self.keep(turn, ledger, report).await;
         }
-        let Demand {
-            actions: needed,
+        let later = steps.look(|known| {
+            report.targets.clone_from(&known.targets);
+            std::mem::take(&mut known.later)
+        });
+        let growing = match batch.steps.is_empty() {
+            true => None,
+            false => Some(Growing {
+                unfolding: &steps,
+                steps: batch.steps,
+                later: later.into_iter().collect(),
+            }),
+        };
+        let summary = self
+            .execute(batch.actions, growing, &ledger, 0, report)
+            .await;
+        let known = steps.end();
+        broken |= known.is_broken || known.is_open(summary.statuses.len());
+        let Known {
+            analysis,
             targets,
             makers,
-            faults,
-            pending: _,
-        } = demand(&selection, &analysis, self.options.tests);
-        broken |= !faults.is_empty();
-        self.tell(report, faults).await;
-        if broken && !keep_going {
-            return self.keep(turn, ledger, report).await;
-        }
-        let Ok((actions, are_wrong)) = self.planned(&turn, needed, report).await else {
-            return self.keep(turn, ledger, report).await;
-        };
-        broken |= are_wrong;
+            is_whole,
+            ..
+        } = known;
+        warnings.extend(known.warnings);
         report.targets = targets;
-        let mut summary = self.execute(actions, &ledger, 0, report).await;
-        rounds.credit(&mut summary);
-        report.actions = summary.counts;
         settle(report, &makers, &summary);
-        for target in &mut report.targets {
-            target.built &= analysis.results.contains_key(&target.label);
+        for (target, is_whole) in report.targets.iter_mut().zip(is_whole) {
+            target.built &= is_whole && analysis.results.contains_key(&target.label);
         }
         if !self.options.dry_run && !cancel.is_cancelled() {
             self.bury(&ledger, &selection, &analysis, &summary, report)
@@ -445,32 +444,12 @@ impl Building {
         unread.map(warning).collect()
     }
 
-    /// The actions as they are executed, and whether some can't run at all; nothing when that ends the build.
-    pub(crate) async fn planned(
+    /// The modules of a script action.
+    pub(crate) async fn load_program(
         &self,
         turn: &Turn,
-        needed: Vec<Needed<'_>>,
-        report: &mut BuildReport,
-    ) -> Result<(Vec<PlannedAction>, bool), ()> {
-        let mut actions = Vec::with_capacity(needed.len());
-        let mut are_wrong = false;
-        for needed in needed {
-            let mut action = PlannedAction::of(&needed.action, needed.declared_at);
-            if let Err(faults) = self.load_program(turn, &mut action).await {
-                if !self.options.keep_going {
-                    self.tell(report, faults.to_vec()).await;
-                    return Err(());
-                }
-                action.broken = Some(faults);
-                are_wrong = true;
-            }
-            actions.push(action);
-        }
-        Ok((actions, are_wrong))
-    }
-
-    /// The modules of a script action.
-    async fn load_program(&self, turn: &Turn, action: &mut PlannedAction) -> Result<(), Faults> {
+        action: &mut PlannedAction,
+    ) -> Result<(), Faults> {
         let ActionBody::Script { module, .. } = &action.spec.body else {
             return Ok(());
         };
@@ -479,9 +458,10 @@ impl Building {
         Ok(())
     }
 
-    pub(crate) async fn execute(
+    async fn execute(
         &self,
         actions: Vec<PlannedAction>,
+        growing: Option<Growing<'_>>,
         ledger: &SharedLedger,
         rest: usize,
         report: &mut BuildReport,
@@ -508,6 +488,7 @@ impl Building {
         };
         let execution = Execution {
             actions,
+            growing,
             keep_going: self.options.keep_going,
             isolation: self.options.isolation,
             weaker_told: self.weaker_told.clone(),

@@ -1,14 +1,16 @@
 //! From analysed targets to the actions that a build needs: those that make what was asked for, and what they read.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use zako_action::ActionSpec;
 use zako_path::NeutralPath;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::report::BuiltTarget;
 use crate::select::{Root, Selection};
-use crate::target::{Analysis, Draft, FileWork, Finished, Lowered, Pending, Step};
+use crate::target::{Analysis, Draft, FileWork, Finished, Lowered, Pending};
+use crate::workspace::OUTPUT_DIR;
 
 /// An action that is needed, with the place of its target's declaration.
 pub(crate) struct Needed<'a> {
@@ -18,15 +20,18 @@ pub(crate) struct Needed<'a> {
 
 /// What a build needs.
 pub(crate) struct Demand<'a> {
-    /// The actions, in no order.
+    /// The actions that wait for no dynamic step, in no order.
     pub(crate) actions: Vec<Needed<'a>>,
     /// The targets that were asked for; `built` is still open.
     pub(crate) targets: Vec<BuiltTarget>,
     /// For each of `targets`, the numbers of the actions that make what was asked for of it.
     pub(crate) makers: Vec<Vec<usize>>,
-    /// The dynamic steps that have to run before all actions are known, each with the numbers of the actions that make what it
-    /// reads. While there are any, `actions` are just those.
+    /// For each of `targets`, whether those are all that it takes: nothing of it waits for a dynamic step.
+    pub(crate) is_whole: Vec<bool>,
+    /// The dynamic steps that wait for no other one, each with the numbers of the actions that make what it reads.
     pub(crate) pending: Vec<(Pending, Vec<usize>)>,
+    /// What is written outside of `zako-out/` by actions that wait for steps.
+    pub(crate) later: Vec<NeutralPath>,
     pub(crate) faults: Vec<Diagnostic>,
 }
 
@@ -60,7 +65,9 @@ pub(crate) fn demand<'a>(
         actions: Vec::new(),
         targets: Vec::new(),
         makers: Vec::new(),
+        is_whole: Vec::new(),
         pending: Vec::new(),
+        later: Vec::new(),
         faults: Vec::new(),
     };
     let mut queue: Vec<usize> = Vec::new();
@@ -131,33 +138,21 @@ pub(crate) fn demand<'a>(
         links: links(&all),
         analysis,
     };
-    let mut reached = reach.from(queue);
-    if !reached.steps.is_empty() {
-        // Their own actions are not known yet: what is built now is what they read.
-        let mut waiting = reach.ready(&reached.steps);
-        let queue = waiting.iter().flat_map(|(_, makers)| makers.clone());
-        let steps = std::mem::take(&mut reached.steps);
-        reached = reach.from(queue.collect());
-        if waiting.is_empty() {
-            let names: Vec<&str> = steps.iter().map(|at| all[*at].0).collect();
-            let message = format!(
-                "dynamic steps wait for one another: each reads what comes of another one ({})",
-                names.join(", ")
-            );
-            demand.faults.push(Diagnostic::user(message));
-        }
-        demand.pending = waiting
-            .drain(..)
-            .filter_map(|(at, makers)| {
-                let (label, draft) = all[at];
-                let actions = &analysis.results.get(label)?.actions;
-                let at = actions
-                    .iter()
-                    .position(|other| std::ptr::eq(other, draft))?;
-                let label = label.to_owned();
-                Some((Pending { label, at }, makers))
-            })
-            .collect();
+    let reached = reach.from(queue);
+    let waits = reach.waiting(&reached);
+    let ready: Vec<usize> = reached
+        .steps
+        .iter()
+        .copied()
+        .filter(|at| !waits[*at])
+        .collect();
+    if ready.is_empty() && !reached.steps.is_empty() {
+        let names: Vec<&str> = reached.steps.iter().map(|at| all[*at].0).collect();
+        let message = format!(
+            "dynamic steps wait for one another: each reads what comes of another one ({})",
+            names.join(", ")
+        );
+        demand.faults.push(Diagnostic::user(message));
     }
     for (at, message) in reached.faults {
         let (label, _) = all[at];
@@ -171,6 +166,13 @@ pub(crate) fn demand<'a>(
         let Some(Written { action, responses }) = written else {
             continue;
         };
+        if waits[at] {
+            let outputs = action.spec.outputs.iter().map(|output| &output.path);
+            demand
+                .later
+                .extend(outputs.filter(|path| is_outside(path)).cloned());
+            continue;
+        }
         numbers[at] = Some(demand.actions.len());
         let (label, _) = all[at];
         let declared_at = selection
@@ -187,11 +189,21 @@ pub(crate) fn demand<'a>(
                 }),
         );
     }
-    for (_, makers) in &mut demand.pending {
-        *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
+    let number = |at: &usize| numbers[*at];
+    for at in ready {
+        let (label, draft) = all[at];
+        let makers = reach.read_by(at).iter().filter_map(number).collect();
+        let step = Pending {
+            label: label.to_owned(),
+            draft: draft.clone(),
+        };
+        demand.pending.push((step, makers));
     }
     for makers in &mut demand.makers {
-        *makers = makers.iter().filter_map(|at| numbers[*at]).collect();
+        demand
+            .is_whole
+            .push(makers.iter().all(|at| numbers[*at].is_some()));
+        *makers = makers.iter().filter_map(number).collect();
     }
     demand
 }
@@ -208,7 +220,7 @@ struct Reach<'a, 'b> {
 struct Reached<'a> {
     /// The actions, by their places among all.
     written: Vec<Option<Written<'a>>>,
-    /// The dynamic steps, beyond which nothing is known.
+    /// The dynamic steps, in order.
     steps: Vec<usize>,
     faults: Vec<(usize, String)>,
 }
@@ -229,6 +241,7 @@ impl<'a> Reach<'a, '_> {
             let (_, draft) = self.all[at];
             if draft.step().is_some() {
                 reached.steps.push(at);
+                queue.extend(self.read_by(at).into_iter().filter(|at| !seen[*at]));
                 continue;
             }
             let mut mine = match draft.finish(&self.analysis.sets) {
@@ -257,35 +270,81 @@ impl<'a> Reach<'a, '_> {
         reached
     }
 
-    /// Those of `steps` that can run as soon as known actions have, each with the makers of what it reads.
-    fn ready(&self, steps: &[usize]) -> Vec<(usize, Vec<usize>)> {
-        let reads = |at: usize| {
-            self.all[at]
-                .1
-                .step()
-                .map_or(&[][..], |step: &Step| &step.reads)
-        };
-        let makers = |at: usize| -> Vec<usize> {
-            reads(at)
-                .iter()
-                .flat_map(|path| self.makers.making(path))
-                .collect()
-        };
-        // Steps that are found on the way are needed, too.
-        let mut steps = steps.to_vec();
-        let mut ready = Vec::new();
-        let mut seen: HashSet<usize> = steps.iter().copied().collect();
-        while let Some(at) = steps.pop() {
-            let needed = makers(at);
-            let behind = self.from(needed.clone()).steps;
-            if behind.is_empty() {
-                ready.push((at, needed));
-            }
-            steps.extend(behind.into_iter().filter(|at| seen.insert(*at)));
-        }
-        ready.sort_unstable();
-        ready
+    /// The makers of what a dynamic step reads.
+    fn read_by(&self, at: usize) -> Vec<usize> {
+        let step = self.all[at].1.step();
+        let reads = step.map_or(&[][..], |step| &step.reads);
+        reads
+            .iter()
+            .flat_map(|path| self.makers.making(path))
+            .collect()
     }
+
+    /// Which of all actions and steps wait for a step, by what they read.
+    fn waiting(&self, reached: &Reached<'_>) -> Vec<bool> {
+        let mut waits = vec![false; self.all.len()];
+        if reached.steps.is_empty() {
+            return waits;
+        }
+        let mut users: Vec<Vec<usize>> = vec![Vec::new(); self.all.len()];
+        for step in &reached.steps {
+            for maker in self.read_by(*step) {
+                users[maker].push(*step);
+            }
+        }
+        // A folder of sources may have in it what actions write.
+        let mut above: HashMap<NeutralPath, Vec<usize>> = HashMap::new();
+        for (at, written) in reached.written.iter().enumerate() {
+            let Some(written) = written else { continue };
+            let spec = &written.action.spec;
+            for path in reads(spec) {
+                for maker in self.makers.making(path) {
+                    users[maker].push(at);
+                }
+            }
+            // Two that write one path are told of each other only when both are known.
+            for output in &spec.outputs {
+                let others = self.makers.making(&output.path);
+                for other in others.filter(|other| *other != at) {
+                    users[other].push(at);
+                }
+                for path in output.path.ancestors().filter(|_| is_outside(&output.path)) {
+                    above.entry(path).or_default().push(at);
+                }
+            }
+        }
+        if !above.is_empty() {
+            for (at, written) in reached.written.iter().enumerate() {
+                let paths = written
+                    .iter()
+                    .flat_map(|written| reads(&written.action.spec));
+                for makers in paths.filter_map(|path| above.get(path)) {
+                    for maker in makers.iter().filter(|maker| **maker != at) {
+                        users[*maker].push(at);
+                    }
+                }
+            }
+        }
+        let mut queue = reached.steps.clone();
+        while let Some(at) = queue.pop() {
+            for user in std::mem::take(&mut users[at]) {
+                if !std::mem::replace(&mut waits[user], true) {
+                    queue.push(user);
+                }
+            }
+        }
+        waits
+    }
+}
+
+/// All of the workspace that an action may read, but for tools, which are staged as well.
+fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
+    spec.inputs.iter().chain(&spec.staged)
+}
+
+/// Whether `path` is where people have their files.
+fn is_outside(path: &NeutralPath) -> bool {
+    path.components().next() != Some(OUTPUT_DIR)
 }
 
 /// An action that is needed, written out.

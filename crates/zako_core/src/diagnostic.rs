@@ -224,13 +224,9 @@ impl From<ScriptError> for Diagnostic {
             .place
             .as_ref()
             .map(|place| Location::new(place, error.source.clone()));
-        // The user's frames; zako's own only where there are no others. A single one says what the location says.
-        let any_user = error.frames.iter().any(|frame| frame.user);
-        let frames: Vec<_> = error
-            .frames
-            .iter()
-            .filter(|frame| frame.user || !any_user)
-            .collect();
+        // The user's frames: how zako's own modules are made inside is nothing that he can change. A single one says what the
+        // location says. Without any, whoever asked for the evaluation adds where it was asked for.
+        let frames: Vec<_> = error.frames.iter().filter(|frame| frame.user).collect();
         let told = matches!(frames[..], [only] if only.function.is_none() && Some(&only.place) == error.place.as_ref());
         for frame in frames.iter().filter(|_| !told) {
             let function = frame.function.as_deref().unwrap_or("top level");

@@ -120,7 +120,8 @@ pub enum BuildEvent {
     },
     /// A message for people: an error, a warning, or what a script logged.
     Diagnostic(Diagnostic),
-    /// All packages are evaluated and all rules analysed: the actions are known.
+    /// All packages are evaluated and all rules analysed: the actions are known, but for those that come of dynamic steps. When there are
+    /// more of these, it is told again, with the new sums.
     Planned {
         /// How many targets are built.
         targets: usize,

@@ -34,10 +34,10 @@ mod pattern;
 mod policy;
 mod recall;
 mod report;
-mod rounds;
 mod select;
 mod session;
 mod standby;
+mod steps;
 #[cfg_attr(windows, path = "windows/system.rs")]
 mod system;
 mod target;

@@ -82,7 +82,9 @@ pub use sandbox::{Sandbox, capabilities, named_outside, recycle, written_below};
 // What commands are given, too; the types are of whoever declares actions.
 pub use zako_action::{MAX_RETRIES, RetryCauses, RetryPolicy};
 
-pub use scheduler::{End, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler};
+pub use scheduler::{
+    End, Extension, Growth, Outcome, Runner, ScheduleOptions, ScheduleReport, Scheduler,
+};
 pub use shell_commands::shell_commands;
 pub use system::{FIXED_HOME, FIXED_PATH};
 pub use worker::{

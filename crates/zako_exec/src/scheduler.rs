@@ -6,6 +6,7 @@
 //! once, and only when all it needs has succeeded. While something is ready and fewer than the bound are in flight,
 //! something starts.
 
+mod growth;
 mod progress;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Plan, PlanId, Priority};
+pub use growth::{Extension, Growth};
 use progress::{Event, Progress};
 
 /// How a node ended, as its runner says.
@@ -153,6 +155,17 @@ impl Scheduler {
     /// After a failure without `keep_going`, and after `cancel`, nothing new starts and what is in flight is waited
     /// for. Dropping the future drops what is in flight.
     pub async fn run(&self, runner: &dyn Runner, cancel: &CancellationToken) -> ScheduleReport {
+        self.run_growing(runner, &Growth::default(), cancel).await
+    }
+
+    /// The same of a plan to which running nodes add others, by `growth`: what a node adds before it ends is run, too, as soon as
+    /// what it needs has succeeded. The report has the added nodes behind the plan's, in the order of adding.
+    pub async fn run_growing(
+        &self,
+        runner: &dyn Runner,
+        growth: &Growth,
+        cancel: &CancellationToken,
+    ) -> ScheduleReport {
         let mut progress = Progress::new(&self.plan, self.options);
         let mut in_flight = FuturesUnordered::new();
         let mut stop = std::pin::pin!(cancel.cancelled());
@@ -161,14 +174,20 @@ impl Scheduler {
         }
         loop {
             while let Some(id) = progress.start_next() {
-                let work = runner.run(id, self.plan.priority(id), cancel.clone());
+                let work = runner.run(id, progress.priority(id), cancel.clone());
                 in_flight.push(async move { (id, work.await) });
             }
             tokio::select! {
                 biased;
                 () = &mut stop, if !progress.is_stopped() => progress.transition(Event::Stop),
                 finished = in_flight.next() => match finished {
-                    Some((id, outcome)) => progress.transition(Event::Finished(id, outcome)),
+                    Some((id, outcome)) => {
+                        // What it added comes before its end: else there might seem to be nothing left.
+                        for extension in growth.take() {
+                            progress.transition(Event::Grow(extension));
+                        }
+                        progress.transition(Event::Finished(id, outcome));
+                    }
                     None => break,
                 },
             }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
-use zako_exec::{End, Outcome, Plan, PlanBuilder, PlanId, Priority, ScheduleOptions, Scheduler};
+use zako_exec::{
+    End, Extension, Growth, Outcome, Plan, PlanBuilder, PlanId, Priority, ScheduleOptions,
+    Scheduler,
+};
 
 /// Nodes with costs in milliseconds, and (node, what it needs) by index.
 fn plan(costs: &[u64], edges: &[(usize, usize)]) -> (Plan, Vec<PlanId>) {
@@ -257,5 +260,103 @@ fn the_critical_path_ends_unbalanced_graphs_sooner_than_age() {
     assert!(
         by_path * 100 <= by_age * 85,
         "{by_path} by critical path, {by_age} by age"
+    );
+}
+
+/// Node 0 adds two nodes before it ends: one that needs node 1, and one that needs that one.
+async fn grown(first: Outcome, second: Outcome) -> (Vec<usize>, Vec<End>) {
+    let (whole, _) = plan(&[9, 1], &[]);
+    let growth = Growth::default();
+    let order = Mutex::new(Vec::new());
+    struct Growing<'a> {
+        growth: &'a Growth,
+        order: &'a Mutex<Vec<usize>>,
+        ends: [Outcome; 2],
+    }
+    impl zako_exec::Runner for Growing<'_> {
+        fn run(&self, id: PlanId, _: Priority, _: CancellationToken) -> BoxFuture<'_, Outcome> {
+            async move {
+                self.order.lock().unwrap().push(id.index());
+                if id.index() == 0 {
+                    let (added, ids) = plan(&[1, 1], &[(1, 0)]);
+                    self.growth.add(Extension {
+                        plan: added,
+                        needs: vec![
+                            (ids[0], PlanId::from_index(1).unwrap()),
+                            (ids[0], PlanId::from_index(1).unwrap()),
+                        ],
+                    });
+                }
+                *self.ends.get(id.index()).unwrap_or(&Outcome::Succeeded)
+            }
+            .boxed()
+        }
+    }
+    let runner = Growing {
+        growth: &growth,
+        order: &order,
+        ends: [first, second],
+    };
+    let report = Scheduler::new(whole, options(true, 1))
+        .run_growing(&runner, &growth, &CancellationToken::new())
+        .await;
+    let ends = report.iter().map(|(_, end)| end).collect();
+    (order.into_inner().unwrap(), ends)
+}
+
+#[tokio::test]
+async fn a_node_adds_others_while_it_runs() {
+    let good = Outcome::Succeeded;
+    let (order, ends) = grown(good, good).await;
+    assert_eq!(order, [0, 1, 2, 3]);
+    assert_eq!(ends, [End::Succeeded; 4]);
+    // What was added before it failed is there all the same.
+    let (order, ends) = grown(Outcome::Failed, good).await;
+    assert_eq!(order, [0, 1, 2, 3]);
+    assert_eq!(ends[2..], [End::Succeeded; 2]);
+    let failed = End::Skipped {
+        because: PlanId::from_index(1).unwrap(),
+    };
+    let (order, ends) = grown(good, Outcome::Failed).await;
+    assert_eq!(order, [0, 1]);
+    assert_eq!(ends[2..], [failed; 2]);
+    let (order, ends) = grown(good, Outcome::Cancelled).await;
+    assert_eq!(order, [0, 1]);
+    assert_eq!(ends[2..], [End::NotStarted; 2]);
+}
+
+#[tokio::test]
+async fn what_is_added_behind_a_failure_is_skipped() {
+    // Node 1 fails before node 0, which is less urgent, adds what needs it.
+    let (plan, _) = plan(&[1, 9], &[]);
+    let growth = Arc::new(Growth::default());
+    let add = growth.clone();
+    let runner =
+        move |id: PlanId, _: Priority, _: CancellationToken| -> BoxFuture<'static, Outcome> {
+            let mut builder = PlanBuilder::new();
+            let added = builder.add("added", None).unwrap();
+            let extension = Extension {
+                plan: builder.build().unwrap(),
+                needs: vec![(added, PlanId::from_index(1).unwrap())],
+            };
+            if id.index() == 0 {
+                add.add(extension);
+            }
+            async move {
+                match id.index() {
+                    1 => Outcome::Failed,
+                    _ => Outcome::Succeeded,
+                }
+            }
+            .boxed()
+        };
+    let report = Scheduler::new(plan, options(true, 1))
+        .run_growing(&runner, &growth, &CancellationToken::new())
+        .await;
+    let because = PlanId::from_index(1).unwrap();
+    let ends: Vec<End> = report.iter().map(|(_, end)| end).collect();
+    assert_eq!(
+        ends,
+        [End::Succeeded, End::Failed, End::Skipped { because }]
     );
 }

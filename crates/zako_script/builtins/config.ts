@@ -40,6 +40,8 @@ export interface OptionSpec<V extends string> {
   default: NoInfer<V>;
   /** What the command line and `zako.toml` call it; its export's name unless given. */
   name?: string;
+  /** What to do instead of setting it, as "use opt": whoever sets it is warned. */
+  deprecated?: string;
 }
 
 /**
@@ -53,7 +55,7 @@ export interface OptionSpec<V extends string> {
 export function option<const V extends string>(o: OptionSpec<V>): Option<V> {
   if (typeof o !== "object" || o === null) throw new TypeError("option takes an object: { values, default }");
   const { values } = o;
-  knownFields("option", o, ["values", "default", "name"], "field");
+  knownFields("option", o, ["values", "default", "name", "deprecated"], "field");
   if (!Array.isArray(values) || values.length === 0 || values.some((v) => typeof v !== "string" || v === "")) {
     throw new TypeError("values of option takes a list of strings, one at least");
   }
@@ -62,7 +64,7 @@ export function option<const V extends string>(o: OptionSpec<V>): Option<V> {
   if (!values.includes(o.default)) {
     throw new TypeError(`default of option is none of its values${suggestion(`${o.default}`, values)}`);
   }
-  return newOption({ kind: "choice", values, default: o.default, name: named(o.name) }) as any;
+  return newOption({ kind: "choice", values, default: o.default, name: named(o.name), deprecated: instead("option", o.deprecated) }) as any;
 }
 
 /** What {@link flag} takes. */
@@ -71,6 +73,8 @@ export interface FlagSpec {
   default?: boolean;
   /** What the command line and `zako.toml` call it; its export's name unless given. */
   name?: string;
+  /** What to do instead of setting it, as "use opt": whoever sets it is warned. */
+  deprecated?: string;
 }
 
 /**
@@ -82,10 +86,16 @@ export interface FlagSpec {
  */
 export function flag(f: FlagSpec = {}): Option<boolean> {
   if (typeof f !== "object" || f === null) throw new TypeError("flag takes an object: { default }");
-  knownFields("flag", f, ["default", "name"], "field");
+  knownFields("flag", f, ["default", "name", "deprecated"], "field");
   const { default: on = false } = f;
   if (typeof on !== "boolean") throw new TypeError("default of flag takes true or false");
-  return newOption({ kind: "flag", values: ["true", "false"], default: `${on}`, name: named(f.name) }) as any;
+  return newOption({ kind: "flag", values: ["true", "false"], default: `${on}`, name: named(f.name), deprecated: instead("flag", f.deprecated) }) as any;
+}
+
+function instead(what: string, text: unknown): string | null {
+  if (text === undefined) return null;
+  if (typeof text !== "string" || text === "") throw new TypeError(`deprecated of ${what} takes what to use instead, as "use opt"`);
+  return text;
 }
 
 function named(name: unknown): string | null {
@@ -161,8 +171,8 @@ export interface PlatformFunction {
 }
 
 // What their defaults are is the machine's to say: the engine knows.
-const os: Option<Os> = newOption({ kind: "choice", values: ["linux", "macos", "windows"], default: "linux", name: null }) as any;
-const arch: Option<Arch> = newOption({ kind: "choice", values: ["x86_64", "aarch64"], default: "x86_64", name: null }) as any;
+const os: Option<Os> = newOption({ kind: "choice", values: ["linux", "macos", "windows"], default: "linux", name: null, deprecated: null }) as any;
+const arch: Option<Arch> = newOption({ kind: "choice", values: ["x86_64", "aarch64"], default: "x86_64", name: null, deprecated: null }) as any;
 
 /** Platforms: settings under one name, and the options `platform.os` and `platform.arch`. */
 export const platform: PlatformFunction = Object.freeze(

@@ -27,7 +27,8 @@ export interface Provider<N extends string, T> extends Type<T> {
 }
 
 /**
- * A provider: a named kind of data that rules give and take.
+ * A provider: a named kind of data that rules give and take. It is known by its id: two that have the same are the same provider,
+ * wherever they are made, and their types have to agree.
  *
  * ```ts
  * export const GoInfo = provider("GoInfo", type<{ importPath: string }>());
@@ -656,6 +657,12 @@ export function rule<A extends Record<string, Attr<any, any, boolean>>, V extend
   knownFields("rule", definition, ["attrs", "provides", "toolchains", "outputs", "analyze"], "field");
   for (const field of ["attrs", "provides"] as const) {
     if (typeof definition[field] !== "object" || definition[field] === null) throw new TypeError(`rule needs ${field}, an object`);
+  }
+  const ids = new Map<string, string>();
+  for (const [key, { id }] of Object.entries(definition.provides)) {
+    const other = ids.get(id);
+    if (other !== undefined) throw new TypeError(`provides of rule has the provider ${id} twice, as ${other} and as ${key}: providers with one id are the same`);
+    ids.set(id, key);
   }
   const fn = (props: Props<A> & CommonProps): any => {
     const { identity } = record;

@@ -502,6 +502,7 @@ mod tests {
                     false => OptionKind::Choice,
                 },
                 values,
+                deprecated: (!id.is_empty()).then(|| id.clone()),
                 default: id,
             });
         let leaf = prop_oneof![

@@ -34,7 +34,7 @@ use zako_path::NeutralPath;
 use crate::files::{Decoder, Encoder};
 
 /// Raised with every change of an encoding in here; whatever another version wrote counts as foreign.
-pub(crate) const CODEC_VERSION: u32 = 4;
+pub(crate) const CODEC_VERSION: u32 = 5;
 
 /// A hash that stands for a value: the first half of a BLAKE3 hash.
 pub(crate) type Fingerprint = [u8; 16];

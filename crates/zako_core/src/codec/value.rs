@@ -188,12 +188,14 @@ impl Coded for OptionDeclaration {
             kind,
             values,
             default,
+            deprecated,
         } = self;
         out.text(id);
         name.encode(out);
         (*kind == OptionKind::Flag).encode(out);
         values.encode(out);
         out.text(default);
+        deprecated.encode(out);
     }
 
     fn decode(body: &mut Decoder<'_>) -> Option<Self> {
@@ -206,6 +208,7 @@ impl Coded for OptionDeclaration {
             },
             values: Vec::decode(body)?,
             default: String::decode(body)?,
+            deprecated: Option::decode(body)?,
         })
     }
 }
@@ -332,6 +335,7 @@ pub(crate) mod tests {
                     false => OptionKind::Choice,
                 },
                 values: vec![default.clone()],
+                deprecated: is_flag.then(|| default.clone()),
                 default,
             },
         );
@@ -517,6 +521,7 @@ pub(crate) mod tests {
                 kind: OptionKind::Flag,
                 values: vec!["v".into()],
                 default: "v".into(),
+                deprecated: Some("d".into()),
             })),
             Value::Setting(vec![setting.clone()]),
             Value::Select(Box::new(Select {
@@ -538,6 +543,7 @@ pub(crate) mod tests {
             "0704000000",
             "11030000006f236d01010000006e01010000000100000076",
             "0100000076",
+            "010100000064",
             "1201000000030000006f236d0100000076",
             "13030000006f236d01000000010000007601",
             "0a0200070000000101000000030000006f236d0100000076010000006e",

@@ -56,6 +56,8 @@ pub(crate) struct Scheme {
     taken: BTreeSet<String>,
     made: BTreeMap<Values, Configuration>,
     invocation: Values,
+    /// What is set and should not be any more.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// A platform option as zako declares it, for the machine that it runs on.
@@ -66,6 +68,7 @@ fn platform(id: &str, values: &[&str], host: &str) -> OptionDeclaration {
         kind: OptionKind::Choice,
         values: values.iter().map(|value| (*value).to_owned()).collect(),
         default: host.to_owned(),
+        deprecated: None,
     }
 }
 
@@ -87,6 +90,7 @@ impl Scheme {
             taken: declared.taken,
             made: BTreeMap::new(),
             invocation: Values::new(),
+            warnings: Vec::new(),
         };
         let mut faults = Vec::new();
         let own = [
@@ -125,6 +129,20 @@ impl Scheme {
             scheme.profiles.insert(name.clone(), settings);
         }
         let given = profile.and_then(|profile| manifest.profiles.get(profile));
+        let in_base = |name: &str| ("[config] of zako.toml".to_owned(), place("config", name));
+        let mut warnings = scheme.deprecated(&manifest.config, in_base);
+        warnings.extend(scheme.deprecated(settings, |name| {
+            // What the profile sets stands there.
+            let is_profiles = given.is_some_and(|given| given.get(name) == settings.get(name));
+            match profile.filter(|_| is_profiles) {
+                Some(profile) => (
+                    format!("the profile {profile}"),
+                    place(&format!("profile.{profile}"), name),
+                ),
+                None => ("-D".to_owned(), None),
+            }
+        }));
+        scheme.warnings = warnings;
         let read = scheme.read(settings, |name| {
             // What the profile says has been told of.
             let is_profiles = given.is_some_and(|given| given.get(name) == settings.get(name));
@@ -191,6 +209,24 @@ impl Scheme {
             true => Ok(values),
             false => Err(faults),
         }
+    }
+
+    /// Warnings of what `given` sets of deprecated options; `by` says who does so, and where.
+    fn deprecated(
+        &self,
+        given: &BTreeMap<String, String>,
+        by: impl Fn(&str) -> (String, Option<Location>),
+    ) -> Vec<Diagnostic> {
+        let warning = |name: &String| {
+            let option = self.options.get(self.named.get(name)?)?;
+            let why = option.deprecated.as_ref()?;
+            let (who, place) = by(name);
+            let message = format!("the option {name}, which {who} sets, is deprecated: {why}");
+            let mut warning = Diagnostic::warning(message);
+            warning.location = place;
+            Some(warning)
+        };
+        given.keys().filter_map(warning).collect()
     }
 
     fn settled(

@@ -1,14 +1,19 @@
 //! Errors of attributes stand where the attribute is written, and not just at the call that has it.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use zako_path::NeutralPath;
-use zako_script::{AttributeStep, Place};
+use zako_script::{AttributeStep, ModuleKind, Place, Specifier, TranspileRequest};
 
 use super::Services;
 use crate::diagnostic::Location;
 use crate::execute::NamedAt;
 use crate::label::Label;
+use crate::target::WRONG_OUTPUT;
+
+/// In how many files a text is looked for.
+const MAX_SEARCHED: usize = 64;
 
 /// An attribute that an evaluation found wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +45,16 @@ impl Blame {
         })
     }
 
-    /// For an attribute that is named in quotes at the beginning of `message`, or that it says there is none of.
+    /// For an attribute that is named in quotes at the beginning of `message`, or that it says there is none of, or for the item of
+    /// a command that it says names no output.
     pub(super) fn quoted(message: &str) -> Option<Blame> {
+        if let Some(rest) = message.strip_prefix(WRONG_OUTPUT) {
+            let item = format!("$out.{}", rest.split_once('"')?.0);
+            return Some(Blame {
+                path: vec![AttributeStep::Text(item)],
+                message: message.to_owned(),
+            });
+        }
         let path = match message.strip_prefix('"') {
             Some(rest) => steps(rest.split_once('"')?.0),
             None => {
@@ -61,12 +74,67 @@ pub(crate) fn names_of_files(services: Arc<Services>) -> NamedAt {
     Arc::new(move |owner, declared, path| {
         let label = Label::parse(owner.split(' ').next()?, None).ok()?;
         let text = path.strip_prefix(&label.package)?.to_string();
-        let step = AttributeStep::Text(text);
-        let found = point_at(&services, declared.clone(), vec![step]);
+        let found = text_at(&services, declared, &label.package, &text);
         // Whoever asks may block, and the transpiler has threads of its own.
-        let found = futures::executor::block_on(found);
-        (found != *declared).then_some(found)
+        futures::executor::block_on(found)
     })
+}
+
+/// Where `text` is written as a string of its own: in the call at `call`, else anywhere in its file, in that of the package, and in
+/// the libraries that those import, if only there.
+async fn text_at(
+    services: &Services,
+    call: &Location,
+    package: &NeutralPath,
+    text: &str,
+) -> Option<Location> {
+    let step = AttributeStep::Text(text.to_owned());
+    let found = point_at(services, call.clone(), vec![step]).await;
+    if found != *call {
+        return Some(found);
+    }
+    let build = package.join("BUILD.ts").ok();
+    let own = build.clone();
+    let mut queue: VecDeque<NeutralPath> = NeutralPath::new(&call.file)
+        .ok()
+        .into_iter()
+        .chain(build)
+        .collect();
+    let mut seen = HashSet::new();
+    while let Some(file) = queue.pop_front() {
+        if seen.len() == MAX_SEARCHED || !seen.insert(file.clone()) {
+            continue;
+        }
+        let Ok(source) = services.workspace.read_text(&file) else {
+            continue;
+        };
+        let (shown, text) = (file.to_string(), text.to_owned());
+        let found = services
+            .transpiler
+            .text_place(shown.clone(), source.clone(), text);
+        if let Some(place) = found.await {
+            return Some(Location::new(&place, None));
+        }
+        let request = TranspileRequest {
+            file: shown,
+            source,
+            identity: None,
+            frozen: false,
+        };
+        let Ok(code) = services.transpiler.transpile(request).await else {
+            continue;
+        };
+        let importer = Specifier::File(file);
+        for import in &code.imports {
+            // What another package says it says of its own files.
+            if let Ok(Specifier::File(path)) = importer.resolve(&import.specifier)
+                && (ModuleKind::of(&path) != Some(ModuleKind::Build) || own.as_ref() == Some(&path))
+            {
+                queue.push_back(path);
+            }
+        }
+    }
+    None
 }
 
 /// The way to `place`, as `retries.on[1]` says it. Keys that have a point in them themselves lead to what is around them.

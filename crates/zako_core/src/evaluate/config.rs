@@ -111,7 +111,8 @@ pub(crate) async fn scheme(
         }
     }
     let (settings, profile) = (&services.settings, services.profile.as_deref());
-    let (scheme, wrong) = Scheme::new(declared, manifest, settings, profile);
+    let (mut scheme, wrong) = Scheme::new(declared, manifest, settings, profile);
+    logs.append(&mut scheme.warnings);
     // What a file that is wrong declares nobody knows: whatever the invocation says may be right.
     if faults.is_empty() {
         faults.extend(wrong);

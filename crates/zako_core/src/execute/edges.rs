@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zako_action::{ActionSpec, ToolRef};
@@ -12,6 +13,7 @@ use zako_exec::{Plan, PlanBuilder, PlanError, PlanId};
 use zako_path::NeutralPath;
 
 use super::PlannedAction;
+use super::growth::{Node, PlannedStep};
 use crate::diagnostic::Diagnostic;
 use crate::workspace::OUTPUT_DIR;
 
@@ -33,19 +35,55 @@ pub(super) fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
 }
 
 /// Who writes what.
+#[derive(Default)]
 pub(super) struct Writers {
     by_path: BTreeMap<NeutralPath, usize>,
-    /// Whether all of it is below `zako-out/`: then nobody writes a source.
-    is_all_in_out: bool,
+    /// What is written, as file systems see it that do not tell cases apart.
+    folded: HashMap<String, NeutralPath>,
+    /// Whether something is outside of `zako-out/`: else nobody writes a source.
+    is_some_outside: bool,
+}
+
+/// A plan of actions and steps.
+pub(super) struct Laid {
+    pub(super) plan: Plan,
+    /// What its nodes are.
+    pub(super) nodes: Vec<Node>,
+    /// The node of each action.
+    pub(super) ids: Vec<Option<PlanId>>,
+    /// What its nodes need of earlier plans: one of its own, and one of the whole.
+    pub(super) needs: Vec<(PlanId, PlanId)>,
 }
 
 impl Writers {
-    /// Finds out who writes what; two that write the same are an error each.
-    pub(super) fn of(actions: &[PlannedAction]) -> Result<Self, Vec<Diagnostic>> {
-        let mut writers: BTreeMap<NeutralPath, usize> = BTreeMap::new();
+    /// Finds out what those of `actions` write that begin at number `first`; two that write the same are an error each, and then
+    /// nothing is added.
+    pub(super) fn add(
+        &mut self,
+        actions: &[Arc<PlannedAction>],
+        first: usize,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let errors = self.enter(actions, first);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        self.remove_from(first);
+        Err(errors)
+    }
+
+    /// Forgets the actions from number `first` on.
+    pub(super) fn remove_from(&mut self, first: usize) {
+        self.by_path.retain(|_, at| *at < first);
+        let by_path = &self.by_path;
+        self.folded.retain(|_, path| by_path.contains_key(path));
+        self.is_some_outside = self.by_path.keys().any(is_outside);
+    }
+
+    fn enter(&mut self, actions: &[Arc<PlannedAction>], first: usize) -> Vec<Diagnostic> {
+        let (writers, folded) = (&mut self.by_path, &mut self.folded);
         let mut errors = Vec::new();
-        let mut folded: HashMap<String, NeutralPath> = HashMap::new();
-        for (at, action) in actions.iter().enumerate() {
+        let mut new: Vec<(&NeutralPath, usize)> = Vec::new();
+        for (at, action) in actions.iter().enumerate().skip(first) {
             for path in writes(&action.spec) {
                 if let Some(problem) = path.portability_problem() {
                     let message = format!("the output `{path}` {problem}");
@@ -64,11 +102,22 @@ impl Writers {
                             errors.push(duplicate(&same, &actions[*other], path, action));
                         }
                         writers.insert(path.clone(), at);
+                        new.push((path, at));
                     }
                 }
             }
         }
-        for (path, at) in &writers {
+        new.sort_unstable();
+        let writers = &*writers;
+        for (path, at) in &new {
+            // What was there before may be in it.
+            let inner = match first {
+                0 => None,
+                _ => below(writers, path).find(|(_, at)| **at < first),
+            };
+            if let Some((inner, other)) = inner {
+                errors.push(duplicate(path, &actions[*at], inner, &actions[*other]));
+            }
             let outer = path
                 .ancestors()
                 .skip(1)
@@ -77,13 +126,8 @@ impl Writers {
                 errors.push(duplicate(above, &actions[*outer], path, &actions[*at]));
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        Ok(Writers {
-            is_all_in_out: !writers.keys().any(is_outside),
-            by_path: writers,
-        })
+        self.is_some_outside |= new.iter().any(|(path, _)| is_outside(path));
+        errors
     }
 
     /// All that is written outside of `zako-out/`.
@@ -95,7 +139,7 @@ impl Writers {
     /// The actions that write `path`, what it is in, or what is in it.
     fn behind(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<> {
         // Most of what is read are sources, and a build asks for each as often as it is read.
-        let is_source = self.is_all_in_out && !path.is_root() && is_outside(path);
+        let is_source = !self.is_some_outside && !path.is_root() && is_outside(path);
         let found = (!is_source).then(|| self.around(path));
         found
             .into_iter()
@@ -104,24 +148,14 @@ impl Writers {
 
     /// The action that writes `path` or what it is in, and those that write what is in it.
     fn around(&self, path: &NeutralPath) -> (Option<usize>, Vec<usize>) {
-        let above = path
-            .ancestors()
-            .find_map(|above| self.by_path.get(&above).copied());
-        // All that is below `a` lies between `a/` and `a0`, which comes next in byte order.
-        let (from, to) = if path.is_root() {
-            (Bound::Unbounded, Bound::Unbounded)
-        } else {
-            (
-                Bound::Included(format!("{path}/")),
-                Bound::Excluded(format!("{path}0")),
-            )
-        };
-        let bounds = (
-            from.as_ref().map(String::as_str),
-            to.as_ref().map(String::as_str),
-        );
-        let below = self.by_path.range::<str, _>(bounds);
-        (above, below.map(|(_, at)| *at).collect())
+        let below = below(&self.by_path, path);
+        (self.above(path), below.map(|(_, at)| *at).collect())
+    }
+
+    /// The action that writes `path` or what it is in.
+    pub(super) fn above(&self, path: &NeutralPath) -> Option<usize> {
+        path.ancestors()
+            .find_map(|above| self.by_path.get(&above).copied())
     }
 
     /// The actions that an action needs, as often as it needs them.
@@ -129,26 +163,49 @@ impl Writers {
         reads(spec).flat_map(|path| self.behind(path))
     }
 
-    /// The plan of those of `actions` that are not `settled` already, and which action each of its nodes is.
+    /// The plan of `steps` and of those of `actions`, from number `first` on, that are not `settled` already; `node` is that of an
+    /// action before them.
     pub(super) fn plan(
         &self,
-        actions: &[PlannedAction],
+        actions: &[Arc<PlannedAction>],
+        first: usize,
+        steps: &[PlannedStep],
         settled: &dyn Fn(usize) -> bool,
         duration: &dyn Fn(usize) -> Option<Duration>,
-    ) -> Result<(Plan, Vec<usize>), Vec<Diagnostic>> {
+        node: &dyn Fn(usize) -> Option<PlanId>,
+    ) -> Result<Laid, Vec<Diagnostic>> {
         let mut builder = PlanBuilder::new();
-        let mut ids: Vec<Option<PlanId>> = Vec::with_capacity(actions.len());
-        let mut nodes = Vec::new();
+        let mut ids: Vec<Option<PlanId>> = Vec::with_capacity(actions.len() - first);
+        let (mut nodes, mut needs) = (Vec::new(), Vec::new());
         let fail = |error: PlanError| vec![Diagnostic::user(error.to_string())];
-        for (at, action) in actions.iter().enumerate() {
-            ids.push(match settled(at) {
+        for (at, action) in actions.iter().enumerate().skip(first) {
+            let id = match settled(at) {
                 true => None,
                 false => Some(builder.add(name(action), duration(at)).map_err(fail)?),
-            });
-            nodes.extend(ids[at].map(|_| at));
+            };
+            nodes.extend(id.map(|_| Node::Action(at)));
+            ids.push(id);
         }
-        for (at, action) in actions.iter().enumerate() {
-            let Some(id) = ids[at] else { continue };
+        let mut need = |builder: &mut PlanBuilder, id: PlanId, needed: usize| match needed
+            .checked_sub(first)
+        {
+            Some(new) => {
+                if let Some(needed) = ids[new] {
+                    builder.needs(id, needed);
+                }
+            }
+            None => needs.extend(node(needed).map(|needed| (id, needed))),
+        };
+        for step in steps {
+            let name = format!("a dynamic step of {}", step.owner);
+            let id = builder.add(name, None).map_err(fail)?;
+            nodes.push(Node::Step(step.number));
+            for maker in &step.makers {
+                need(&mut builder, id, *maker);
+            }
+        }
+        for (at, action) in actions.iter().enumerate().skip(first) {
+            let Some(id) = ids[at - first] else { continue };
             for path in reads(&action.spec) {
                 for needed in self.behind(path) {
                     if needed == at {
@@ -160,9 +217,7 @@ impl Writers {
                             action.blame(Diagnostic::user(message).with_help(help)),
                         ]);
                     }
-                    if let Some(needed) = ids[needed] {
-                        builder.needs(id, needed);
-                    }
+                    need(&mut builder, id, needed);
                 }
             }
         }
@@ -180,8 +235,34 @@ impl Writers {
             }
             PlanError::TooManyNodes => fail(error),
         })?;
-        Ok((plan, nodes))
+        Ok(Laid {
+            plan,
+            nodes,
+            ids,
+            needs,
+        })
     }
+}
+
+/// What is written in `path`.
+fn below<'a>(
+    by_path: &'a BTreeMap<NeutralPath, usize>,
+    path: &NeutralPath,
+) -> impl Iterator<Item = (&'a NeutralPath, &'a usize)> + use<'a> {
+    // All that is below `a` lies between `a/` and `a0`, which comes next in byte order.
+    let (from, to) = if path.is_root() {
+        (Bound::Unbounded, Bound::Unbounded)
+    } else {
+        (
+            Bound::Included(format!("{path}/")),
+            Bound::Excluded(format!("{path}0")),
+        )
+    };
+    let bounds = (
+        from.as_ref().map(String::as_str),
+        to.as_ref().map(String::as_str),
+    );
+    by_path.range::<str, _>(bounds)
 }
 
 fn is_outside(path: &NeutralPath) -> bool {

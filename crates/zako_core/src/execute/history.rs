@@ -49,16 +49,16 @@ impl StableName {
     }
 }
 
-/// The stable names of actions, in their order; those that would be called the same are told apart by a number.
-pub(super) fn stable_names<'a>(specs: impl Iterator<Item = &'a ActionSpec>) -> Vec<StableName> {
-    let mut seen: HashMap<StableName, u32> = HashMap::new();
-    specs
-        .map(|spec| {
-            let number = seen.entry(StableName::of(spec, 0)).or_default();
-            *number += 1;
-            StableName::of(spec, *number)
-        })
-        .collect()
+/// Gives actions their stable names; those that would be called the same are told apart by a number, in the order of asking.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<StableName, u32>);
+
+impl Names {
+    pub(super) fn name(&mut self, spec: &ActionSpec) -> StableName {
+        let number = self.0.entry(StableName::of(spec, 0)).or_default();
+        *number += 1;
+        StableName::of(spec, *number)
+    }
 }
 
 /// What actions took, by their stable names.
@@ -127,8 +127,12 @@ mod tests {
     #[test]
     fn actions_without_outputs_are_told_apart() {
         let actions = [action(Some("zako-out/a")), action(None), action(None)];
-        let names = stable_names(actions.iter());
+        let stable_names = |actions: &[ActionSpec]| -> Vec<StableName> {
+            let mut names = Names::default();
+            actions.iter().map(|spec| names.name(spec)).collect()
+        };
+        let names = stable_names(&actions);
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), 3);
-        assert_eq!(stable_names(actions[..1].iter()), names[..1]);
+        assert_eq!(stable_names(&actions[..1]), names[..1]);
     }
 }

@@ -1,12 +1,13 @@
 //! What an action is across builds: its stable name says which it is, its identity what it does.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use zako_cas::DigestFunction;
 use zako_graph::archive::Fingerprint;
 
 use super::PlannedAction;
-use super::history::StableName;
+use super::history::{Names, StableName};
 use super::prepare::program_digest;
 use crate::codec::action::encode_lowered;
 
@@ -47,4 +48,21 @@ impl Identified {
             declaration,
         }
     }
+}
+
+/// What each of `actions` is across builds.
+pub(super) fn identify(
+    names: &mut Names,
+    actions: &[Arc<PlannedAction>],
+    root: &Path,
+    function: DigestFunction,
+) -> Vec<Identified> {
+    let identify = |action: &Arc<PlannedAction>| {
+        let name = names.name(&action.spec);
+        match &action.known {
+            Some((identified, _)) => identified.clone(),
+            None => Identified::of(action, name, root, function),
+        }
+    };
+    actions.iter().map(identify).collect()
 }

@@ -3,11 +3,13 @@
 //! **Invariant:** an action that [holds](Standing::Holds) read what is there now, wrote what is there now, and needs no action
 //! that does not hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
 
@@ -32,6 +34,11 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    /// Whether there is nothing to do.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self, Standing::Holds(_))
+    }
+
     /// Its note.
     pub(crate) fn record(&self) -> Option<Id> {
         match self {
@@ -48,13 +55,26 @@ pub(super) struct Court<'a> {
     pub(super) tools: &'a Tools,
     pub(super) root: &'a Path,
     pub(super) writers: &'a Writers,
+    /// The leaves that were looked at, where that is asked again.
+    pub(super) looked: Option<&'a Mutex<HashSet<Id>>>,
 }
 
-/// Judges `actions`, which are all that is wanted.
+/// What was judged before, in the same execution.
+pub(super) struct Earlier<'a> {
+    /// How many actions.
+    pub(super) count: usize,
+    /// Whether an action has not ended well.
+    pub(super) is_open: &'a dyn Fn(usize) -> bool,
+    /// Whether it did not hold.
+    pub(super) is_node: &'a dyn Fn(usize) -> bool,
+}
+
+/// Judges `actions`, which are all that is wanted beside `earlier` ones.
 pub(super) fn judge(
     court: &Court<'_>,
-    actions: &[PlannedAction],
+    actions: &[Arc<PlannedAction>],
     identified: &[Identified],
+    earlier: Option<&Earlier<'_>>,
 ) -> io::Result<Vec<Standing>> {
     let known: Vec<Option<Id>> = {
         let ledger = court.ledger.lock();
@@ -64,9 +84,18 @@ pub(super) fn judge(
     let ids: Vec<Id> = known.iter().flatten().copied().collect();
     let doubtful = {
         let mut ledger = court.ledger.lock();
-        let leaves = ledger.leaves_of(&ids, []);
+        let mut leaves = ledger.leaves_of(&ids, []);
+        if let Some(earlier) = earlier {
+            leaves.retain(|leaf| court.is_to_be_seen(&ledger, *leaf, earlier));
+        }
         let doubtful = sweep(ledger.archive(), court.root, &leaves, &|| |_| true)?;
-        ledger.see_only(&leaves, &doubtful);
+        match earlier {
+            None => ledger.see_only(&leaves, &doubtful),
+            Some(_) => ledger.see_more(&leaves, &doubtful),
+        }
+        if let Some(looked) = court.looked {
+            looked.lock().extend(leaves);
+        }
         doubtful
     };
     look_again(court.ledger, court.files, court.tools, &doubtful);
@@ -76,13 +105,13 @@ pub(super) fn judge(
         .into_iter()
         .map(|affected| (affected.action, affected.causes))
         .collect();
-    let mut earlier: Option<HashMap<[u8; 16], Id>> = None;
+    let mut by_name: Option<HashMap<[u8; 16], Id>> = None;
     let mut standings: Vec<Standing> = Vec::with_capacity(actions.len());
     for (at, id) in known.iter().enumerate() {
         standings.push(match id {
             None => {
-                let earlier = earlier.get_or_insert_with(|| ledger.actions_by_name());
-                let before = earlier.get(&identified[at].name.0).copied();
+                let by_name = by_name.get_or_insert_with(|| ledger.actions_by_name());
+                let before = by_name.get(&identified[at].name.0).copied();
                 Standing::Unknown(vec![why_unknown(&ledger, before, &actions[at])])
             }
             Some(id) => match causes.remove(id) {
@@ -92,18 +121,52 @@ pub(super) fn judge(
         });
     }
     drop(ledger);
-    if known.iter().any(Option::is_none) {
-        spread(court.writers, actions, &mut standings);
+    if earlier.is_some() || known.iter().any(Option::is_none) {
+        spread(court.writers, actions, earlier, &mut standings);
     }
     Ok(standings)
 }
 
-/// What needs an action that does not hold is affected.
-fn spread(writers: &Writers, actions: &[PlannedAction], standings: &mut [Standing]) {
+impl Court<'_> {
+    /// Whether a leaf has to be looked at once more, or for the first time, now that some actions run.
+    fn is_to_be_seen(&self, ledger: &Ledger, leaf: Id, earlier: &Earlier<'_>) -> bool {
+        let archive = ledger.archive();
+        let path = match archive.kind(leaf) {
+            ledger::TOOL | ledger::EXTERNAL => None,
+            _ => std::str::from_utf8(archive.key(leaf)).ok(),
+        };
+        let path = path.and_then(|path| NeutralPath::new(path).ok());
+        let writer = path.and_then(|path| self.writers.above(&path));
+        match writer.filter(|at| *at < earlier.count && (earlier.is_node)(*at)) {
+            // Whoever writes it says what it is.
+            Some(at) => !(earlier.is_open)(at),
+            None => !self
+                .looked
+                .is_some_and(|looked| looked.lock().contains(&leaf)),
+        }
+    }
+}
+
+/// What needs an action that does not hold, or an earlier one that has not ended, is affected.
+fn spread(
+    writers: &Writers,
+    actions: &[Arc<PlannedAction>],
+    earlier: Option<&Earlier<'_>>,
+    standings: &mut [Standing],
+) {
+    let first = earlier.map_or(0, |earlier| earlier.count);
     let mut users: Vec<Vec<u32>> = vec![Vec::new(); actions.len()];
     for (at, action) in actions.iter().enumerate() {
         for needed in writers.needs(&action.spec) {
-            users[needed].push(u32::try_from(at).unwrap_or(u32::MAX));
+            match needed.checked_sub(first) {
+                Some(needed) => users[needed].push(u32::try_from(at).unwrap_or(u32::MAX)),
+                None if earlier.is_some_and(|earlier| (earlier.is_open)(needed)) => {
+                    if let Standing::Holds(id) = standings[at] {
+                        standings[at] = Standing::Affected(id, Vec::new());
+                    }
+                }
+                None => {}
+            }
         }
     }
     let mut queue: Vec<usize> = (0..actions.len())

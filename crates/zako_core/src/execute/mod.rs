@@ -14,6 +14,8 @@ mod edges;
 mod failure;
 mod fetch_executor;
 mod file_executor;
+mod forecast;
+mod growth;
 pub(crate) mod health;
 mod hint;
 mod history;
@@ -34,22 +36,21 @@ mod script_executor;
 mod shelf;
 mod tools;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use futures::FutureExt;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zako_action::{ActionBody, ActionCache, ActionSpec, Isolation};
 use zako_cas::{Store, SubtreeCache};
 use zako_exec::{
-    BlockingPool, End, Outcome, PlanId, Priority, Sandbox, ScheduleOptions, Scheduler, Sources,
-    Urgency,
+    BlockingPool, End, Growth, Outcome, PlanId, Priority, Sandbox, ScheduleOptions, Scheduler,
+    Sources, Urgency,
 };
 use zako_graph::archive::Id;
 use zako_path::NeutralPath;
@@ -69,8 +70,11 @@ use crate::target::{FileWork, Lowered};
 use crate::workspace::OUTPUT_DIR;
 
 use chores::Chores;
-use history::{History, StableName, stable_names};
+pub(crate) use growth::{Batch, Growing, PlannedStep, Unfolded, Unfolding};
+use growth::{Crew, Node};
+use history::{History, Names, StableName};
 pub(crate) use identity::Identified;
+use identity::identify;
 use judge::Court;
 pub(crate) use judge::{Standing, look_again};
 use level::Levels;
@@ -272,9 +276,11 @@ impl PlannedAction {
 }
 
 /// What is to be executed, and how.
-pub(crate) struct Execution {
+pub(crate) struct Execution<'a> {
     /// The actions, all of which are wanted; events and statuses number them in this order.
     pub(crate) actions: Vec<PlannedAction>,
+    /// How there come to be more of them.
+    pub(crate) growing: Option<Growing<'a>>,
     /// Go on after a failure with what does not depend on it.
     pub(crate) keep_going: bool,
     /// The isolation of actions that ask for none; `None` for the best of `enhanced` and `basic` that can be had.
@@ -307,11 +313,30 @@ pub(crate) struct ExecuteSummary {
     pub(crate) would_run: Vec<ActionReason>,
 }
 
+/// An action of an execution.
+struct Piece {
+    planned: Arc<PlannedAction>,
+    identified: Identified,
+    standing: Standing,
+    /// Its node, unless it holds.
+    node: Option<PlanId>,
+}
+
 /// Everything that the actions of one execution share.
 struct Workshop {
     parts: ExecuteParts,
     dirs: WorkspaceDirs,
-    actions: Vec<PlannedAction>,
+    pieces: RwLock<Vec<Arc<Piece>>>,
+    /// What the nodes of the plan are.
+    nodes: RwLock<Vec<Node>>,
+    /// What actions were called.
+    names: Mutex<Names>,
+    /// The leaves that were looked at, where more actions may come.
+    looked: Mutex<HashSet<Id>>,
+    /// Whether there was something to do.
+    has_begun: AtomicBool,
+    /// Whether nothing can be added any more.
+    is_closed: AtomicBool,
     levels: Levels,
     events: mpsc::Sender<BuildEvent>,
     files: Files,
@@ -320,9 +345,7 @@ struct Workshop {
     places: Places,
     scratches: ScratchFolders,
     ledger: SharedLedger,
-    writers: edges::Writers,
-    identified: Vec<Identified>,
-    standing: Vec<Standing>,
+    writers: RwLock<edges::Writers>,
     history: History,
     /// Where files are read and digests computed.
     pool: BlockingPool,
@@ -348,10 +371,11 @@ struct Told {
 pub(crate) async fn execute(
     parts: &ExecuteParts,
     dirs: &WorkspaceDirs,
-    execution: Execution,
+    execution: Execution<'_>,
 ) -> ExecuteSummary {
     let Execution {
         actions,
+        growing,
         keep_going,
         isolation,
         weaker_told,
@@ -385,12 +409,24 @@ pub(crate) async fn execute(
         sandbox: Sandbox::new(shared, NeutralPath::new(OUTPUT_DIR).ok()),
     };
     let here = pool.clone();
-    let opening = here.run(move || open(parts, dirs, actions, levels, ledger, events, pool));
+    let (steps, later) = match &growing {
+        Some(growing) => (Some(growing.steps.clone()), growing.later.clone()),
+        None => (None, HashSet::new()),
+    };
+    let opening = move || {
+        let begin = Beginning {
+            actions,
+            steps,
+            later,
+        };
+        open(parts, dirs, begin, levels, ledger, events, pool)
+    };
+    let opening = here.run(opening);
     let opened = opening
         .await
         .unwrap_or_else(|panic| Err(vec![Diagnostic::error(Fault::Bug, panic.to_string())]));
-    let (shop, plan, nodes) = match opened {
-        Ok((shop, plan, nodes)) => (Arc::new(shop), plan, Arc::<[usize]>::from(nodes)),
+    let (shop, plan) = match opened {
+        Ok((shop, plan)) => (Arc::new(shop), plan),
         Err(diagnostics) => {
             let diagnostics = with_texts(&root, diagnostics);
             for diagnostic in &diagnostics {
@@ -403,25 +439,9 @@ pub(crate) async fn execute(
     };
     drop(teller);
     if dry_run {
-        return shop.forecast();
+        return shop.foresee(growing, &cancel).await;
     }
-    if !nodes.is_empty() {
-        shop.ledger.lock().note_begin();
-        if let Some(warning) = shop.parts.machinery.start() {
-            shop.complain(warning).await;
-        }
-    }
-    let leaves_it_open = |at: &usize| {
-        let planned = &shop.actions[*at];
-        let is_process = planned.script.is_none() && planned.work.is_none();
-        is_process && planned.spec.isolation.is_none()
-    };
-    if nodes.iter().any(leaves_it_open) {
-        let notice = shop.blocking(|shop| Ok::<_, Stopped>(shop.levels.notice()));
-        if let Ok(Ok(Some(notice))) = notice.await {
-            shop.complain(notice).await;
-        }
-    }
+    shop.begin(&shop.work()).await;
 
     let health = health::watch(
         shop.running.clone(),
@@ -436,23 +456,20 @@ pub(crate) async fn execute(
             max_in_flight: MAX_IN_FLIGHT,
         },
     );
-    let runner = {
-        let (shop, nodes) = (shop.clone(), nodes.clone());
-        move |id: PlanId, priority: Priority, cancel: CancellationToken| {
-            let shop = shop.clone();
-            let (at, priority) = (nodes[id.index()], priority.of(urgency));
-            async move {
-                let work = tokio::spawn(async move { shop.run(at, priority, &cancel).await });
-                work.await.unwrap_or(Outcome::Failed)
-            }
-            .boxed()
-        }
+    let growth = Growth::default();
+    let crew = Crew {
+        shop: shop.clone(),
+        growth: &growth,
+        unfolding: growing.as_ref().map(|growing| growing.unfolding),
+        urgency,
     };
-    let report = scheduler.run(&runner, &cancel).await;
+    let report = scheduler.run_growing(&crew, &growth, &cancel).await;
     health.end().await;
     shop.chores.end().await;
     for (id, end) in report.iter() {
-        let at = nodes[id.index()];
+        let Node::Action(at) = shop.node(id) else {
+            continue;
+        };
         let status = match end {
             End::Skipped { .. } => ActionStatus::Skipped,
             End::NotStarted => ActionStatus::Cancelled,
@@ -462,8 +479,9 @@ pub(crate) async fn execute(
         };
         if shop.told.lock().statuses[at].is_none() {
             if status == ActionStatus::Failed {
-                let message = format!("zako failed while it ran {}", shop.actions[at].subject());
-                shop.complain(shop.actions[at].blame(Diagnostic::error(Fault::Bug, message)))
+                let planned = shop.piece(at).planned.clone();
+                let message = format!("zako failed while it ran {}", planned.subject());
+                shop.complain(planned.blame(Diagnostic::error(Fault::Bug, message)))
                     .await;
             }
             shop.tell_end(at, status, None).await;
@@ -513,30 +531,50 @@ fn memory_kills() -> u64 {
     Sources::default().out_of_memory_kills().unwrap_or(0)
 }
 
-type Opened = (Workshop, zako_exec::Plan, Vec<usize>);
+type Opened = (Workshop, zako_exec::Plan);
+
+/// What an execution begins with.
+struct Beginning {
+    actions: Vec<PlannedAction>,
+    /// The steps, where there may be any.
+    steps: Option<Vec<PlannedStep>>,
+    /// What is written outside of `zako-out/` by whom is not known yet.
+    later: HashSet<NeutralPath>,
+}
 
 /// Judges, and plans what is left to do. Blocks.
 fn open(
     parts: ExecuteParts,
     dirs: WorkspaceDirs,
-    actions: Vec<PlannedAction>,
+    beginning: Beginning,
     levels: Levels,
     ledger: SharedLedger,
     events: mpsc::Sender<BuildEvent>,
     pool: BlockingPool,
 ) -> Result<Opened, Vec<Diagnostic>> {
+    let Beginning {
+        actions,
+        steps,
+        later,
+    } = beginning;
     may_do(&parts.policy, &actions)?;
+    let actions: Vec<Arc<PlannedAction>> = actions.into_iter().map(Arc::new).collect();
     let scratch = dirs.scratch();
     let broken = |what: String, error: std::io::Error| {
         vec![Diagnostic::environment(format!("cannot {what}: {error}"))]
     };
     // What a killed run left.
     place::clear(&scratch).map_err(|e| broken(format!("clear {}", scratch.display()), e))?;
-    let writers = edges::Writers::of(&actions)?;
+    let mut writers = edges::Writers::default();
+    writers.add(&actions, 0)?;
     let function = parts.store.function();
-    let files = Files::open(dirs.root.clone(), ledger.clone(), writers.outside_of_out());
+    let mut outside = writers.outside_of_out();
+    outside.extend(later);
+    let files = Files::open(dirs.root.clone(), ledger.clone(), outside);
     let tools = Tools::default();
-    let identified = identify(&actions, &dirs.root, function);
+    let mut names = Names::default();
+    let looked = Mutex::default();
+    let identified = identify(&mut names, &actions, &dirs.root, function);
     let judged = actions.iter().map(|action| action.known.as_ref());
     let judged: Option<Vec<Standing>> = judged
         .map(|known| known.map(|(_, standing)| standing.clone()))
@@ -550,13 +588,15 @@ fn open(
                 tools: &tools,
                 root: &dirs.root,
                 writers: &writers,
+                looked: steps.is_some().then_some(&looked),
             };
-            judge::judge(&court, &actions, &identified)
+            judge::judge(&court, &actions, &identified, None)
                 .map_err(|e| broken(format!("look into {}", dirs.root.display()), e))?
         }
     };
-    let is_settled = |at: usize| matches!(standing[at], Standing::Holds(_));
-    let is_work = !(0..actions.len()).all(is_settled);
+    let is_settled = |at: usize| standing[at].holds();
+    // What comes later has to be admitted, too.
+    let is_work = steps.is_some() || !(0..actions.len()).all(is_settled);
     let known = actions.iter().map(|action| {
         let (identified, standing) = action.known.as_ref()?;
         Some((identified.name, standing.record()?))
@@ -568,20 +608,35 @@ fn open(
         None => History::default(),
     };
     let duration = |at: usize| history.duration(identified[at].name);
-    let (plan, nodes) = writers.plan(&actions, &is_settled, &duration)?;
+    let steps = steps.unwrap_or_default();
+    let laid = writers.plan(&actions, 0, &steps, &is_settled, &duration, &|_| None)?;
     let statuses = (0..actions.len())
         .map(|at| is_settled(at).then_some(ActionStatus::UpToDate))
         .collect();
+    let pieces = actions.into_iter().zip(identified).zip(standing);
+    let pieces = pieces.zip(laid.ids);
+    let pieces = pieces.map(|(((planned, identified), standing), node)| {
+        Arc::new(Piece {
+            planned,
+            identified,
+            standing,
+            node,
+        })
+    });
     let shop = Workshop {
+        pieces: RwLock::new(pieces.collect()),
+        nodes: RwLock::new(laid.nodes),
+        names: Mutex::new(names),
+        looked,
+        has_begun: AtomicBool::new(false),
+        is_closed: AtomicBool::new(false),
         files,
         tools,
         subtrees: SubtreeCache::new(function, SUBTREE_CACHE_BYTES),
         places: Places::new(dirs.root.clone(), dirs.scratch(), ledger.clone()),
         scratches: ScratchFolders::from(dirs.spare()),
         ledger,
-        writers,
-        identified,
-        standing,
+        writers: RwLock::new(writers),
         history,
         pool,
         memory_kills: AtomicU64::new(memory_kills()),
@@ -595,26 +650,10 @@ fn open(
         }),
         parts,
         dirs,
-        actions,
         levels,
         events,
     };
-    Ok((shop, plan, nodes))
-}
-
-/// What each of `actions` is across builds.
-fn identify(
-    actions: &[PlannedAction],
-    root: &Path,
-    function: zako_cas::DigestFunction,
-) -> Vec<Identified> {
-    let names: Vec<StableName> = stable_names(actions.iter().map(|action| &*action.spec));
-    let both = actions.iter().zip(names);
-    both.map(|(action, name)| match &action.known {
-        Some((identified, _)) => identified.clone(),
-        None => Identified::of(action, name, root, function),
-    })
-    .collect()
+    Ok((shop, laid.plan))
 }
 
 impl Workshop {
@@ -676,13 +715,29 @@ impl Workshop {
         self.tell(BuildEvent::Diagnostic(diagnostic)).await;
     }
 
+    /// Action number `at`.
+    fn piece(&self, at: usize) -> Arc<Piece> {
+        self.pieces.read()[at].clone()
+    }
+
+    /// The actions that have to be looked into.
+    fn work(&self) -> Vec<usize> {
+        let nodes = self.nodes.read();
+        let action = |node: &Node| match node {
+            Node::Action(at) => Some(*at),
+            Node::Step(_) => None,
+        };
+        nodes.iter().filter_map(action).collect()
+    }
+
     async fn tell_end(&self, at: usize, status: ActionStatus, output: Option<String>) {
         let usage = {
             let mut told = self.told.lock();
             told.statuses[at] = Some(status);
             told.usages.remove(&at)
         };
-        let action = &self.actions[at];
+        let piece = self.piece(at);
+        let action = &piece.planned;
         let wrote = matches!(status, ActionStatus::Ran | ActionStatus::FromCache);
         let outputs = action
             .spec
@@ -701,64 +756,15 @@ impl Workshop {
         .await;
     }
 
-    /// The leaves of what the actions that number `at` needs write.
-    fn needed(&self, at: usize) -> Vec<Id> {
-        // One that came from the ledger is planned with a part of the others only.
-        if let Some((_, standing)) = &self.actions[at].known {
-            let ledger = self.ledger.lock();
-            let groups = standing.record().map(|id| ledger.groups(id));
-            let present = groups.and_then(|groups| groups.into_iter().nth(crate::ledger::PRESENT));
-            return present.unwrap_or_default();
-        }
-        let mut makers: Vec<usize> = self.writers.needs(&self.actions[at].spec).collect();
-        makers.sort_unstable();
-        makers.dedup();
-        let outputs = makers.iter().flat_map(|at| &self.actions[*at].spec.outputs);
-        outputs
-            .map(|output| self.files.leaf(&output.path))
-            .collect()
-    }
-
     /// Removes folders that were made for outputs which did not come. Only now: none is made for others any more.
     fn sweep_up(&self) {
         let statuses = self.told.lock().statuses.clone();
-        let failed = statuses.iter().zip(&self.actions).filter(|(status, _)| {
+        let pieces = self.pieces.read();
+        let failed = statuses.iter().zip(&*pieces).filter(|(status, _)| {
             matches!(status, Some(ActionStatus::Failed | ActionStatus::Cancelled))
         });
-        for output in failed.flat_map(|(_, action)| &action.spec.outputs) {
+        for output in failed.flat_map(|(_, piece)| &piece.planned.spec.outputs) {
             remove_empty_folders(&self.dirs.root, &output.path);
-        }
-    }
-
-    /// What would run.
-    fn forecast(&self) -> ExecuteSummary {
-        let waiting: Vec<usize> = (0..self.actions.len())
-            .filter(|at| !matches!(self.standing[*at], Standing::Holds(_)))
-            .collect();
-        let would_run = waiting
-            .iter()
-            .map(|at| {
-                let spec = &self.actions[*at].spec;
-                let needs = self.writers.needs(spec);
-                let mut because: Vec<usize> = needs
-                    .filter_map(|needed| waiting.binary_search(&needed).ok())
-                    .collect();
-                because.sort_unstable();
-                because.dedup();
-                ActionReason {
-                    owner: spec.owner.clone(),
-                    what: self.actions[*at].subject(),
-                    causes: match &self.standing[*at] {
-                        Standing::Holds(_) => Vec::new(),
-                        Standing::Unknown(causes) | Standing::Affected(_, causes) => causes.clone(),
-                    },
-                    because,
-                }
-            })
-            .collect();
-        ExecuteSummary {
-            would_run,
-            ..self.summary()
         }
     }
 
@@ -779,7 +785,12 @@ impl Workshop {
             counts: counts(&statuses),
             diagnostics: told.diagnostics.clone(),
             statuses,
-            identified: self.identified.clone(),
+            identified: self
+                .pieces
+                .read()
+                .iter()
+                .map(|piece| piece.identified.clone())
+                .collect(),
             would_run: Vec::new(),
         }
     }

@@ -35,7 +35,8 @@ pub(super) struct Success<'a> {
 
 /// Takes note of action number `at`.
 pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'_>) {
-    let planned = &shop.actions[at];
+    let piece = shop.piece(at);
+    let planned = &piece.planned;
     let spec = &planned.spec;
     let whole = |(path, value): (&NeutralPath, &ArtifactValue)| {
         (shop.files.leaf(path), Read::Value(value.clone()))
@@ -102,8 +103,8 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         .collect();
 
     let mut ledger = shop.ledger.lock();
-    let identified = &shop.identified[at];
-    let old = shop.standing[at].record().and_then(|id| ledger.head(id));
+    let identified = &piece.identified;
+    let old = piece.standing.record().and_then(|id| ledger.head(id));
     let known = shop.history.known(identified.name);
     let did_something = matches!(success.status, ActionStatus::Ran | ActionStatus::FromCache);
     let (wall, memory) = success
@@ -141,5 +142,29 @@ pub(super) fn note(shop: &Workshop, at: usize, ready: &Ready, success: Success<'
         && let Err(error) = shop.save()
     {
         tracing::warn!(%error, "cannot write down what was done");
+    }
+}
+
+impl Workshop {
+    /// The leaves of what the actions that number `at` needs write.
+    fn needed(&self, at: usize) -> Vec<Id> {
+        // One that came from the ledger is planned with a part of the others only.
+        let pieces = self.pieces.read();
+        let planned = &pieces[at].planned;
+        if let Some((_, standing)) = &planned.known {
+            let ledger = self.ledger.lock();
+            let groups = standing.record().map(|id| ledger.groups(id));
+            let present = groups.and_then(|groups| groups.into_iter().nth(crate::ledger::PRESENT));
+            return present.unwrap_or_default();
+        }
+        let mut makers: Vec<usize> = self.writers.read().needs(&planned.spec).collect();
+        makers.sort_unstable();
+        makers.dedup();
+        let outputs = makers
+            .iter()
+            .flat_map(|at| &pieces[*at].planned.spec.outputs);
+        outputs
+            .map(|output| self.files.leaf(&output.path))
+            .collect()
     }
 }

@@ -71,7 +71,8 @@ pub(super) async fn run(
     priority: Priority,
     cancel: &CancellationToken,
 ) -> Result<Ended, Stopped> {
-    let planned = &shop.actions[at];
+    let piece = shop.piece(at);
+    let planned = &piece.planned;
     if let Some(faults) = &planned.broken {
         let blamed = faults.iter().map(|fault| planned.blame(fault.clone()));
         return Err(Stopped::Failed(blamed.collect()));
@@ -90,7 +91,7 @@ pub(super) async fn run(
             Found::Work(prospect) => prospect,
         };
         if leave.held.is_none() {
-            let memory = shop.history.memory(shop.identified[at].name);
+            let memory = shop.history.memory(piece.identified.name);
             let request = Request::of(&planned.spec.resources, memory);
             leave.ask(request).await.map_err(|e| refused(planned, &e))?;
             shop.tell(BuildEvent::ActionStarted(planned.event_name(at)))
@@ -99,13 +100,13 @@ pub(super) async fn run(
         let job = Job {
             action: prospect.ready.action.clone(),
             workspace: shop.dirs.root.clone(),
-            scratch: shop.dirs.scratch().join(shop.identified[at].name.hex()),
+            scratch: shop.dirs.scratch().join(piece.identified.name.hex()),
             attempt: 0,
         };
         let scratch = job.scratch.clone();
         shop.blocking(move |shop| {
             shop.scratches.take(&scratch);
-            make_room(shop, &shop.actions[at])
+            make_room(shop, &shop.piece(at).planned)
         })
         .await??;
         let kept = (&shop.parts.store, &shop.parts.cache);
@@ -114,7 +115,7 @@ pub(super) async fn run(
         shop.running
             .begin(&job.scratch, planned.event_name(at), printed.clone());
         let began = SystemTime::now();
-        let seed = u64::from_le_bytes(shop.identified[at].name.seed());
+        let seed = u64::from_le_bytes(piece.identified.name.seed());
         let (mut job, mut executed) = attempts(&mut leave, planned, job, &printed, seed).await;
         if is_killed_for_memory(shop, &executed) {
             let message = format!(
@@ -130,7 +131,7 @@ pub(super) async fn run(
             // Whatever else runs has what it needs; alone, this one has all there is.
             let request = Request::of(&planned.spec.resources, 0).alone();
             leave.ask(request).await.map_err(|e| refused(planned, &e))?;
-            shop.blocking(move |shop| make_room(shop, &shop.actions[at]))
+            shop.blocking(move |shop| make_room(shop, &shop.piece(at).planned))
                 .await??;
             job.attempt += 1;
             printed.clear();
@@ -238,9 +239,10 @@ struct Prospect {
 
 /// Looks whether the result holds or is known, and else prepares. Blocks.
 fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
-    let planned = &shop.actions[at];
+    let piece = shop.piece(at);
+    let planned = &piece.planned;
     let (store, files) = (&shop.parts.store, &shop.files);
-    let causes = match &shop.standing[at] {
+    let causes = match &piece.standing {
         Standing::Unknown(causes) => causes.clone(),
         Standing::Holds(record) | Standing::Affected(record, _) => {
             let mut ledger = shop.ledger.lock();
@@ -298,7 +300,8 @@ fn find(shop: &Workshop, at: usize) -> Result<Found, Stopped> {
 /// Restores what the action wrote, when only that is not as it was; `None` when that can't be done.
 fn restore(shop: &Workshop, at: usize, causes: &[Cause]) -> Result<Option<Ended>, Diagnostic> {
     let is_output = |cause: &Cause| matches!(cause, Cause::Output { .. });
-    let Some(id) = shop.standing[at].record() else {
+    let piece = shop.piece(at);
+    let Some(id) = piece.standing.record() else {
         return Ok(None);
     };
     let Some(record) = shop
@@ -309,7 +312,7 @@ fn restore(shop: &Workshop, at: usize, causes: &[Cause]) -> Result<Option<Ended>
     else {
         return Ok(None);
     };
-    let declared = &shop.actions[at].spec.outputs;
+    let declared = &piece.planned.spec.outputs;
     if declared.len() != record.outputs.len() {
         return Ok(None);
     }
@@ -461,11 +464,12 @@ fn finish(
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
+    let piece = shop.piece(at);
     let isolation = prospect.ready.action.isolation;
     let finished = conclude(shop, at, prospect, job, executed, began, output);
     if !matches!(finished, Ok(Finished::Ended(_))) && isolation == Isolation::None {
         // It wrote in the workspace itself.
-        for output in &shop.actions[at].spec.outputs {
+        for output in &piece.planned.spec.outputs {
             let _told_already = super::place::remove_all(&output.path.to_os_path(&shop.dirs.root));
         }
     }
@@ -484,7 +488,8 @@ fn conclude(
     began: SystemTime,
     output: Option<String>,
 ) -> Result<Finished, Stopped> {
-    let planned = &shop.actions[at];
+    let piece = shop.piece(at);
+    let planned = &piece.planned;
     let Prospect { ready, causes } = prospect;
     let ready = &ready;
     let (executed, count) = match executed {

@@ -219,6 +219,11 @@ impl Ledger {
     /// Begins to take note of what a build sees, with `leaves`, in order, less those that are `doubtful`, also in order.
     pub(crate) fn see_only(&mut self, leaves: &[Id], doubtful: &[Id]) {
         self.is_seen.clear();
+        self.see_more(leaves, doubtful);
+    }
+
+    /// Takes note that a build has seen more.
+    pub(crate) fn see_more(&mut self, leaves: &[Id], doubtful: &[Id]) {
         if leaves.is_empty() {
             return;
         }

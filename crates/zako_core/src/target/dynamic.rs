@@ -7,7 +7,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures::future::join_all;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use zako_action::{ArtifactValue, OutputKind};
@@ -17,6 +16,7 @@ use zako_script::Evaluation;
 use zako_script::engine::Entry;
 
 use super::analysis::{Analysis, Analyzed, Declared};
+use super::depset::Sets;
 use super::draft::{Draft, Step};
 use super::group::{AnalysisHost, Done};
 use super::lower::File;
@@ -32,11 +32,18 @@ use crate::files::Files;
 /// The largest file that a step reads, in bytes.
 const MAX_READ_BYTES: u64 = 64 << 20;
 
-/// A step that is needed: the target that uses it, and its place among the target's actions.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A step that is needed, and the target that uses it.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pending {
     pub(crate) label: String,
-    pub(crate) at: usize,
+    pub(crate) draft: Draft,
+}
+
+impl Pending {
+    /// The same for the same step as long as it has not run.
+    pub(crate) fn key(&self) -> (String, Vec<u8>) {
+        (self.label.clone(), encoded(&self.draft))
+    }
 }
 
 /// What a step may read: files and directories as they are in the workspace, all of which are in its key.
@@ -101,66 +108,25 @@ impl StepReads {
     }
 }
 
-/// Puts in the place of each of `steps` the actions that come of it; what they read is built. Gives what is wrong; the targets that
-/// it concerns, and those that depend on them, lose their results.
-pub(crate) async fn resolve(
-    ctx: &Request,
-    services: &Arc<Services>,
-    targets: &std::collections::BTreeMap<String, Declared>,
-    analysis: &mut Analysis,
-    mut steps: Vec<Pending>,
-    memo: &dyn AnalysisMemo,
-    files: &Files,
-) -> Vec<Diagnostic> {
-    // From behind, so that places stay what they are.
-    steps.sort_unstable();
-    steps.dedup();
-    steps.reverse();
-    let jobs = steps.iter().filter_map(|pending| {
-        let declared = targets.get(&pending.label)?;
-        let draft = analysis
-            .results
-            .get(&pending.label)?
-            .actions
-            .get(pending.at)?;
-        Some(run(ctx, services, analysis, declared, draft, memo, files))
-    });
-    let results = join_all(jobs).await;
-    let mut faults = Vec::new();
-    let mut broken: HashSet<String> = HashSet::new();
-    for (pending, result) in steps.iter().zip(results) {
-        let (result, logs, own) = match result {
-            Ok(done) => done,
-            Err(wrong) => {
-                faults.extend(wrong);
-                broken.insert(pending.label.clone());
-                continue;
-            }
-        };
-        analysis.logs.extend(logs);
-        analysis.sets.restore(&result.sets);
-        let draft = result_of(analysis, pending);
-        let name = step_name(&pending.label, draft);
-        let reads = draft.and_then(Draft::step).map(|step| step.reads.clone());
-        analysis.own.insert(name.clone(), own);
-        analysis.steps.insert(name, reads.unwrap_or_default());
-        if let Some(known) = analysis.results.get_mut(&pending.label) {
-            let known = Arc::make_mut(known);
-            known
-                .actions
-                .splice(pending.at..=pending.at, result.actions.iter().cloned());
-        }
-    }
-    lose(targets, analysis, broken);
-    faults
-}
-
-fn result_of<'a>(analysis: &'a Analysis, pending: &Pending) -> Option<&'a Draft> {
-    analysis
-        .results
-        .get(&pending.label)?
+/// Puts in the place of `step` the actions that came of it.
+pub(crate) fn settle(analysis: &mut Analysis, step: &Pending, came: Came) {
+    let Came { result, logs, own } = came;
+    analysis.logs.extend(logs);
+    analysis.sets.restore(&result.sets);
+    let Some(known) = analysis.results.get_mut(&step.label) else {
+        return;
+    };
+    let Some(at) = known.actions.iter().position(|draft| *draft == step.draft) else {
+        return;
+    };
+    let known = Arc::make_mut(known);
+    known
         .actions
-        .get(pending.at)
+        .splice(at..=at, result.actions.iter().cloned());
+    let name = step_name(&step.label, &step.draft);
+    let reads = step.draft.step().map(|step| step.reads.clone());
+    analysis.own.insert(name.clone(), own);
+    analysis.steps.insert(name, reads.unwrap_or_default());
 }
 
 /// Takes away the results of `broken` and of all that depends on those.
@@ -188,26 +154,36 @@ pub(crate) fn lose(
 }
 
 /// What a step is remembered by, beside its key.
-fn step_name(label: &str, draft: Option<&Draft>) -> String {
-    let first = draft.and_then(|draft| draft.outputs().first());
+fn step_name(label: &str, draft: &Draft) -> String {
+    let first = draft.outputs().first();
     let first = first.map(|output| output.path.as_str()).unwrap_or_default();
     // One step may hand its outputs on to another.
-    let step = draft.and_then(Draft::step);
+    let step = draft.step();
     let (module, export) = step.map_or(("", ""), |step| (&step.module, &step.export));
     format!("{label} dynamic {module}#{export} {first}")
 }
-/// What a step came to, what it logged, and what it is in itself.
-type Came = (Arc<Analyzed>, Vec<Diagnostic>, Fingerprint);
 
-async fn run(
+/// What a step came to.
+pub(crate) struct Came {
+    result: Arc<Analyzed>,
+    /// What it logged.
+    pub(crate) logs: Vec<Diagnostic>,
+    /// What it is in itself.
+    own: Fingerprint,
+}
+
+/// Runs `step`, of the target that is `declared` so; what it reads is built, and what analysis made of `sets` is there.
+pub(crate) async fn come(
     ctx: &Request,
     services: &Arc<Services>,
-    analysis: &Analysis,
+    sets: Arc<Sets>,
     declared: &Declared,
-    draft: &Draft,
+    step: &Pending,
     memo: &dyn AnalysisMemo,
     files: &Files,
 ) -> Result<Came, Vec<Diagnostic>> {
+    let draft = &step.draft;
+    let name = step_name(&step.label, draft);
     let (target, location) = declared;
     let blame = |error: Diagnostic| vec![located(error, target, location.as_ref())];
     let Some(step) = draft.step() else {
@@ -241,9 +217,12 @@ async fn run(
     let faults = |faults: crate::evaluate::Faults| faults.to_vec();
     let code = rule_identity(ctx, services, module).await.map_err(faults)?;
     let key = step_key(&code, target, &encoded(draft), &values);
-    let name = step_name(&target.label.to_string(), Some(draft));
-    if let Some(known) = memo.get(&name, &key) {
-        return Ok((known, Vec::new(), key.own));
+    if let Some(result) = memo.get(&name, &key) {
+        return Ok(Came {
+            result,
+            logs: Vec::new(),
+            own: key.own,
+        });
     }
     let (specifier, modules) = rule_modules(ctx, services, module).await.map_err(faults)?;
     let label = target.label.to_string();
@@ -253,7 +232,7 @@ async fn run(
             json!({ "requests": [request(target, step, draft)], "dependencies": {}, "configurations": [] }),
         ),
         targets: HashMap::from([(label.clone(), declared.clone())]),
-        sets: analysis.sets.clone(),
+        sets,
         reads: Some(StepReads {
             root: services.workspace.root().clone(),
             paths: step.reads.clone(),
@@ -276,6 +255,9 @@ async fn run(
     let told = format!("in the dynamic step {} of {label}", step.export);
     if let Err(error) = evaluated {
         let mut error = Diagnostic::from(error).with_trace(told);
+        if error.location.is_none() {
+            error.location.clone_from(location);
+        }
         if let Some(location) = location {
             error
                 .trace
@@ -301,7 +283,11 @@ async fn run(
         return Err(blame(error.with_help(help)));
     }
     memo.put(&name, &key, &result);
-    Ok((result, logs, key.own))
+    Ok(Came {
+        result,
+        logs,
+        own: key.own,
+    })
 }
 
 fn request(target: &Target, step: &Step, draft: &Draft) -> Json {

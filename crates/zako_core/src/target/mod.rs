@@ -35,13 +35,13 @@ pub(crate) use configure::{Unconfigured, cases, configure, refer};
 pub(crate) use depset::{SetId, SetItem, SetNode, SetOrder, Sets};
 pub(crate) use determinism::analyze_twice;
 pub(crate) use draft::{Draft, Finished, Late, Step};
-pub(crate) use dynamic::{Pending, lose, resolve};
+pub(crate) use dynamic::{Came, Pending, come, lose, settle};
 pub(crate) use file_work::{FileWork, link_text};
 pub(crate) use kept::KeptAnalyses;
 pub(crate) use lower::Lowered;
 pub(crate) use naming::{Naming, name_targets};
 pub(crate) use rules::{RuleCode, RuleModule, code_fingerprint, module_parts, script_modules};
-pub(crate) use task::{TaskAttrs, elsewhere};
+pub(crate) use task::{TaskAttrs, WRONG_OUTPUT, elsewhere};
 pub(crate) use usage::{Visibility, place_of_use};
 
 /// A rule's identity: the module that exports it, and the export's name.

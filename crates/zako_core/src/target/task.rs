@@ -13,6 +13,9 @@ use super::fields::{Fields, FileRef, Settings, StdinRef, unique};
 use crate::label::Label;
 use crate::workspace::OUTPUT_DIR;
 
+/// How a message begins of an output that a command names and its task has not; the name follows, and a quote.
+pub(crate) const WRONG_OUTPUT: &str = "the command uses the output \"";
+
 /// The attributes, in the order in which they are documented.
 const KEYS: [&str; 24] = [
     "inputs",
@@ -90,7 +93,7 @@ impl TaskAttrs {
                 .any(|(name, path, _)| is_called(item, name.as_deref(), path))
             {
                 return Err(format!(
-                    "the command uses the output \"{item}\", which the task does not declare"
+                    "{WRONG_OUTPUT}{item}\", which the task does not declare"
                 ));
             }
         }

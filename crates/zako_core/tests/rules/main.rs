@@ -12,7 +12,9 @@ mod dynamic;
 mod fetch;
 #[path = "../session/fixture.rs"]
 mod fixture;
+mod places;
 mod rules;
 mod standard;
 mod strict;
 mod toolchains;
+mod unfolding;

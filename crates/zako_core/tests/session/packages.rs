@@ -366,3 +366,48 @@ async fn what_is_wrong_with_the_module_of_many_says_for_whom() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_of_types_are_no_dependencies() {
+    let task = "import { task } from \"zako:build\";\n";
+    // Two packages that name each other's types, one that is wrong, a rule module that throws, and what is not there at all.
+    let a = format!(
+        "{task}import type {{ B }} from \"//b/BUILD.ts\";\nimport {{ type C }} from \"//c/BUILD.ts\";\n\
+         import type {{ Info }} from \"//c/c.rule.ts\";\nimport {{ type D, type E as F }} from \"//d/lost.ts\";\n\
+         export type {{ G }} from \"//d/lost.ts\";\nexport {{ type H }} from \"//d/lost.ts\";\n\
+         export interface A {{ b?: B; c?: C; d?: D; f?: F; info?: Info }}\nexport const t = task({{ shell: \"true\" }});\n"
+    );
+    let b = format!(
+        "{task}import type {{ A }} from \"//a/BUILD.ts\";\nimport {{ t }} from \"//a/BUILD.ts\";\n\
+         export interface B {{ a?: A }}\nexport const u = task({{ deps: [t], shell: \"true\" }});\n"
+    );
+    let f = Fixture::new(&[
+        ("a/BUILD.ts", &a),
+        ("b/BUILD.ts", &b),
+        (
+            "c/BUILD.ts",
+            "export interface C {}\nthrow new Error(\"c\");\n",
+        ),
+        (
+            "c/c.rule.ts",
+            "export interface Info {}\nthrow new Error(\"c\");\n",
+        ),
+    ]);
+    let built = f.build(&["//a"]).await.good();
+    assert_eq!(built.evaluated(), ["a"]);
+    let built = f.build(&["//b"]).await.good();
+    assert_eq!(built.evaluated(), ["b"]);
+    // What they say is no input either.
+    f.write("c/c.rule.ts", "export interface Info { x: 1 }\nthrow 1;\n");
+    f.write("b/BUILD.ts", &b.replace("a?: A", "a?: A | null"));
+    let built = f.build(&["//a"]).await.good();
+    assert_eq!(built.evaluated(), [""; 0]);
+    // One name of a statement that is none makes it one.
+    f.write(
+        "a/BUILD.ts",
+        &a.replace("import type { B }", "import { type B, u }"),
+    );
+    let built = f.build(&["//a"]).await;
+    let error = told(built.error());
+    assert!(error.contains("cycle"), "{error}");
+}

@@ -1,12 +1,11 @@
 //! The state machine of a run: Waiting → Ready → Running → ended.
 //!
-//! It must never know futures or time. Room is left for plans that grow while they run (a later issue): new nodes
-//! would be one more event.
+//! It must never know futures or time. What is added to a plan that runs is kept beside it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
-use super::{End, Outcome, ScheduleOptions};
+use super::{End, Extension, Outcome, ScheduleOptions};
 use crate::{Plan, PlanId, Priority};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +23,18 @@ pub(super) enum Event {
     Start(PlanId),
     /// A running node has ended.
     Finished(PlanId, Outcome),
+    /// There is more to do.
+    Grow(Extension),
     /// Nothing new may start.
     Stop,
 }
 
 pub(super) struct Progress<'a> {
     plan: &'a Plan,
+    /// What was added: where it begins, and the plan of it.
+    added: Vec<(usize, Plan)>,
+    /// The added nodes that wait for nodes of before.
+    behind: HashMap<PlanId, Vec<PlanId>>,
     states: Vec<State>,
     ready: BinaryHeap<(Priority, Reverse<PlanId>)>,
     running: usize,
@@ -51,6 +56,8 @@ impl<'a> Progress<'a> {
         }
         Self {
             plan,
+            added: Vec::new(),
+            behind: HashMap::new(),
             states,
             ready,
             running: 0,
@@ -74,10 +81,37 @@ impl<'a> Progress<'a> {
         self.stopped
     }
 
+    /// The plan that `id` is of, and what it is called there.
+    fn home(&self, id: PlanId) -> (usize, &Plan) {
+        let at = self
+            .added
+            .partition_point(|(first, _)| *first <= id.index());
+        match at.checked_sub(1).map(|at| &self.added[at]) {
+            Some((first, plan)) => (*first, plan),
+            None => (0, self.plan),
+        }
+    }
+
+    /// How urgent a node is.
+    pub(super) fn priority(&self, id: PlanId) -> Priority {
+        let (first, plan) = self.home(id);
+        moved_back(id, first).map_or(Priority(0), |id| plan.priority(id))
+    }
+
+    /// The nodes that wait for `id`.
+    fn dependents(&self, id: PlanId) -> Vec<PlanId> {
+        let (first, plan) = self.home(id);
+        let own = moved_back(id, first).map_or(&[][..], |id| plan.dependents(id));
+        let own = own.iter().filter_map(|id| moved(*id, first));
+        own.chain(self.behind.get(&id).into_iter().flatten().copied())
+            .collect()
+    }
+
     /// The one place where states and counters change.
     pub(super) fn transition(&mut self, event: Event) {
         match event {
             Event::Stop => self.stopped = true,
+            Event::Grow(extension) => self.grow(extension),
             Event::Start(id) => {
                 debug_assert_eq!(self.states[id.index()], State::Ready);
                 self.states[id.index()] = State::Running;
@@ -94,7 +128,7 @@ impl<'a> Progress<'a> {
                 match outcome {
                     Outcome::Succeeded => self.unblock(id),
                     Outcome::Failed => {
-                        self.skip_behind(id);
+                        self.skip(id, id);
                         self.stopped |= !self.keep_going;
                     }
                     Outcome::Cancelled => {}
@@ -103,25 +137,64 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn unblock(&mut self, done: PlanId) {
-        for &id in self.plan.dependents(done) {
-            let state = &mut self.states[id.index()];
-            *state = match *state {
-                State::Waiting(1) => {
-                    self.ready.push((self.plan.priority(id), Reverse(id)));
-                    State::Ready
-                }
-                State::Waiting(n) => State::Waiting(n - 1),
-                other => other,
+    fn grow(&mut self, Extension { plan, mut needs }: Extension) {
+        let first = self.states.len();
+        needs.sort_unstable();
+        needs.dedup();
+        let mut waits: Vec<u32> = plan.ids().map(|id| plan.need_count(id)).collect();
+        let mut lost: Vec<(PlanId, PlanId)> = Vec::new();
+        for (id, needed) in needs {
+            let Some(whole) = moved(id, first) else {
+                continue;
             };
+            match self.states[needed.index()] {
+                State::Ended(End::Succeeded) => continue,
+                State::Ended(End::Failed) => lost.push((whole, needed)),
+                State::Ended(End::Skipped { because }) => lost.push((whole, because)),
+                // Whatever was cancelled never succeeds.
+                State::Ended(End::Cancelled | End::NotStarted) => {}
+                State::Waiting(_) | State::Ready | State::Running => {
+                    self.behind.entry(needed).or_default().push(whole);
+                }
+            }
+            waits[id.index()] += 1;
+        }
+        let ids: Vec<PlanId> = plan.ids().filter_map(|id| moved(id, first)).collect();
+        self.states.extend(waits.iter().map(|n| State::Waiting(*n)));
+        self.added.push((first, plan));
+        for (id, failed) in lost {
+            if matches!(self.states[id.index()], State::Waiting(_)) {
+                self.states[id.index()] = State::Ended(End::Skipped { because: failed });
+                self.skip(id, failed);
+            }
+        }
+        for id in ids {
+            if self.states[id.index()] == State::Waiting(0) {
+                self.make_ready(id);
+            }
         }
     }
 
-    /// Marks everything that can't run any more. Not recursive: chains may be long.
-    fn skip_behind(&mut self, failed: PlanId) {
-        let mut todo = vec![failed];
+    fn make_ready(&mut self, id: PlanId) {
+        self.states[id.index()] = State::Ready;
+        self.ready.push((self.priority(id), Reverse(id)));
+    }
+
+    fn unblock(&mut self, done: PlanId) {
+        for id in self.dependents(done) {
+            match self.states[id.index()] {
+                State::Waiting(1) => self.make_ready(id),
+                State::Waiting(n) => self.states[id.index()] = State::Waiting(n - 1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Marks everything behind `id` that can't run any more. Not recursive: chains may be long.
+    fn skip(&mut self, id: PlanId, failed: PlanId) {
+        let mut todo = vec![id];
         while let Some(id) = todo.pop() {
-            for &behind in self.plan.dependents(id) {
+            for behind in self.dependents(id) {
                 if matches!(self.states[behind.index()], State::Waiting(_)) {
                     self.states[behind.index()] = State::Ended(End::Skipped { because: failed });
                     todo.push(behind);
@@ -137,6 +210,16 @@ impl<'a> Progress<'a> {
         };
         self.states.into_iter().map(end).collect()
     }
+}
+
+/// The node of a plan that begins at `first`, as the whole numbers it.
+fn moved(id: PlanId, first: usize) -> Option<PlanId> {
+    PlanId::from_index(id.index() + first)
+}
+
+/// The other way round.
+fn moved_back(id: PlanId, first: usize) -> Option<PlanId> {
+    PlanId::from_index(id.index().checked_sub(first)?)
 }
 
 #[cfg(test)]

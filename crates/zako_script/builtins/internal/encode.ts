@@ -66,8 +66,8 @@ function enc(value: unknown, path: string, depth: number, above: object[]): unkn
   if (isScript(object)) return special("script", object.specifier);
   if (isDepset(object)) return special("depset", intern(object), depsetState(object).order);
   if (isOption(object)) {
-    const { kind, name, values, default: fallback } = optionState(object);
-    return special("option", { id: identified(path, () => optionId(object)), name, kind, values, default: fallback });
+    const { kind, name, values, default: fallback, deprecated } = optionState(object);
+    return special("option", { id: identified(path, () => optionId(object)), name, kind, values, default: fallback, deprecated });
   }
   if (isSetting(object)) return special("setting", identified(path, () => settingData(object)));
   if (above.includes(object)) throw new Refused(`${path} contains itself`);

@@ -2,6 +2,7 @@
 // (target.ts), their state is private: a script can pass them on, but not make its own.
 
 import { suggestion } from "zako:internal/fields";
+import { callAt } from "zako:internal/host";
 import { token } from "zako:internal/identity";
 
 /** What an option's values are to a script: strings, or booleans. */
@@ -14,6 +15,8 @@ export interface OptionState {
   default: string;
   /** What the command line calls it, when that is not its export's name. */
   name: string | null;
+  /** What to do instead of setting it, when it is deprecated. */
+  deprecated: string | null;
   /** Where it is exported, once that is known. */
   record: { identity?: { module: string; export: string } };
 }
@@ -35,6 +38,9 @@ let isSelect: (v: unknown) => v is SelectObject;
 
 const { freeze } = Object;
 
+/** What was warned of here already. */
+const warned = new Set<string>();
+
 class OptionObject {
   #state: OptionState;
   static {
@@ -46,9 +52,14 @@ class OptionObject {
     freeze(this);
   }
   is(value: unknown): SettingObject {
-    const { kind, values } = this.#state;
+    const { kind, values, deprecated } = this.#state;
     if (typeof value !== (kind === "flag" ? "boolean" : "string") || !values.includes(`${value}`)) {
       throw new TypeError(`${shownOption(this)} has no value ${JSON.stringify(value)}${suggestion(`${value}`, values)}`);
+    }
+    if (deprecated !== null) {
+      const message = `${shownOption(this)} is deprecated: ${deprecated}`;
+      if (!warned.has(message)) callAt("log", { level: "warn", message });
+      warned.add(message);
     }
     return new SettingObject([[this, `${value}`]]);
   }
@@ -156,10 +167,10 @@ export function mapSelect(select: SelectObject, change: (value: unknown, name: s
 }
 
 /** What another realm made of an option, a setting or a select (see encode.ts). */
-export function revivedOption(data: { id: string; name: string | null; kind: Kind; values: string[]; default: string }): OptionObject {
+export function revivedOption(data: { id: string; name: string | null; kind: Kind; values: string[]; default: string; deprecated: string | null }): OptionObject {
   const at = data.id.lastIndexOf("#");
   const identity = { module: data.id.slice(0, at), export: data.id.slice(at + 1) };
-  return new OptionObject({ kind: data.kind, name: data.name, default: data.default, values: freeze(data.values), record: { identity } });
+  return new OptionObject({ kind: data.kind, name: data.name, default: data.default, deprecated: data.deprecated, values: freeze(data.values), record: { identity } });
 }
 
 /** The same of a setting. */

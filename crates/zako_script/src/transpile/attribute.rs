@@ -3,7 +3,10 @@
 //! Looked for only when there is something to tell of it, so that nothing of it is kept.
 
 use oxc::allocator::Allocator;
-use oxc::ast::ast::{Argument, CallExpression, Expression, ObjectPropertyKind, StringLiteral};
+use oxc::ast::ast::{
+    Argument, CallExpression, Expression, ImportDeclaration, ObjectPropertyKind, StringLiteral,
+    TemplateLiteral,
+};
 use oxc::ast_visit::{Visit, walk};
 use oxc::parser::Parser;
 use oxc::span::{GetSpan, SourceType, Span};
@@ -86,7 +89,11 @@ fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
             return named.or(found);
         }
         if let AttributeStep::Text(text) = step {
-            let mut saying = Saying { text, found: None };
+            let mut saying = Saying {
+                text,
+                found: None,
+                count: 0,
+            };
             saying.visit_expression(at);
             return saying.found.or(found);
         }
@@ -121,18 +128,54 @@ fn value(expression: &Expression<'_>, path: &[AttributeStep]) -> Option<Span> {
     found
 }
 
+/// The only string in `source` that says `text`; `None` when there are several. Names of modules do not count.
+pub(super) fn find_text(source: &str, text: &str) -> Option<ByteSpan> {
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
+    let mut saying = Saying {
+        text,
+        found: None,
+        count: 0,
+    };
+    saying.visit_program(&parsed.program);
+    saying
+        .found
+        .filter(|_| saying.count == 1)
+        .map(ByteSpan::from)
+}
+
 /// Looks for a string.
 struct Saying<'s> {
     text: &'s str,
+    /// The first.
     found: Option<Span>,
+    count: usize,
+}
+
+impl Saying<'_> {
+    fn see(&mut self, text: &str, span: Span) {
+        if text == self.text {
+            self.found.get_or_insert(span);
+            self.count += 1;
+        }
+    }
 }
 
 impl<'a> Visit<'a> for Saying<'_> {
     fn visit_string_literal(&mut self, literal: &StringLiteral<'a>) {
-        if self.found.is_none() && literal.value == self.text {
-            self.found = Some(literal.span);
-        }
+        self.see(&literal.value, literal.span);
     }
+
+    fn visit_template_literal(&mut self, literal: &TemplateLiteral<'a>) {
+        if let ([only], []) = (&literal.quasis[..], &literal.expressions[..])
+            && let Some(text) = &only.value.cooked
+        {
+            self.see(text, literal.span);
+        }
+        walk::walk_template_literal(self, literal);
+    }
+
+    fn visit_import_declaration(&mut self, _: &ImportDeclaration<'a>) {}
 }
 
 #[cfg(test)]
@@ -142,6 +185,19 @@ mod tests {
     fn found<'s>(source: &'s str, at: (u32, u32), path: &[AttributeStep]) -> Option<&'s str> {
         let span = find(source, at, path)?;
         source.get(span.start as usize..span.end as usize)
+    }
+
+    #[test]
+    fn a_text_is_found_when_it_stands_there_once() {
+        let source =
+            "import { x } from \"x.c\";\nconst a = [`x.c`, \"y.c\", `${a}y.c`, \"z.c\", 'z.c'];\n";
+        let found = |text: &str| {
+            let span = find_text(source, text)?;
+            source.get(span.start as usize..span.end as usize)
+        };
+        assert_eq!(found("x.c"), Some("`x.c`"));
+        assert_eq!(found("y.c"), Some("\"y.c\""));
+        assert_eq!((found("z.c"), found("w.c")), (None, None));
     }
 
     #[test]

@@ -180,6 +180,19 @@ impl Transpiler {
         self.pool.run(find).await.ok().flatten()
     }
 
+    /// Where `text` is written in the source of `file`, as a string of its own; `None` when it is not, or more than once.
+    pub async fn text_place(&self, file: String, source: Arc<str>, text: String) -> Option<Place> {
+        if source.len() > MAX_SOURCE_BYTES || nesting::too_deep(&source).is_some() {
+            return None;
+        }
+        let find = move |_: &mut Parser, _: &_| {
+            let span = attribute::find_text(&source, &text)?;
+            let (start, end) = (span.start as usize, span.end as usize);
+            Some(place_of(&file, &source, start, end))
+        };
+        self.pool.run(find).await.ok().flatten()
+    }
+
     /// The pool's counters.
     pub fn metrics(&self) -> crate::pool::PoolMetrics {
         self.pool.metrics()

@@ -21,6 +21,8 @@ pub struct OptionDeclaration {
     pub values: Vec<String>,
     /// The one that it has when nothing says otherwise.
     pub default: String,
+    /// What to do instead of setting it, when it is deprecated.
+    pub deprecated: Option<String>,
 }
 
 /// What an option's values are to scripts.
@@ -82,6 +84,7 @@ impl OptionDeclaration {
                 .map(|value| value.as_str().map(str::to_owned))
                 .collect::<Option<_>>()?,
             default: json.get("default")?.as_str()?.to_owned(),
+            deprecated: json.get("deprecated")?.as_str().map(str::to_owned),
         })
     }
 
@@ -90,7 +93,7 @@ impl OptionDeclaration {
             OptionKind::Choice => "choice",
             OptionKind::Flag => "flag",
         };
-        json!({ "id": self.id, "name": self.name, "kind": kind, "values": self.values, "default": self.default })
+        json!({ "id": self.id, "name": self.name, "kind": kind, "values": self.values, "default": self.default, "deprecated": self.deprecated })
     }
 }
 

@@ -538,6 +538,7 @@ async fn a_stuck_action_is_named_while_it_runs_at_every_level() {
         let cancel = CancellationToken::new();
         let execution = Execution {
             actions: vec![action],
+            growing: None,
             keep_going: false,
             isolation: world.isolation,
             weaker_told: Default::default(),

@@ -179,6 +179,7 @@ impl World {
         let ledger = SharedLedger::new(ledger);
         let execution = Execution {
             actions,
+            growing: None,
             keep_going: self.keep_going,
             isolation: self.isolation,
             weaker_told: Default::default(),

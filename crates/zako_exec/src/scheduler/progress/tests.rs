@@ -16,6 +16,9 @@ struct Case {
     picks: Vec<usize>,
     keep_going: bool,
     max_in_flight: usize,
+    /// How many nodes there are at first, and after how many ends the others are added.
+    first: usize,
+    added_after: usize,
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -29,13 +32,16 @@ fn case() -> impl Strategy<Value = Case> {
             .collect();
         let outcomes = prop::collection::vec(outcome(), count);
         let picks = prop::collection::vec(any::<usize>(), count);
-        (needs, outcomes, picks, any::<bool>(), 1..6usize).prop_map(
-            |(needs, outcomes, picks, keep_going, max_in_flight)| Case {
+        let growth = (1..=count, 0..count);
+        (needs, outcomes, picks, any::<bool>(), 1..6usize, growth).prop_map(
+            |(needs, outcomes, picks, keep_going, max_in_flight, (first, added_after))| Case {
                 needs,
                 outcomes,
                 picks,
                 keep_going,
                 max_in_flight,
+                first,
+                added_after,
             },
         )
     })
@@ -54,6 +60,25 @@ fn plan(needs: &[BTreeSet<usize>]) -> Plan {
     builder.build().unwrap()
 }
 
+/// The nodes from number `first` on, as they are added to those before.
+fn added(needs: &[BTreeSet<usize>], first: usize) -> Extension {
+    let id = |at| PlanId::from_index(at).unwrap();
+    let mut own = vec![BTreeSet::new(); needs.len() - first];
+    let mut earlier = Vec::new();
+    for (at, needs) in needs[first..].iter().enumerate() {
+        for need in needs {
+            match need.checked_sub(first) {
+                Some(need) => drop(own[at].insert(need)),
+                None => earlier.push((id(at), id(*need))),
+            }
+        }
+    }
+    Extension {
+        plan: plan(&own),
+        needs: earlier,
+    }
+}
+
 /// Whether something that `at` needs, at whatever distance, is in `set`.
 fn behind(needs: &[BTreeSet<usize>], at: usize, set: &BTreeSet<usize>) -> bool {
     needs[at]
@@ -64,27 +89,30 @@ fn behind(needs: &[BTreeSet<usize>], at: usize, set: &BTreeSet<usize>) -> bool {
 proptest! {
     #[test]
     fn what_runs_is_exactly_what_may(case in case()) {
-        let plan = plan(&case.needs);
+        let plan = plan(&case.needs[..case.first]);
+        let mut count = case.first;
+        let mut ended = 0;
         let options = ScheduleOptions { keep_going: case.keep_going, max_in_flight: case.max_in_flight };
         let mut progress = Progress::new(&plan, options);
         let (mut started, mut succeeded) = (BTreeSet::new(), BTreeSet::new());
         let (mut failed, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
         let mut in_flight: Vec<PlanId> = Vec::new();
-        let may_start = |started: &BTreeSet<usize>, succeeded: &BTreeSet<usize>| -> Vec<PlanId> {
-            plan.ids()
+        let may_start = |count: usize, started: &BTreeSet<usize>, succeeded: &BTreeSet<usize>| -> Vec<PlanId> {
+            (0..count)
+                .filter_map(PlanId::from_index)
                 .filter(|id| !started.contains(&id.index()) && case.needs[id.index()].is_subset(succeeded))
                 .collect()
         };
         loop {
             while let Some(id) = progress.start_next() {
-                let urgent = may_start(&started, &succeeded).into_iter().map(|id| plan.priority(id)).max();
-                prop_assert_eq!(Some(plan.priority(id)), urgent, "not the most urgent one, or not ready");
+                let urgent = may_start(count, &started, &succeeded).into_iter().map(|id| progress.priority(id)).max();
+                prop_assert_eq!(Some(progress.priority(id)), urgent, "not the most urgent one, or not ready");
                 prop_assert!(started.insert(id.index()), "started twice");
                 prop_assert!(case.keep_going || failed.is_empty(), "started after a failure");
                 in_flight.push(id);
             }
             prop_assert!(in_flight.len() <= case.max_in_flight);
-            let idle = in_flight.len() < case.max_in_flight && !may_start(&started, &succeeded).is_empty();
+            let idle = in_flight.len() < case.max_in_flight && !may_start(count, &started, &succeeded).is_empty();
             prop_assert!(!idle || progress.is_stopped(), "idle while something is ready");
             if in_flight.is_empty() {
                 break;
@@ -97,9 +125,15 @@ proptest! {
                 Outcome::Failed => failed.insert(id.index()),
                 Outcome::Cancelled => cancelled.insert(id.index()),
             };
+            if ended == case.added_after {
+                progress.transition(Event::Grow(added(&case.needs, case.first)));
+                count = case.needs.len();
+            }
+            ended += 1;
             progress.transition(Event::Finished(id, outcome));
         }
         let ends = progress.into_ends();
+        prop_assert_eq!(ends.len(), count);
         for (at, end) in ends.into_iter().enumerate() {
             let ok = match end {
                 End::Succeeded => succeeded.contains(&at),
