@@ -23,19 +23,22 @@ impl Group {
             _ => &place,
         };
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let group = Group(place.join(format!("case-{}-{next}", std::process::id())));
+        let folder = place.join(format!("case-{}-{next}", std::process::id()));
         // Nothing is to be created: with groups of version 1 this is a folder like others.
         let made = File::options()
             .write(true)
             .open(place.join("cgroup.subtree_control"))
             .and_then(|mut file| file.write_all(b"+memory +pids"))
-            .and_then(|()| fs::create_dir(&group.0))
-            .and_then(|()| match memory {
-                Some(bytes) => fs::write(group.0.join("memory.max"), bytes.to_string()),
-                None => Ok(()),
+            .and_then(|()| fs::create_dir(&folder))
+            .map(|()| Group(folder))
+            .and_then(|group| match memory {
+                Some(bytes) => {
+                    fs::write(group.0.join("memory.max"), bytes.to_string()).map(|()| group)
+                }
+                None => Ok(group),
             });
         match made {
-            Ok(()) => Some(group),
+            Ok(group) => Some(group),
             Err(error) => {
                 println!(
                     "skipped: {} can't be divided, see scripts/real-kernel: {error}",

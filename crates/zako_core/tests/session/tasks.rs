@@ -301,7 +301,7 @@ async fn wrong_values_are_told_at_their_line() {
         let built = f.build(&["//p"]).await;
         let error = told(built.error());
         assert!(error.contains(message), "{spec}: {error}");
-        // At the value of the attribute that it names, at the name of one that there is not, else at the call.
+        // At the value of the attribute that it names or an item of it, at the name of one that there is not, else at the call.
         let column = error
             .strip_prefix("p/BUILD.ts:4:")
             .and_then(|rest| rest.split_once(": TypeError: "))
@@ -309,7 +309,7 @@ async fn wrong_values_are_told_at_their_line() {
         let named = column.and_then(|column| spec.get(column.checked_sub(8)?..));
         let before: &[&str] = match error.contains("has no attribute") {
             true => &["{ ", ", "],
-            false => &[": "],
+            false => &[": ", "[", ", "],
         };
         let is_before = |text: &str| before.iter().any(|before| text.ends_with(before));
         assert!(
