@@ -8,6 +8,8 @@ mod bug;
 mod command;
 mod event_log;
 mod failure;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod image;
 #[cfg_attr(windows, path = "windows/interrupt.rs")]
 mod interrupt;
 mod open;
@@ -39,6 +41,8 @@ fn run() -> Exit {
     let words: Vec<OsString> = std::env::args_os().collect();
     // V8 takes longer to start than all else that `eval` does before it needs it.
     if words.iter().any(|word| word == "eval") {
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        image::take();
         zako_core::begin_scripts();
     }
     let arguments = match Arguments::read(&words) {
