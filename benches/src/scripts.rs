@@ -129,12 +129,10 @@ pub(crate) fn run(arguments: &ScriptsArguments) -> Result<String, Failure> {
     )?;
     let own = |root: &Path, words: &[&str]| {
         let cache = root.join("cache");
-        let start = [
-            zako.clone().into_os_string(),
-            "--cache-dir".into(),
-            cache.into_os_string(),
-        ];
-        CommandLine::new(start.into_iter().chain(words.iter().map(Into::into)))
+        let program = [zako.clone().into_os_string()];
+        let options = ["--cache-dir".into(), cache.into_os_string()];
+        let words = words.iter().map(Into::into);
+        CommandLine::new(program.into_iter().chain(words).chain(options))
     };
     let mut starts = vec![own(&hello, &["eval", "hello.ts"])];
     if let Some(deno) = &arguments.deno {

@@ -39,8 +39,8 @@ fn main() -> ExitCode {
 
 fn run() -> Exit {
     let words: Vec<OsString> = std::env::args_os().collect();
-    // V8 takes longer to start than all else that `eval` does before it needs it.
-    if words.iter().any(|word| word == "eval") {
+    // V8 takes longer to start than all else that `eval` does before it needs it. Elsewhere the word may be anything, a target too.
+    if words.get(1).is_some_and(|word| word == "eval") {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         image::take();
         zako_core::begin_scripts();

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Role, Signature};
+use super::{Glimpse, Role, Signature};
 
 /// The right to find what is in a folder; where that is not apart, to list it.
 const FIND: OFlags = {
@@ -33,17 +33,6 @@ impl Root {
 /// From where names are looked at.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a>(pub(super) BorrowedFd<'a>);
-
-/// What a look finds.
-pub(crate) enum Glimpse {
-    Nothing,
-    There {
-        signature: Signature,
-        is_file: bool,
-    },
-    /// It can't be told.
-    Unknown,
-}
 
 impl Place<'_> {
     /// Looks at `name`, where a link stands for what it leads to if `follows`.

@@ -34,13 +34,24 @@ use zako_path::NeutralPath;
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
 use crate::workspace::OUTPUT_DIR;
 pub(crate) use encoding::{Decoder, Encoder};
-pub(crate) use folder::{Folder, Glimpse, Root};
+pub(crate) use folder::{Folder, Root};
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
 pub(crate) use tool::tool_witness;
 use walk::Walked;
 
 /// How often a file is read again because it changed while it was read.
 const MAX_READS: usize = 3;
+
+/// What a look at a name in a folder finds.
+pub(crate) enum Glimpse {
+    Nothing,
+    There {
+        signature: Signature,
+        is_file: bool,
+    },
+    /// It can't be told.
+    Unknown,
+}
 
 /// Why a path has no value.
 #[derive(Debug, thiserror::Error)]

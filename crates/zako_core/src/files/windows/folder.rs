@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Role, Signature, is_missing};
+use super::{Glimpse, Role, Signature, is_missing};
 
 /// A folder in which to look.
 pub(crate) struct Root(PathBuf);
@@ -18,17 +18,6 @@ impl Root {
 /// From where names are looked at.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a>(&'a Path);
-
-/// What a look finds.
-pub(crate) enum Glimpse {
-    Nothing,
-    There {
-        signature: Signature,
-        is_file: bool,
-    },
-    /// It can't be told.
-    Unknown,
-}
 
 impl Place<'_> {
     /// Looks at `name`, where a link stands for what it leads to if `follows`.
