@@ -11,6 +11,7 @@ use crate::diagnostic::Location;
 use crate::execute::NamedAt;
 use crate::label::Label;
 use crate::target::WRONG_OUTPUT;
+use crate::workspace::BUILD_FILE;
 
 /// In how many files a text is looked for.
 const MAX_SEARCHED: usize = 64;
@@ -93,7 +94,7 @@ async fn text_at(
     if found != *call {
         return Some(found);
     }
-    let build = package.join("BUILD.ts").ok();
+    let build = package.join(BUILD_FILE).ok();
     let own = build.clone();
     let mut queue: VecDeque<NeutralPath> = NeutralPath::new(&call.file)
         .ok()
