@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Location};
 use crate::report::BuiltTarget;
 use crate::select::{Root, Selection};
 use crate::target::{Analysis, Draft, FileWork, Finished, Lowered, Pending};
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::is_in_output;
 
 /// An action that is needed, with the place of its target's declaration.
 pub(crate) struct Needed<'a> {
@@ -170,7 +170,7 @@ pub(crate) fn demand<'a>(
             let outputs = action.spec.outputs.iter().map(|output| &output.path);
             demand
                 .later
-                .extend(outputs.filter(|path| is_outside(path)).cloned());
+                .extend(outputs.filter(|path| !is_in_output(path)).cloned());
             continue;
         }
         numbers[at] = Some(demand.actions.len());
@@ -308,7 +308,11 @@ impl<'a> Reach<'a, '_> {
                 for other in others.filter(|other| *other != at) {
                     users[other].push(at);
                 }
-                for path in output.path.ancestors().filter(|_| is_outside(&output.path)) {
+                for path in output
+                    .path
+                    .ancestors()
+                    .filter(|_| !is_in_output(&output.path))
+                {
                     above.entry(path).or_default().push(at);
                 }
             }
@@ -340,11 +344,6 @@ impl<'a> Reach<'a, '_> {
 /// All of the workspace that an action may read, but for tools, which are staged as well.
 fn reads(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
     spec.inputs.iter().chain(&spec.staged)
-}
-
-/// Whether `path` is where people have their files.
-fn is_outside(path: &NeutralPath) -> bool {
-    path.components().next() != Some(OUTPUT_DIR)
 }
 
 /// An action that is needed, written out.

@@ -17,7 +17,7 @@ use zako_path::NeutralPath;
 
 use crate::diagnostic::Diagnostic;
 use crate::manifest::MANIFEST;
-use crate::workspace::{OUTPUT_DIR, STATE_DIR, Workspace};
+use crate::workspace::{OUTPUT_DIR, STATE_DIR, Workspace, is_in_output};
 
 /// How long it has to be quiet after a change: editors and version control write many files at once.
 const QUIET: Duration = Duration::from_millis(20);
@@ -220,7 +220,7 @@ impl Watch {
     }
 
     fn is_watched(&self, folder: &NeutralPath) -> bool {
-        folder.components().next() == Some(OUTPUT_DIR)
+        is_in_output(folder)
             || !folder
                 .ancestors()
                 .any(|above| self.workspace.is_ignored(&above))

@@ -21,6 +21,11 @@ pub(crate) const BUILD_FILE: &str = "BUILD.ts";
 /// Where outputs go, below the root.
 pub(crate) const OUTPUT_DIR: &str = "zako-out";
 
+/// Whether `path` is where outputs go, rather than where people have their files.
+pub(crate) fn is_in_output(path: &NeutralPath) -> bool {
+    path.components().next() == Some(OUTPUT_DIR)
+}
+
 /// Where zako keeps its state, below the root.
 pub(crate) const STATE_DIR: &str = ".zako";
 

@@ -15,7 +15,7 @@ use zako_path::NeutralPath;
 use super::PlannedAction;
 use super::growth::{Node, PlannedStep};
 use crate::diagnostic::Diagnostic;
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::is_in_output;
 
 /// All that an action writes: its outputs and its depfile.
 fn writes(spec: &ActionSpec) -> impl Iterator<Item = &NeutralPath> {
@@ -76,7 +76,7 @@ impl Writers {
         self.by_path.retain(|_, at| *at < first);
         let by_path = &self.by_path;
         self.folded.retain(|_, path| by_path.contains_key(path));
-        self.is_some_outside = self.by_path.keys().any(is_outside);
+        self.is_some_outside = self.by_path.keys().any(|path| !is_in_output(path));
     }
 
     fn enter(&mut self, actions: &[Arc<PlannedAction>], first: usize) -> Vec<Diagnostic> {
@@ -126,20 +126,20 @@ impl Writers {
                 errors.push(duplicate(above, &actions[*outer], path, &actions[*at]));
             }
         }
-        self.is_some_outside |= new.iter().any(|(path, _)| is_outside(path));
+        self.is_some_outside |= new.iter().any(|(path, _)| !is_in_output(path));
         errors
     }
 
     /// All that is written outside of `zako-out/`.
     pub(super) fn outside_of_out(&self) -> HashSet<NeutralPath> {
         let paths = self.by_path.keys();
-        paths.filter(|path| is_outside(path)).cloned().collect()
+        paths.filter(|path| !is_in_output(path)).cloned().collect()
     }
 
     /// The actions that write `path`, what it is in, or what is in it.
     fn behind(&self, path: &NeutralPath) -> impl Iterator<Item = usize> + use<> {
         // Most of what is read are sources, and a build asks for each as often as it is read.
-        let is_source = !self.is_some_outside && !path.is_root() && is_outside(path);
+        let is_source = !self.is_some_outside && !path.is_root() && !is_in_output(path);
         let found = (!is_source).then(|| self.around(path));
         found
             .into_iter()
@@ -263,10 +263,6 @@ fn below<'a>(
         to.as_ref().map(String::as_str),
     );
     by_path.range::<str, _>(bounds)
-}
-
-fn is_outside(path: &NeutralPath) -> bool {
-    path.components().next() != Some(OUTPUT_DIR)
 }
 
 /// As messages call it: the owner, and what tells its actions apart.

@@ -17,7 +17,7 @@ use zako_path::NeutralPath;
 use crate::diagnostic::Diagnostic;
 use crate::files::{FileError, Files};
 use crate::ledger::SharedLedger;
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::{OUTPUT_DIR, is_in_output};
 
 /// Why an output is not in its place.
 #[derive(Debug, thiserror::Error)]
@@ -291,7 +291,7 @@ impl Places {
 
 /// Whether `path` is below the folder that is all zako's.
 fn is_own(path: &NeutralPath) -> bool {
-    path.components().next() == Some(OUTPUT_DIR)
+    is_in_output(path)
 }
 
 /// Removes old outputs that were [moved away](Places::old).
@@ -352,8 +352,7 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
 /// Removes the folders above `path` in `zako-out/` that hold nothing any more.
 pub(crate) fn remove_empty_folders(root: &Path, path: &NeutralPath) {
     for folder in path.ancestors().skip(1) {
-        let is_own =
-            folder.components().next() == Some(OUTPUT_DIR) && folder.as_str() != OUTPUT_DIR;
+        let is_own = is_in_output(&folder) && folder.as_str() != OUTPUT_DIR;
         // Fails where something is left, which is where to stop.
         if !is_own || fs::remove_dir(folder.to_os_path(root)).is_err() {
             break;

@@ -19,7 +19,7 @@ use crate::codec::encoded;
 use crate::diagnostic::{Diagnostic, Location};
 use crate::files::{FileError, Files, Stamp};
 use crate::target::FileWork;
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::is_in_output;
 
 /// How many missing inputs of one action are told.
 const MAX_TOLD: usize = 10;
@@ -318,7 +318,7 @@ fn missing(files: &Files, path: &NeutralPath) -> Diagnostic {
     let near = files
         .nearest(path)
         .map(|near| format!("did you mean `{near}`?"));
-    if path.components().next() == Some(OUTPUT_DIR) {
+    if is_in_output(path) {
         let diagnostic = Diagnostic::user(format!(
             "input {path} does not exist, and no action writes it"
         ));

@@ -32,7 +32,7 @@ use zako_graph::archive::{Id, Kind};
 use zako_path::NeutralPath;
 
 use crate::ledger::{EXTERNAL, OUTPUT, SOURCE, SharedLedger, Witness};
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::is_in_output;
 pub(crate) use encoding::{Decoder, Encoder};
 pub(crate) use folder::{Folder, Root};
 pub(crate) use signature::{Clock, Role, SIGNATURE_BYTES, Signature};
@@ -159,7 +159,7 @@ impl Files {
 
     /// Whether `path` is, or is in, what actions write.
     pub(crate) fn role(&self, path: &NeutralPath) -> Role {
-        let is_output = path.components().next() == Some(OUTPUT_DIR)
+        let is_output = is_in_output(path)
             || (!self.outputs.is_empty()
                 && path.ancestors().any(|above| self.outputs.contains(&above)));
         match is_output {

@@ -11,7 +11,7 @@ use super::command::{self, Form, Word, Written};
 use super::depset::{SetId, Sets};
 use super::fields::unique;
 use super::file_work::FileWork;
-use crate::workspace::OUTPUT_DIR;
+use crate::workspace::{OUTPUT_DIR, is_in_output};
 
 /// An action that a target declares.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,9 +156,7 @@ fn files(sets: &Sets, set: SetId, what: &str) -> Result<Vec<NeutralPath>, String
 /// What the paths of an action's response files begin with: beside its first output, below `zako-out/`.
 fn response_base(spec: &ActionSpec) -> String {
     match spec.outputs.first() {
-        Some(output) if output.path.components().next() == Some(OUTPUT_DIR) => {
-            output.path.to_string()
-        }
+        Some(output) if is_in_output(&output.path) => output.path.to_string(),
         Some(output) => format!("{OUTPUT_DIR}/{}", output.path),
         // A check: its owner has no colon or slash in front there.
         None => {
